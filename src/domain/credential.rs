@@ -1,0 +1,69 @@
+//! How Landfall proves who it is: passwords and keys that can be used but not printed.
+//!
+//! Never here: sealing (the store's) and the wire form (the request's). A [`Secret`] has no `Serialize`, prints as
+//! redacted and is wiped when dropped; `expose_secret` is the only way in, so a search lists every use.
+
+use secrecy::SecretString;
+
+/// Text that must never be shown, logged or written in clear.
+pub type Secret = SecretString;
+
+/// What is offered to sshd.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Offered as `password`, or to one keyboard-interactive question: never both with one secret.
+    Password(Secret),
+    /// A private key in PEM or OpenSSH form. The password of the host is never offered beside it.
+    Key {
+        /// The key's text.
+        pem: Secret,
+        /// Opens an encrypted key.
+        passphrase: Option<Secret>,
+    },
+}
+
+/// Everything secret about one host.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// For the login.
+    pub auth: Auth,
+    /// For sudo, when the account is not root.
+    pub sudo_password: Option<Secret>,
+}
+
+/// How long the sealed credential of a host outlives its host task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Retention(pub i64);
+
+impl Retention {
+    /// Seconds after the terminal state at which the credential goes; `None` is long term (any negative number).
+    #[must_use]
+    pub fn seconds(self) -> Option<i64> {
+        (self.0 >= 0).then(|| self.0.saturating_mul(86_400))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_prints_without_its_secrets() {
+        let credential = Credential {
+            auth: Auth::Key { pem: "PRIVATE".into(), passphrase: Some("opens".into()) },
+            sudo_password: Some("hunter2".into()),
+        };
+        let shown = format!("{credential:?}");
+        for secret in ["PRIVATE", "opens", "hunter2"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_days_is_honoured_and_a_negative_one_is_long_term() {
+        assert_eq!(Retention(0).seconds(), Some(0));
+        assert_eq!(Retention(7).seconds(), Some(604_800));
+        assert_eq!(Retention(-1).seconds(), None);
+    }
+}

@@ -1,0 +1,439 @@
+//! Why a host task or a step failed: class, stable code, one safe sentence, remedy, causes.
+//!
+//! [`Code`] is the one table of codes; the exit codes of scripts add theirs (`scripts/exit_codes.toml`) through
+//! [`Failure::of_script`]. A failure never carries a secret: its texts are written here or come from a target's output,
+//! which never saw one.
+//!
+//! To add a code: a variant of [`Code`] and its row in [`Code::row`]. A test keeps the words unique.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Effect, StepKind};
+
+/// What kind of trouble it is; decides retries and who has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The job may not touch this host.
+    NotAdmitted,
+    /// No connection to sshd.
+    Unreachable,
+    /// Connected, but we have no common language.
+    Incompatible,
+    /// The host key is not the one expected: a security decision.
+    HostKey,
+    /// The login was refused. Never tried again: accounts get locked.
+    Unauthenticated,
+    /// Logged in, but not root and no way to become it.
+    Unprivileged,
+    /// Bytes could not be brought or stored.
+    Transfer,
+    /// The script ended with a code of its table.
+    ScriptFailed,
+    /// A deadline passed.
+    TimedOut,
+    /// The connection or the run went away in the middle.
+    Lost,
+    /// The script said yes, the agent did not answer.
+    Unconfirmed,
+    /// Our fault, or our store's.
+    Internal,
+}
+
+impl FailureClass {
+    /// The word in JSON and tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotAdmitted => "not_admitted",
+            Self::Unreachable => "unreachable",
+            Self::Incompatible => "incompatible",
+            Self::HostKey => "host_key",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Unprivileged => "unprivileged",
+            Self::Transfer => "transfer",
+            Self::ScriptFailed => "script_failed",
+            Self::TimedOut => "timed_out",
+            Self::Lost => "lost",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Reads [`Self::word`].
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()
+    }
+}
+
+/// One row of the code table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Stable word in JSON.
+    pub word: &'static str,
+    /// Its class.
+    pub class: FailureClass,
+    /// What to do about it; lower case, no full stop.
+    pub remedy: &'static str,
+}
+
+/// Every failure Landfall itself can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the word of each code, in its row, says it")]
+pub enum Code {
+    ConnectionRefused,
+    ConnectTimeout,
+    NoRoute,
+    ConnectionClosed,
+    NoCommonAlgorithm,
+    NotSsh,
+    NoShell,
+    UnsupportedOs,
+    OsMismatch,
+    MissingTool,
+    NoPackage,
+    BadPackage,
+    SeveralInstalled,
+    NotInstalled,
+    Template,
+    HostKeyChanged,
+    HostKeyUnknown,
+    PasswordRefused,
+    KeyRefused,
+    KeyUnusable,
+    MethodNotOffered,
+    CredentialExpired,
+    NotRoot,
+    SudoRefused,
+    SudoPasswordRefused,
+    SudoPasswordMissing,
+    SudoWantsTty,
+    SudoTimeout,
+    NoSpace,
+    WriteFailed,
+    ChecksumMismatch,
+    StateRefused,
+    TransferStalled,
+    StepTimeout,
+    ConnectionLost,
+    NoExitStatus,
+    Rebooted,
+    RunLost,
+    AgentSilent,
+    AgentDied,
+    AgentStillThere,
+    CannotAsk,
+    ScriptUnknownExit,
+    Store,
+    Internal,
+}
+
+impl Code {
+    /// All codes, in the order of the table.
+    pub const ALL: [Self; 45] = [
+        Self::ConnectionRefused,
+        Self::ConnectTimeout,
+        Self::NoRoute,
+        Self::ConnectionClosed,
+        Self::NoCommonAlgorithm,
+        Self::NotSsh,
+        Self::NoShell,
+        Self::UnsupportedOs,
+        Self::OsMismatch,
+        Self::MissingTool,
+        Self::NoPackage,
+        Self::BadPackage,
+        Self::SeveralInstalled,
+        Self::NotInstalled,
+        Self::Template,
+        Self::HostKeyChanged,
+        Self::HostKeyUnknown,
+        Self::PasswordRefused,
+        Self::KeyRefused,
+        Self::KeyUnusable,
+        Self::MethodNotOffered,
+        Self::CredentialExpired,
+        Self::NotRoot,
+        Self::SudoRefused,
+        Self::SudoPasswordRefused,
+        Self::SudoPasswordMissing,
+        Self::SudoWantsTty,
+        Self::SudoTimeout,
+        Self::NoSpace,
+        Self::WriteFailed,
+        Self::ChecksumMismatch,
+        Self::StateRefused,
+        Self::TransferStalled,
+        Self::StepTimeout,
+        Self::ConnectionLost,
+        Self::NoExitStatus,
+        Self::Rebooted,
+        Self::RunLost,
+        Self::AgentSilent,
+        Self::AgentDied,
+        Self::AgentStillThere,
+        Self::CannotAsk,
+        Self::ScriptUnknownExit,
+        Self::Store,
+        Self::Internal,
+    ];
+
+    /// Word, class and remedy of this code.
+    #[must_use]
+    pub const fn row(self) -> Row {
+        use FailureClass as C;
+        const fn row(word: &'static str, class: FailureClass, remedy: &'static str) -> Row {
+            Row { word, class, remedy }
+        }
+        match self {
+            Self::ConnectionRefused => row("connection_refused", C::Unreachable, "start sshd on the host, or correct `port`"),
+            Self::ConnectTimeout => row("connect_timeout", C::Unreachable, "check address, routing and firewalls between here and the host"),
+            Self::NoRoute => row("no_route", C::Unreachable, "check the address and the route to it"),
+            Self::ConnectionClosed => row("connection_closed", C::Unreachable, "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"),
+            Self::NoCommonAlgorithm => row("no_common_algorithm", C::Incompatible, "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"),
+            Self::NotSsh => row("not_ssh", C::Incompatible, "correct `port`: what answers there does not speak SSH 2"),
+            Self::NoShell => row("no_shell", C::Incompatible, "give the account a login shell that can run `sh -c`"),
+            Self::UnsupportedOs => row("unsupported_os", C::Incompatible, "take the host out of the job"),
+            Self::OsMismatch => row("os_mismatch", C::Incompatible, "correct `os_type`, or leave it out"),
+            Self::MissingTool => row("missing_tool", C::Incompatible, "install the named tool on the host"),
+            Self::NoPackage => row("no_package", C::Incompatible, "add a package for this OS and CPU with `landfall package add`"),
+            Self::BadPackage => row("bad_package", C::Incompatible, "see `landfall package verify`, and add the package again"),
+            Self::SeveralInstalled => row("several_installed", C::Incompatible, "name one with the job field `package`"),
+            Self::NotInstalled => row("not_installed", C::Incompatible, "install the agent first"),
+            Self::Template => row("template_error", C::Incompatible, "correct the package's template or give the missing value in `vars`"),
+            Self::HostKeyChanged => row("host_key_changed", C::HostKey, "if the host was reinstalled, remove its pinned key; otherwise somebody may be in between"),
+            Self::HostKeyUnknown => row("host_key_unknown", C::HostKey, "make the host's key known first, or set host_keys = \"accept-new\" under [ssh] in the site file"),
+            Self::PasswordRefused => row("password_refused", C::Unauthenticated, "correct `account` and `password`; it was tried once and will not be tried again by itself"),
+            Self::KeyRefused => row("key_refused", C::Unauthenticated, "add the public key to the account's authorized_keys, or correct `account` and `key`"),
+            Self::KeyUnusable => row("key_unusable", C::Unauthenticated, "give the private key's whole text as `key`, and its passphrase as `passphrase`"),
+            Self::MethodNotOffered => row("method_not_offered", C::Unauthenticated, "choose an `auth_type` that sshd offers, or allow it in sshd_config"),
+            Self::CredentialExpired => row("credential_expired", C::Unauthenticated, "submit the job again with the host's password or key"),
+            Self::NotRoot => row("not_root", C::Unprivileged, "log in as root, or allow the account to use sudo"),
+            Self::SudoRefused => row("sudo_refused", C::Unprivileged, "add a sudoers rule that lets the account run /bin/sh as root"),
+            Self::SudoPasswordRefused => row("sudo_password_refused", C::Unprivileged, "correct `sudo_password` (without one, `password` is used)"),
+            Self::SudoPasswordMissing => row("sudo_password_missing", C::Unprivileged, "give `sudo_password`, or a NOPASSWD rule for the account"),
+            Self::SudoWantsTty => row("sudo_wants_tty", C::Unprivileged, "put `Defaults:ACCOUNT !requiretty` into sudoers"),
+            Self::SudoTimeout => row("sudo_timeout", C::Unprivileged, "sudo did not answer: check its PAM stack, DNS and LDAP on the host"),
+            Self::NoSpace => row("no_space", C::Transfer, "free space in the named directory"),
+            Self::WriteFailed => row("write_failed", C::Transfer, "check the named directory on the host: mounted read-only, quota, disk errors"),
+            Self::ChecksumMismatch => row("checksum_mismatch", C::Transfer, "check disk and network of the host: it stored other bytes than were sent"),
+            Self::StateRefused => row("state_refused", C::Transfer, "the named directory must be a real directory owned by root: remove or correct it"),
+            Self::TransferStalled => row("transfer_stalled", C::Transfer, "check the link: no byte moved for 30 s"),
+            Self::StepTimeout => row("step_timeout", C::TimedOut, "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"),
+            Self::ConnectionLost => row("connection_lost", C::Lost, "retry the host; check its link if it happens again"),
+            Self::NoExitStatus => row("no_exit_status", C::Lost, "retry the host; sshd ended the command without a status"),
+            Self::Rebooted => row("rebooted", C::Lost, "the host went down in the middle: retry it when it is up"),
+            Self::RunLost => row("run_lost", C::Lost, "the script was killed on the host: look there for the out-of-memory killer, then retry"),
+            Self::AgentSilent => row("agent_silent", C::Unconfirmed, "look at the agent's log on the host; the health check of its package got no answer"),
+            Self::AgentDied => row("agent_died", C::Unconfirmed, "look at the agent's log on the host: it started and ended again"),
+            Self::AgentStillThere => row("agent_still_there", C::Unconfirmed, "look at the step's log: the agent runs or its files are there after the uninstall"),
+            Self::CannotAsk => row("cannot_ask", C::Unconfirmed, "allow TCP forwarding in sshd, or install curl, wget or bash on the host"),
+            Self::ScriptUnknownExit => row("script_unknown_exit", C::ScriptFailed, "see the step's log"),
+            Self::Store => row("store_unavailable", C::Internal, "check disk space and permissions of the data directory"),
+            Self::Internal => row("internal", C::Internal, "this is a fault of Landfall: please report it with the job's record"),
+        }
+    }
+}
+
+/// Why a host task or a step failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Kind of trouble.
+    pub class: FailureClass,
+    /// Stable word of the code table or of `scripts/exit_codes.toml`.
+    pub code: Cow<'static, str>,
+    /// Where it happened.
+    pub step: Option<StepKind>,
+    /// One safe sentence: lower case, no full stop, no secret.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: Cow<'static, str>,
+    /// The chain of causes, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// End of what the target printed, capped.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tail: String,
+    /// Does the code's row allow another try where its class would not?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry_once: bool,
+}
+
+/// Longest tail of output kept in a failure.
+pub const TAIL_CAP: usize = 2_000;
+
+impl Failure {
+    /// A failure of the table.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let row = code.row();
+        Self {
+            class: row.class,
+            code: Cow::Borrowed(row.word),
+            step: None,
+            message: message.into(),
+            remedy: Cow::Borrowed(row.remedy),
+            causes: Vec::new(),
+            tail: String::new(),
+            retry_once: matches!(code, Code::ChecksumMismatch),
+        }
+    }
+
+    /// A failure that a script named by its exit code.
+    #[must_use]
+    pub fn of_script(row: &ScriptExit, message: impl Into<String>) -> Self {
+        Self {
+            class: row.class,
+            code: Cow::Owned(row.name.clone()),
+            step: None,
+            message: message.into(),
+            remedy: Cow::Owned(row.remedy.clone()),
+            causes: Vec::new(),
+            tail: String::new(),
+            retry_once: row.retry,
+        }
+    }
+
+    /// The same failure, located in `step`.
+    #[must_use]
+    pub fn at(mut self, step: StepKind) -> Self {
+        self.step.get_or_insert(step);
+        self
+    }
+
+    /// The same failure with the end of the target's output.
+    #[must_use]
+    pub fn with_tail(mut self, output: &str) -> Self {
+        let mut from = output.len().saturating_sub(TAIL_CAP);
+        while !output.is_char_boundary(from) {
+            from += 1;
+        }
+        self.tail = output.get(from..).unwrap_or_default().trim().to_owned();
+        self
+    }
+
+    /// The same failure with a cause below it.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// May the step be tried again, given what it does?
+    #[must_use]
+    pub fn retry(&self, effect: Effect) -> RetryAdvice {
+        let repeatable = effect != Effect::OneShot;
+        match self.class {
+            FailureClass::Unreachable => RetryAdvice::After { tries: 4, first: Duration::from_secs(1) },
+            FailureClass::Lost if repeatable => match self.code.as_ref() {
+                // The run itself is gone: one new attempt (DESIGN 11).
+                "rebooted" | "run_lost" => RetryAdvice::After { tries: 2, first: Duration::from_secs(2) },
+                _ => RetryAdvice::After { tries: 5, first: Duration::from_secs(1) },
+            },
+            _ if self.retry_once && repeatable => RetryAdvice::After { tries: 2, first: Duration::from_secs(1) },
+            FailureClass::NotAdmitted
+            | FailureClass::Incompatible
+            | FailureClass::HostKey
+            | FailureClass::Unauthenticated
+            | FailureClass::Unprivileged
+            | FailureClass::Transfer
+            | FailureClass::ScriptFailed
+            | FailureClass::TimedOut
+            | FailureClass::Lost
+            | FailureClass::Unconfirmed
+            | FailureClass::Internal => RetryAdvice::Never,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What may be done after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAdvice {
+    /// The result stands.
+    Never,
+    /// Up to `tries` tries in all, the first pause of a doubling back-off given.
+    After {
+        /// Tries in all, the failed ones included.
+        tries: u32,
+        /// First pause; doubles, with jitter, to 30 s at most.
+        first: Duration,
+    },
+}
+
+/// One row of `scripts/exit_codes.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptExit {
+    /// Exit code, 1 to 125.
+    pub exit: i32,
+    /// Stable word.
+    pub name: String,
+    /// Class of the failure.
+    pub class: FailureClass,
+    /// May one more attempt be made?
+    pub retry: bool,
+    /// What it means.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_word_of_its_own_and_a_remedy() {
+        let words: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.row().word).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let row = code.row();
+            assert!(!row.remedy.is_empty() && !row.remedy.ends_with('.'), "{}", row.word);
+            assert_eq!(FailureClass::from_word(row.class.word()), Some(row.class));
+        }
+    }
+
+    #[test]
+    fn refusals_and_decisions_are_final_and_only_trouble_on_the_way_is_tried_again() {
+        for (code, effect, again) in [
+            (Code::PasswordRefused, Effect::ReadOnly, false),
+            (Code::KeyRefused, Effect::ReadOnly, false),
+            (Code::HostKeyChanged, Effect::ReadOnly, false),
+            (Code::SudoRefused, Effect::ReadOnly, false),
+            (Code::NoSpace, Effect::Idempotent, false),
+            (Code::AgentSilent, Effect::ReadOnly, false),
+            (Code::ConnectionRefused, Effect::ReadOnly, true),
+            (Code::ConnectTimeout, Effect::ReadOnly, true),
+            (Code::ConnectionLost, Effect::Idempotent, true),
+            (Code::ConnectionLost, Effect::OneShot, false),
+            (Code::RunLost, Effect::Idempotent, true),
+            (Code::ChecksumMismatch, Effect::Idempotent, true),
+        ] {
+            let advice = Failure::new(code, "x").retry(effect);
+            assert_eq!(advice != RetryAdvice::Never, again, "{code:?} {effect:?}");
+        }
+    }
+
+    #[test]
+    fn a_tail_is_cut_at_a_character() {
+        let failure = Failure::new(Code::Internal, "x").with_tail(&"中".repeat(TAIL_CAP));
+        assert!(failure.tail.len() <= TAIL_CAP && failure.tail.chars().all(|c| c == '中'));
+    }
+}

@@ -1,0 +1,140 @@
+//! The record of one host task: its journal folded into steps with start, finish and result.
+//!
+//! The terminal, the API and recovery all read this one fold, so they cannot disagree.
+
+use serde::Serialize;
+
+use super::Timestamp;
+use super::admission::Exclusion;
+use super::event::{Event, EventKind, Figures};
+use super::failure::Failure;
+use super::id::RunId;
+use super::outcome::{Outcome, StepOutcome};
+use super::plan::{Plan, StepKind};
+use super::state::{HostState, IllegalEvent};
+
+/// One step as it went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// Which.
+    pub step: StepKind,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// First start.
+    pub started: Timestamp,
+    /// End of the last attempt.
+    pub finished: Option<Timestamp>,
+    /// Result of the last attempt.
+    pub outcome: Option<StepOutcome>,
+    /// Figures of the last attempt, bytes of all attempts.
+    pub figures: Figures,
+    /// Failures of the attempts before.
+    pub failures: Vec<Failure>,
+    /// The run of the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+}
+
+/// A host task, folded.
+#[derive(Clone, Debug, Default)]
+pub struct HostRecord {
+    /// Where it stands.
+    pub state: HostState,
+    /// Its tries.
+    pub attempts: u32,
+    /// Its settled plan.
+    pub plan: Option<Plan>,
+    /// Its steps, in the order they began.
+    pub steps: Vec<StepRecord>,
+    /// Why it was left out.
+    pub exclusion: Option<Exclusion>,
+    /// When an executor took it first.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+}
+
+impl HostRecord {
+    /// Takes the next event of this host.
+    ///
+    /// # Errors
+    /// When the event cannot follow.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        self.state = self.state.next(&event.kind)?;
+        match &event.kind {
+            EventKind::HostIgnored { exclusion } => self.exclusion = Some(exclusion.clone()),
+            EventKind::HostStarted => {
+                self.started.get_or_insert(event.at);
+                self.finished = None;
+            }
+            EventKind::AttemptStarted { attempt } => self.attempts = *attempt,
+            EventKind::PlanSettled { plan } => self.plan = Some((**plan).clone()),
+            EventKind::StepStarted { step, attempt, run_id } => self.begin(*step, *attempt, run_id.clone(), event.at),
+            EventKind::StepFinished { step, outcome, figures, .. } => {
+                if let Some(record) = self.step_mut(*step) {
+                    record.finished = Some(event.at);
+                    record.outcome = Some(outcome.clone());
+                    let before = record.figures.bytes_sent;
+                    record.figures = figures.clone();
+                    record.figures.bytes_sent = match (before, figures.bytes_sent) {
+                        (None, None) => None,
+                        (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
+                    };
+                }
+            }
+            EventKind::AttemptFailed { step, failure, .. } => {
+                if let Some(record) = self.step_mut(*step) {
+                    record.failures.push(failure.clone());
+                    record.finished = Some(event.at);
+                }
+            }
+            EventKind::HostFinished { .. } => self.finished = Some(event.at),
+            EventKind::JobAccepted { .. } | EventKind::JobFinished { .. } | EventKind::CancelAsked { .. } | EventKind::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, step: StepKind, attempt: u32, run_id: Option<RunId>, at: Timestamp) {
+        if let Some(record) = self.step_mut(step) {
+            record.attempts = record.attempts.max(attempt);
+            record.finished = None;
+            record.outcome = None;
+            record.run_id = run_id;
+            return;
+        }
+        let figures = Figures::default();
+        let failures = Vec::new();
+        self.steps.push(StepRecord { step, attempts: attempt, started: at, finished: None, outcome: None, figures, failures, run_id });
+    }
+
+    fn step_mut(&mut self, step: StepKind) -> Option<&mut StepRecord> {
+        self.steps.iter_mut().find(|record| record.step == step)
+    }
+
+    /// The step as it went, when it began.
+    #[must_use]
+    pub fn step(&self, step: StepKind) -> Option<&StepRecord> {
+        self.steps.iter().find(|record| record.step == step)
+    }
+
+    /// Did the step reach its goal?
+    #[must_use]
+    pub fn is_done(&self, step: StepKind) -> bool {
+        self.step(step).and_then(|record| record.outcome.as_ref()).is_some_and(StepOutcome::is_done)
+    }
+
+    /// Payload bytes sent to the host over all steps and attempts.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.steps.iter().filter_map(|record| record.figures.bytes_sent).sum()
+    }
+
+    /// How it ended, if it did.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            HostState::Finished(outcome) => Some(outcome),
+            HostState::Pending | HostState::Ready | HostState::Running { .. } | HostState::LeftOut => None,
+        }
+    }
+}

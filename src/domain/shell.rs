@@ -1,0 +1,117 @@
+//! How a command line is written for the login shell that will read it. Everything that goes into a shell passes here.
+//!
+//! Only sh itself is trusted with quotes. Shells with rules of their own (csh expands `!` inside quotes, fish reads
+//! backslashes there) are handed one constant program and one word of ASCII letters, digits and backslashes: the POSIX
+//! command line in octal, which sh decodes. So nothing that a caller passes ever meets their rules.
+//!
+//! To add a dialect: a variant, its detection in [`Dialect::of_login_shell`], its arm in [`command_line`], and its shell in
+//! the property test of `tests/shell.rs`.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+/// Rules of a login shell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// sh, dash, bash, ksh, zsh, busybox ...
+    #[default]
+    Posix,
+    /// csh and tcsh.
+    Csh,
+    /// fish.
+    Fish,
+}
+
+impl Dialect {
+    /// The dialect of a login shell, by its path.
+    #[must_use]
+    pub fn of_login_shell(path: &str) -> Self {
+        match path.rsplit('/').next().unwrap_or(path) {
+            "csh" | "tcsh" | "bsd-csh" => Self::Csh,
+            "fish" => Self::Fish,
+            _ => Self::Posix,
+        }
+    }
+}
+
+/// One word for a POSIX shell: exactly the bytes of `word`, whatever they are (NUL cannot be passed at all).
+#[must_use]
+pub fn quote(word: &[u8]) -> Vec<u8> {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(b);
+    if !word.is_empty() && word.iter().all(plain) {
+        return word.to_vec();
+    }
+    let mut quoted = Vec::with_capacity(word.len() + 2);
+    quoted.push(b'\'');
+    for &byte in word {
+        if byte == b'\'' {
+            quoted.extend_from_slice(b"'\\''");
+        } else {
+            quoted.push(byte);
+        }
+    }
+    quoted.push(b'\'');
+    quoted
+}
+
+/// [`quote`] for text.
+#[must_use]
+pub fn quote_str(word: &str) -> String {
+    String::from_utf8_lossy(&quote(word.as_bytes())).into_owned()
+}
+
+/// What sh runs to get its real command line back from octal. `x` keeps trailing newlines from being dropped.
+const DECODE: &str = "lf=$(printf \"$1\"); eval \"${lf%x}\"";
+
+/// The line to hand to sshd so that a login shell of `dialect` runs `words`, byte for byte.
+#[must_use]
+pub fn command_line<W: AsRef<[u8]>>(dialect: Dialect, words: &[W]) -> Vec<u8> {
+    let mut line = Vec::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(b' ');
+        }
+        line.extend_from_slice(&quote(word.as_ref()));
+    }
+    match dialect {
+        Dialect::Posix => line,
+        Dialect::Csh | Dialect::Fish => {
+            line.push(b'x');
+            // `exec` is not part of the octal: the decoded line may be any simple command.
+            format!("exec sh -c '{DECODE}' lf '{}'", octal(&line)).into_bytes()
+        }
+    }
+}
+
+/// `bytes` as printf's octal escapes, letters and digits as they are.
+fn octal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 3), |mut text, &byte| {
+        // A digit after an escape would not be read as part of it (three digits at most), but a fixed width is plainer.
+        let _ = if byte.is_ascii_alphabetic() { write!(text, "{}", byte as char) } else { write!(text, "\\{byte:03o}") };
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_quoted_only_when_it_must_be() {
+        for (word, quoted) in [("a-b_c/d.e", "a-b_c/d.e"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x!`", "'$x!`'")] {
+            assert_eq!(quote_str(word), quoted);
+        }
+    }
+
+    #[test]
+    fn foreign_shells_see_nothing_but_letters_digits_and_backslashes() {
+        let words: [&[u8]; 4] = [b"sh", b"-c", b"echo '!$x' \\ \n", "中".as_bytes()];
+        for dialect in [Dialect::Csh, Dialect::Fish] {
+            let line = String::from_utf8(command_line(dialect, &words)).unwrap();
+            let word = line.rsplit(' ').next().unwrap();
+            assert!(word.trim_matches('\'').bytes().all(|b| b.is_ascii_alphanumeric() || b == b'\\'), "{line}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What the operator declares: businesses, clouds, access points, limits, defaults (format: DESIGN 10).
+//!
+//! Never here: reading the file and its environment (`config`). An unknown key is a fault: a misspelt limit must not
+//! pass for the default.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Language of API messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Chinese, the API's default.
+    #[default]
+    Zh,
+    /// English.
+    En,
+}
+
+/// The site file. `Site::default()` is what applies without one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// Of API messages.
+    pub language: Language,
+    /// A cloud without proxy drops its hosts only, not the whole request.
+    pub partial_no_proxy: bool,
+    /// Limits of this process.
+    pub limits: Limits,
+    /// How sshd is spoken to.
+    pub ssh: SshPolicy,
+    /// Known businesses; none declared = every one is accepted.
+    pub business: Vec<Business>,
+    /// Known network zones besides 0.
+    pub cloud: Vec<Cloud>,
+    /// Access points; none declared = access point 1 with built-in paths.
+    pub access_point: Vec<AccessPoint>,
+    /// Proxies known without a job.
+    pub proxy: Vec<toml::Value>,
+    /// Install channels.
+    pub install_channel: Vec<toml::Value>,
+    /// Who may call the HTTP API.
+    pub app: Vec<toml::Value>,
+    /// Where TJJ_PASSWORD asks.
+    pub vault: Option<toml::Value>,
+    /// Networks that are never touched.
+    pub blacklist: Vec<toml::Value>,
+    /// How to become root by host pattern.
+    pub privilege: Vec<toml::Value>,
+    /// The HTTP door.
+    pub api: Option<toml::Value>,
+    /// Values of agent configuration when a request leaves them out.
+    pub agent_defaults: Option<toml::Value>,
+    /// Package name per role when a job names none.
+    pub default_package: BTreeMap<String, String>,
+}
+
+/// Limits of this process. 0 means none where it says so.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Host tasks in flight.
+    pub concurrency: usize,
+    /// Uploads in flight.
+    pub uploads: usize,
+    /// TCP connects begun per second; 0 = no limit.
+    pub connects_per_second: u32,
+    /// Handshakes in flight per endpoint: sshd's MaxStartups drops at random from 10 on.
+    pub handshakes_per_endpoint: usize,
+    /// Payload budget of the process in MB/s; 0 = none.
+    pub upload_mb_per_s: u32,
+    /// Payload budget of one gateway in MB/s; 0 = none.
+    pub gateway_mb_per_s: u32,
+    /// Deadline of one script run, seconds.
+    pub script_timeout_s: u64,
+    /// Lease of a claimed host task, seconds.
+    pub lease_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 200,
+            uploads: 20,
+            connects_per_second: 50,
+            handshakes_per_endpoint: 8,
+            upload_mb_per_s: 0,
+            gateway_mb_per_s: 0,
+            script_timeout_s: 600,
+            lease_s: 60,
+        }
+    }
+}
+
+/// What an unknown or changed host key means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeyPolicy {
+    /// The first key is pinned in the record; another one later is refused.
+    #[default]
+    AcceptNew,
+    /// Only pinned keys.
+    Strict,
+    /// Only keys of a known_hosts file.
+    #[serde(rename = "known_hosts")]
+    KnownHosts,
+    /// No check, logged at every start.
+    Off,
+}
+
+/// How sshd is spoken to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SshPolicy {
+    /// What an unknown or changed host key means.
+    pub host_keys: HostKeyPolicy,
+    /// known_hosts file for `host_keys = "known_hosts"`.
+    pub known_hosts: Option<String>,
+    /// Host patterns that may use SHA-1 key exchange and ssh-rsa.
+    pub legacy_algorithms: Vec<String>,
+    /// Deadline of TCP connect, and again of the handshake, seconds.
+    pub connect_timeout_s: u64,
+}
+
+impl Default for SshPolicy {
+    fn default() -> Self {
+        Self { host_keys: HostKeyPolicy::AcceptNew, known_hosts: None, legacy_algorithms: Vec::new(), connect_timeout_s: 15 }
+    }
+}
+
+/// A business (tenant).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Business {
+    /// `bk_biz_id`.
+    pub id: i64,
+    /// `bk_biz_name`.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// A network zone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cloud {
+    /// `bk_cloud_id`.
+    pub id: i64,
+    /// `bk_cloud_name`.
+    #[serde(default)]
+    pub name: String,
+    /// Access point of hosts that name none.
+    pub access_point: Option<i64>,
+}
+
+/// Where agents connect to, and where they live on a host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessPoint {
+    /// `ap_id`.
+    pub id: i64,
+    /// Shown in messages and templates.
+    #[serde(default)]
+    pub name: String,
+    /// Server lists by purpose (`cluster`, `file`, `data`), each `address:port`.
+    #[serde(default)]
+    pub servers: BTreeMap<String, Vec<String>>,
+    /// Paths on Linux, AIX and Solaris.
+    #[serde(default)]
+    pub linux: Paths,
+    /// Paths on Windows.
+    #[serde(default)]
+    pub windows: Paths,
+}
+
+impl Default for AccessPoint {
+    fn default() -> Self {
+        Self { id: 1, name: "default".into(), servers: BTreeMap::new(), linux: Paths::default(), windows: Paths::default() }
+    }
+}
+
+/// Places on a target; what is `None` has the built-in default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// Packages live in `<setup_path>/<name>`.
+    pub setup_path: Option<String>,
+    /// Agent data.
+    pub data_path: Option<String>,
+    /// Pid files and sockets; may be a tmpfs.
+    pub run_path: Option<String>,
+    /// Agent logs.
+    pub log_path: Option<String>,
+    /// A value for the agent's configuration only.
+    pub temp_path: Option<String>,
+}
+
+impl Paths {
+    /// `self` where it says something, else `base`.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        let pick = |own: &Option<String>, base: &Option<String>| own.clone().or_else(|| base.clone());
+        Self {
+            setup_path: pick(&self.setup_path, &base.setup_path),
+            data_path: pick(&self.data_path, &base.data_path),
+            run_path: pick(&self.run_path, &base.run_path),
+            log_path: pick(&self.log_path, &base.log_path),
+            temp_path: pick(&self.temp_path, &base.temp_path),
+        }
+    }
+
+    /// The given paths by wire name.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("setup_path", &self.setup_path),
+            ("data_path", &self.data_path),
+            ("run_path", &self.run_path),
+            ("log_path", &self.log_path),
+            ("temp_path", &self.temp_path),
+        ]
+        .into_iter()
+        .filter_map(|(name, path)| path.as_deref().map(|path| (name, path)))
+    }
+}
+
+/// All paths of one host, settled. Defaults are upstream's on Linux (`reference/upstream.md` 5.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPaths {
+    /// Packages live in `<setup_path>/<name>`.
+    pub setup_path: String,
+    /// Agent data.
+    pub data_path: String,
+    /// Pid files and sockets.
+    pub run_path: String,
+    /// Agent logs.
+    pub log_path: String,
+    /// A value for the agent's configuration only.
+    pub temp_path: String,
+}
+
+impl HostPaths {
+    /// Settles the paths of a Linux host: its own, over the job's, over the access point's, over the built-in ones.
+    #[must_use]
+    pub fn linux(paths: &Paths) -> Self {
+        let or = |path: &Option<String>, default: &str| path.clone().unwrap_or_else(|| default.to_owned());
+        Self {
+            setup_path: or(&paths.setup_path, "/usr/local/gse"),
+            data_path: or(&paths.data_path, "/var/lib/gse"),
+            run_path: or(&paths.run_path, "/var/run/gse"),
+            log_path: or(&paths.log_path, "/var/log/gse"),
+            temp_path: or(&paths.temp_path, "/tmp"),
+        }
+    }
+}
+
+impl Site {
+    /// The declared access points, or the built-in one.
+    #[must_use]
+    pub fn access_points(&self) -> Vec<AccessPoint> {
+        if self.access_point.is_empty() { vec![AccessPoint::default()] } else { self.access_point.clone() }
+    }
+
+    /// Is the business known? Every one is when none is declared.
+    #[must_use]
+    pub fn knows_business(&self, id: i64) -> bool {
+        self.business.is_empty() || self.business.iter().any(|business| business.id == id)
+    }
+
+    /// Name of a business, empty when it is not declared.
+    #[must_use]
+    pub fn business_name(&self, id: i64) -> &str {
+        self.business.iter().find(|business| business.id == id).map_or("", |business| business.name.as_str())
+    }
+
+    /// The declared cloud of that id.
+    #[must_use]
+    pub fn cloud(&self, id: i64) -> Option<&Cloud> {
+        self.cloud.iter().find(|cloud| cloud.id == id)
+    }
+
+    /// May this address use the old algorithms (`*` stands for any run of characters)?
+    #[must_use]
+    pub fn allows_legacy(&self, ip: IpAddr) -> bool {
+        let text = ip.to_string();
+        self.ssh.legacy_algorithms.iter().any(|pattern| matches_pattern(pattern, &text))
+    }
+}
+
+/// Does `text` fit `pattern`, where `*` stands for any run of characters?
+#[must_use]
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut tail) = text.strip_prefix(head) else { return false };
+    loop {
+        if matches_pattern(rest, tail) {
+            return true;
+        }
+        let mut chars = tail.chars();
+        if chars.next().is_none() {
+            return false;
+        }
+        tail = chars.as_str();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_by_its_stars() {
+        for (pattern, text, fits) in [
+            ("10.9.*", "10.9.1.2", true),
+            ("10.9.*", "10.90.1.2", false),
+            ("*.2", "10.9.1.2", true),
+            ("*", "", true),
+            ("10.9.1.2", "10.9.1.2", true),
+            ("10.*.1.*", "10.9.1.2", true),
+        ] {
+            assert_eq!(matches_pattern(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn paths_of_a_host_win_over_those_of_the_access_point() {
+        let host = Paths { setup_path: Some("/opt/agents".into()), ..Paths::default() };
+        let ap = Paths { setup_path: Some("/usr/local/gse".into()), log_path: Some("/logs".into()), ..Paths::default() };
+        let settled = HostPaths::linux(&host.over(&ap));
+        assert_eq!((settled.setup_path.as_str(), settled.log_path.as_str()), ("/opt/agents", "/logs"));
+        assert_eq!(settled.data_path, "/var/lib/gse");
+    }
+}

@@ -1,0 +1,2 @@
+//! Landfall: puts agents on machines. (map to come)
+pub mod domain;

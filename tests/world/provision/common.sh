@@ -1,0 +1,71 @@
+# Sourced by every kind's script. The scripts run as root inside a Debian or Ubuntu root file system that has the
+# packages of `base.sh`, once, before the host ever starts; they turn it into a target of one kind.
+#
+# They know nothing of how the host will be run: namespaces and container images are made from the very same files.
+# In: WORLD_PASSWORD (optional, another password than the kind's own).
+# Out, below /etc/landfall-world: `login` (user, password, sudo_password, key: how a client gets in), `server` (the
+# SSH server, a foreground command), `full` (places to be covered by a small full tmpfs), `init` (another pid 1),
+# and `pid1`, the host's first process. They never start a daemon and never reach for the network.
+# shellcheck shell=sh
+set -eu
+
+WORLD=/etc/landfall-world
+PROVISION=${0%/*}
+# Root's own password where the kind is not about passwords, so that a person can read it off the table and type it.
+PLAIN_PASSWORD=landfall
+# Blanks, quotes and `$` are there to break quoting.
+OPS_PASSWORD=${WORLD_PASSWORD:-"s\$udo \"pa'ss"}
+
+begin() { # KIND
+    mkdir -p "$WORLD" /etc/ssh/sshd_config.d
+    printf '%s\n' "$1" >"$WORLD/kind"
+    cp "$PROVISION/pid1.sh" "$WORLD/pid1"
+    printf 'exec /usr/sbin/sshd -D -E /var/log/sshd.log\n' >"$WORLD/server"
+    # 100: many sessions at once is what the tests are about, and the stock 10 would answer them by dropping.
+    cat >/etc/ssh/sshd_config.d/50-world.conf <<-SETTINGS
+	HostKey /etc/ssh/ssh_host_ed25519_key
+	MaxStartups 100:30:200
+	UseDNS no
+	PermitRootLogin yes
+	PasswordAuthentication yes
+	SETTINGS
+    # The audit login uid cannot be set in every namespace or container; it is no part of what is tested.
+    sed -i 's/^\(session *\)required\( *pam_loginuid\)/\1optional\2/' /etc/pam.d/sshd
+}
+
+# The first value wins in sshd_config, so a kind's own settings come before the common ones.
+sshd_setting() { # LINE...
+    printf '%s\n' "$@" >>/etc/ssh/sshd_config.d/10-kind.conf
+}
+
+login() { # KEY=VALUE...
+    printf '%s\n' "$@" >>"$WORLD/login"
+}
+
+set_password() { # USER PASSWORD
+    printf '%s:%s\n' "$1" "$2" | chpasswd
+}
+
+root_with_password() { # PASSWORD
+    set_password root "${WORLD_PASSWORD:-$1}"
+    login user=root "password=${WORLD_PASSWORD:-$1}"
+}
+
+root_with_shell() { # SHELL
+    usermod -s "$1" root
+    root_with_password "$PLAIN_PASSWORD"
+}
+
+# An ordinary user with a password that sudo asks for as well.
+ops_with_password() {
+    useradd -m -s /bin/bash ops
+    set_password ops "$OPS_PASSWORD"
+    login user=ops "password=$OPS_PASSWORD"
+}
+
+# Takes commands away, wherever PATH would find them.
+without() { # COMMAND...
+    for command in "$@"; do
+        rm -f "/usr/local/bin/$command" "/usr/bin/$command" "/usr/sbin/$command" "/bin/$command" "/sbin/$command"
+    done
+}

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Root's login shell is fish.
+# shellcheck source=common.sh
+. "${0%/*}/common.sh"
+
+begin fish
+root_with_shell /usr/bin/fish

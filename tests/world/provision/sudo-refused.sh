@@ -1,0 +1,7 @@
+#!/bin/sh
+# User ops logs in by password and is not in sudoers.
+# shellcheck source=common.sh
+. "${0%/*}/common.sh"
+
+begin sudo-refused
+ops_with_password

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Root's login shell is tcsh.
+# shellcheck source=common.sh
+. "${0%/*}/common.sh"
+
+begin tcsh
+root_with_shell /bin/tcsh
