@@ -1,0 +1,318 @@
+//! The job record: jobs, host tasks, journals, outputs, sealed credentials, inventory, pinned host keys.
+//!
+//! One trait, one conformance suite (`tests/store.rs`), one module per backend. Rules of a backend:
+//! - what does not exist is `Ok(None)`, never an error;
+//! - time is a parameter; a backend has no clock;
+//! - [`Store::commit`] is one transaction for the whole batch, with multi-row statements; a stale epoch refuses its own
+//!   write only;
+//! - events are never changed or deleted; state is their fold ([`crate::domain::record`]). The status columns are a copy
+//!   for lists, written in the same transaction as the event that changes them.
+//!
+//! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
+
+pub mod seal;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Timestamp;
+use crate::domain::admission::Exclusion;
+use crate::domain::credential::Credential;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::host::{Address, HostSpec};
+use crate::domain::id::{Epoch, JobId, Seq, TaskId};
+use crate::domain::job::{JobKind, Statistics, Status};
+use crate::domain::package::PackageChoice;
+use crate::domain::plan::{Step, StepKind};
+use crate::domain::site::{AccessPoint, Paths};
+
+/// The record did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or written; trying again later may help.
+    #[error("the job record is not available: {what}")]
+    Unavailable {
+        /// What was tried.
+        what: String,
+        /// What the database says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody else was first.
+    #[error("{0}")]
+    Conflict(String),
+    /// Another live process holds the job.
+    #[error("job {job} is held by process {pid}")]
+    Held {
+        /// The job.
+        job: JobId,
+        /// The holder.
+        pid: u32,
+    },
+    /// What is stored cannot be read.
+    #[error("the job record is corrupt: {what}")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+    /// The key file does not fit the sealed credentials.
+    #[error("{0}")]
+    Key(String),
+}
+
+/// What a job is, beside its hosts. Stored as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its kind.
+    pub kind: JobKind,
+    /// The package to install.
+    #[serde(default)]
+    pub package: PackageChoice,
+    /// Package variables (extension field `vars`).
+    #[serde(default)]
+    pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Paths for all hosts (extension field `paths`).
+    #[serde(default)]
+    pub paths: Paths,
+    /// Upload budget of the job in MB/s (`limits.upload_mb_per_s`); 0 = none.
+    #[serde(default)]
+    pub upload_mb_per_s: u32,
+}
+
+/// What a host task is. Stored as JSON; no secret in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The host as requested.
+    pub host: HostSpec,
+    /// Its access point, as the site had it at submission.
+    pub access_point: AccessPoint,
+    /// Name of its cloud.
+    pub cloud_name: String,
+    /// The outline of its plan.
+    pub outline: Vec<Step>,
+}
+
+/// A job to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// What it is.
+    pub spec: JobSpec,
+    /// For the audit: `bk_username`, else the operating system's user.
+    pub created_by: String,
+    /// Its hosts, in the order of the request, left-out ones included.
+    pub hosts: Vec<NewHost>,
+}
+
+/// A host of a job to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewHost {
+    /// Its identity.
+    pub id: TaskId,
+    /// What it is.
+    pub spec: TaskSpec,
+    /// Sealed before it is stored. `None` for hosts that are left out.
+    pub credential: Option<Credential>,
+    /// Why it is left out.
+    pub exclusion: Option<Exclusion>,
+}
+
+/// A recorded job.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    /// Its number.
+    pub id: JobId,
+    /// What it is.
+    pub spec: JobSpec,
+    /// Who asked for it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When its last host ended.
+    pub finished_at: Option<Timestamp>,
+    /// Its hosts by status.
+    pub statistics: Statistics,
+    /// Its status, folded.
+    pub status: Status,
+}
+
+/// A recorded host task.
+#[derive(Clone, Debug)]
+pub struct TaskRow {
+    /// Its identity.
+    pub id: TaskId,
+    /// Its position in the request, from 0.
+    pub index: u32,
+    /// Its job.
+    pub job: JobId,
+    /// Which host it is.
+    pub address: Address,
+    /// What it is.
+    pub spec: TaskSpec,
+    /// Its wire status, a copy of the fold's.
+    pub status: Status,
+    /// Claims so far.
+    pub epoch: Epoch,
+}
+
+/// Who appends: the claim that gives the right to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job: JobId,
+    /// The host task.
+    pub task: TaskId,
+    /// Its position in the request.
+    pub index: u32,
+    /// Number of the claim.
+    pub epoch: Epoch,
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Events of one host task.
+    Host {
+        /// The right to append.
+        claim: Claim,
+        /// When they happened.
+        at: Timestamp,
+        /// In order.
+        events: Vec<EventKind>,
+    },
+    /// Events of the job itself.
+    Job {
+        /// The job.
+        job: JobId,
+        /// When they happened.
+        at: Timestamp,
+        /// In order.
+        events: Vec<EventKind>,
+    },
+    /// A piece of a step's output.
+    Output(OutputChunk),
+    /// What a host has now: replaces its inventory row.
+    Register(HostRow),
+    /// The host has nothing any more: its inventory row goes.
+    Forget(Address),
+    /// The host key that was seen first.
+    PinKey(PinnedKey),
+}
+
+/// What became of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is durable; the last `seq` it took, where it took any.
+    Done(Option<Seq>),
+    /// Refused: somebody claimed the host task since.
+    Stale,
+}
+
+/// A piece of a step's output. Losing one never changes state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputChunk {
+    /// The host task.
+    pub task: TaskId,
+    /// The step.
+    pub step: StepKind,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Where the piece begins in the output of that attempt, bytes.
+    pub offset: u64,
+    /// The bytes as the target wrote them.
+    pub data: Bytes,
+}
+
+/// The first MiB and the last 9 MiB of an attempt's output are kept (DESIGN 4).
+pub const OUTPUT_HEAD: u64 = 1 << 20;
+/// See [`OUTPUT_HEAD`].
+pub const OUTPUT_TAIL: u64 = 9 << 20;
+
+/// An inventory row: what is known of a host from finished jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostRow {
+    /// Which host.
+    pub address: Address,
+    /// How it was described.
+    pub spec: HostSpec,
+    /// Package name.
+    pub package: String,
+    /// Package version.
+    pub version: String,
+    /// SHA-256 of the package archive.
+    pub digest: String,
+    /// The job that put it there.
+    pub job: JobId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A pinned host key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedKey {
+    /// Network zone.
+    pub cloud: i64,
+    /// Dialled address.
+    pub address: std::net::IpAddr,
+    /// Dialled port.
+    pub port: u16,
+    /// OpenSSH form.
+    pub key: String,
+    /// When it was seen first.
+    pub at: Timestamp,
+}
+
+/// Keeps the job for this process; dropping it lets go.
+pub trait Lease: Send + Sync + std::fmt::Debug {}
+
+/// The job record.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Records a job with its hosts, outlines, sealed credentials, and its first events (`JobAccepted`, then `HostIgnored`
+    /// for those left out) in one transaction. Until it returns, the job does not exist. A host that another unfinished
+    /// job holds makes a `Conflict`.
+    async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError>;
+
+    /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`].
+    async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
+
+    /// Claims the unfinished host tasks of a held job: raises and returns their epochs.
+    async fn claim(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// Writes a batch in one transaction; the answers are in the order of the batch.
+    async fn commit(&self, batch: Vec<Write>) -> Result<Vec<Written>, StoreError>;
+
+    /// One job.
+    async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError>;
+
+    /// The newest jobs first.
+    async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, StoreError>;
+
+    /// The host tasks of a job, in the order of the request.
+    async fn tasks(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// Events after a cursor, in order of `seq`.
+    async fn events(&self, job: JobId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// Output of a host task, by step and attempt in the order they began, pieces in order of offset.
+    async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError>;
+
+    /// Which of these hosts an unfinished job holds.
+    async fn busy(&self, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError>;
+
+    /// The unsealed credential of a host task; `None` when it was purged.
+    async fn credential(&self, task: TaskId) -> Result<Option<Credential>, StoreError>;
+
+    /// The newest credential that is still kept for each of these hosts, with the login it belongs to.
+    async fn kept_logins(&self, hosts: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError>;
+
+    /// Removes credentials whose time has come; returns how many.
+    async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// What is known of a host.
+    async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError>;
+
+    /// The pinned key of an endpoint.
+    async fn pinned_key(&self, cloud: i64, address: std::net::IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError>;
+}

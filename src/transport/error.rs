@@ -1,0 +1,175 @@
+//! What can go wrong on the way to a host, and its one translation into a [`Failure`].
+
+use std::time::Duration;
+
+use crate::domain::failure::{Code, Failure};
+
+/// Trouble on the way to a host. Texts carry no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Nothing listens there.
+    #[error("{endpoint} refused the connection")]
+    Refused {
+        /// Address and port.
+        endpoint: String,
+    },
+    /// No answer in time.
+    #[error("{endpoint} did not answer within {} s ({phase})", after.as_secs())]
+    TimedOut {
+        /// Address and port.
+        endpoint: String,
+        /// `connect`, `handshake` or `login`.
+        phase: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The network says that there is no way.
+    #[error("no route to {endpoint}: {cause}")]
+    NoRoute {
+        /// Address and port.
+        endpoint: String,
+        /// What the system says.
+        cause: String,
+    },
+    /// The server closed before the login was decided.
+    #[error("{endpoint} closed the connection during the {phase}: {cause}")]
+    Closed {
+        /// Address and port.
+        endpoint: String,
+        /// `handshake` or `login`.
+        phase: &'static str,
+        /// What was seen.
+        cause: String,
+    },
+    /// No algorithm in common.
+    #[error("{endpoint} and Landfall share no {what}")]
+    NoCommonAlgorithm {
+        /// Address and port.
+        endpoint: String,
+        /// Which kind of algorithm, and what the server offers where known.
+        what: String,
+    },
+    /// It is not an SSH server.
+    #[error("{endpoint} does not speak SSH 2: {cause}")]
+    NotSsh {
+        /// Address and port.
+        endpoint: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// Another host key than the pinned one.
+    #[error("host key of {endpoint} changed: pinned {pinned}, now {offered}")]
+    HostKeyChanged {
+        /// Address and port.
+        endpoint: String,
+        /// SHA-256 fingerprint.
+        pinned: String,
+        /// SHA-256 fingerprint.
+        offered: String,
+    },
+    /// A host key nobody knows, where only known ones are accepted.
+    #[error("host key of {endpoint} is not known: {offered}")]
+    HostKeyUnknown {
+        /// Address and port.
+        endpoint: String,
+        /// SHA-256 fingerprint.
+        offered: String,
+    },
+    /// The server refused the login: final.
+    #[error("{endpoint} refused the {method} of account {account}")]
+    Refusal {
+        /// Address and port.
+        endpoint: String,
+        /// `password` or `key`.
+        method: &'static str,
+        /// The account.
+        account: String,
+    },
+    /// The server does not offer the method.
+    #[error("{endpoint} offers account {account} no {method} login (offered: {offered})")]
+    MethodNotOffered {
+        /// Address and port.
+        endpoint: String,
+        /// `password` or `key`.
+        method: &'static str,
+        /// The account.
+        account: String,
+        /// Methods of the server.
+        offered: String,
+    },
+    /// The private key cannot be read.
+    #[error("the private key cannot be used: {cause}")]
+    KeyUnusable {
+        /// Why; never the key's text.
+        cause: String,
+    },
+    /// The server refused to run a command.
+    #[error("{endpoint} refused to run a command: {cause}")]
+    NoExec {
+        /// Address and port.
+        endpoint: String,
+        /// What it said.
+        cause: String,
+    },
+    /// An established connection went away.
+    #[error("the connection to {endpoint} was lost: {cause}")]
+    Lost {
+        /// Address and port.
+        endpoint: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// The command ended before all input was written.
+    #[error("the command ended before it had read its input")]
+    Ended,
+    /// No byte moved for too long.
+    #[error("no byte moved for {} s", .0.as_secs())]
+    Stalled(Duration),
+    /// The reader of a process was too slow.
+    #[error("output came faster than it could be read")]
+    Overrun,
+    /// The record of pinned keys did not answer.
+    #[error("the record of host keys failed: {cause}")]
+    HostKeyRecord {
+        /// What it said.
+        cause: String,
+    },
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        let code = match &error {
+            TransportError::Refused { .. } => Code::ConnectionRefused,
+            TransportError::TimedOut { .. } => Code::ConnectTimeout,
+            TransportError::NoRoute { .. } => Code::NoRoute,
+            TransportError::Closed { .. } => Code::ConnectionClosed,
+            TransportError::NoCommonAlgorithm { .. } => Code::NoCommonAlgorithm,
+            TransportError::NotSsh { .. } => Code::NotSsh,
+            TransportError::HostKeyChanged { .. } => Code::HostKeyChanged,
+            TransportError::HostKeyUnknown { .. } => Code::HostKeyUnknown,
+            TransportError::Refusal { method: "key", .. } => Code::KeyRefused,
+            TransportError::Refusal { .. } => Code::PasswordRefused,
+            TransportError::MethodNotOffered { .. } => Code::MethodNotOffered,
+            TransportError::KeyUnusable { .. } => Code::KeyUnusable,
+            TransportError::NoExec { .. } => Code::NoShell,
+            TransportError::Lost { .. } | TransportError::Ended | TransportError::Overrun => Code::ConnectionLost,
+            TransportError::Stalled(_) => Code::TransferStalled,
+            TransportError::HostKeyRecord { .. } => Code::Store,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Why the host could not open a connection for us.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The host tried, and nobody listens there (yet).
+    #[error("nobody answers there")]
+    NotYet,
+    /// sshd does not forward.
+    #[error("sshd does not forward: {0}")]
+    NotAllowed(String),
+    /// The session is gone.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}

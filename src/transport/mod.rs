@@ -1,0 +1,113 @@
+//! Reaching a host: connect, run commands, open connections from there.
+//!
+//! Only traits and their error live here; `ssh` implements them and alone names russh. Never here: what a command means,
+//! retries (the engine's), quoting ([`crate::domain::shell`]).
+//!
+//! ```text
+//! Transport::connect ──► Session ──exec──► Process: next() / write() / finish()
+//!                               └─forward─► Stream (a connection opened by the host itself)
+//! ```
+//! Drop-safety: every future may be dropped at any await (the engine stops a call by dropping it). A dropped `Process`
+//! closes its channel, a dropped `Session` its connection.
+//!
+//! To add a transport: implement [`Transport`], [`Session`] and [`Process`], name it in `app`, run `tests/ssh_real` on it.
+
+pub mod error;
+pub mod ssh;
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::domain::credential::Auth;
+use crate::domain::host::Address;
+use crate::domain::outcome::ExitReport;
+
+pub use error::{ForwardError, TransportError};
+
+/// What to connect to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Which host it is.
+    pub address: Address,
+    /// The address to dial.
+    pub dial: IpAddr,
+    /// sshd's port.
+    pub port: u16,
+    /// May SHA-1 key exchange and ssh-rsa be used?
+    pub legacy: bool,
+}
+
+/// Who to be there.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The account.
+    pub account: String,
+    /// What is offered: one method, once.
+    pub auth: Auth,
+}
+
+/// A way to reach hosts.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Connects and authenticates, within the transport's own deadlines. A refused login is never tried again in here.
+    async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError>;
+}
+
+/// An authenticated connection to one host. One process or stream at a time is enough for it (MaxSessions 1).
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// Starts a command line, already written for the login shell.
+    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError>;
+
+    /// A TCP connection opened by the host itself (direct-tcpip).
+    async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError>;
+
+    /// Says goodbye; bounded to about a second.
+    async fn close(self: Box<Self>);
+}
+
+/// A running command.
+///
+/// Its output is always drained by a reader of its own into a bounded buffer, so a slow caller never freezes the session;
+/// a caller that lets the buffer overflow gets [`TransportError::Overrun`].
+#[async_trait]
+pub trait Process: Send {
+    /// The next output; the exit report comes last, after everything was delivered, and again when asked again.
+    async fn next(&mut self) -> Result<Output, TransportError>;
+
+    /// Writes to the command's stdin: returns when the bytes are queued within the peer's window. Ends with
+    /// [`TransportError::Ended`] when the command is over before the bytes could go, with [`TransportError::Stalled`]
+    /// when no byte moved for 30 s.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), TransportError>;
+
+    /// Closes the command's stdin.
+    async fn finish(&mut self) -> Result<(), TransportError>;
+}
+
+/// What a command gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Bytes of stdout.
+    Stdout(Bytes),
+    /// Bytes of stderr.
+    Stderr(Bytes),
+    /// It ended.
+    Exit(ExitReport),
+}
+
+/// A two-way byte stream.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The pinned host keys of the record, keyed by (cloud, dialled address, port).
+#[async_trait]
+pub trait HostKeys: Send + Sync {
+    /// The pinned key in OpenSSH form (`ssh-ed25519 AAAA...`).
+    async fn pinned(&self, target: &Target) -> Result<Option<String>, TransportError>;
+
+    /// Pins a key; called only after authentication succeeded.
+    async fn pin(&self, target: &Target, key: &str) -> Result<(), TransportError>;
+}
