@@ -277,6 +277,9 @@ pub trait Store: Send + Sync {
     /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
 
+    /// Which live process holds a job.
+    async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
+
     /// Claims the unfinished host tasks of a held job: raises and returns their epochs.
     async fn claim(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError>;
 
