@@ -332,7 +332,7 @@ impl Failure {
             FailureClass::Unreachable => RetryAdvice::After { tries: 4, first: Duration::from_secs(1) },
             FailureClass::Lost if repeatable => match self.code.as_ref() {
                 // The run itself is gone: one new attempt (DESIGN 11).
-                "rebooted" | "run_lost" => RetryAdvice::After { tries: 2, first: Duration::from_secs(2) },
+                "rebooted" | "run_lost" | "terminated" => RetryAdvice::After { tries: 2, first: Duration::from_secs(2) },
                 _ => RetryAdvice::After { tries: 5, first: Duration::from_secs(1) },
             },
             _ if self.retry_once && repeatable => RetryAdvice::After { tries: 2, first: Duration::from_secs(1) },

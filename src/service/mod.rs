@@ -15,7 +15,7 @@ use crate::domain::site::Site;
 use crate::domain::state::IllegalEvent;
 use crate::engine::cancel::Stop;
 use crate::engine::progress::Progress;
-use crate::engine::{Engine, Ended};
+use crate::engine::{Ended, Engine, EngineError};
 use crate::packages::{PackageError, PackageSource};
 use crate::store::{Lease, Store, StoreError};
 
@@ -25,6 +25,9 @@ pub enum ServiceError {
     /// The job record failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A run could not go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The package repository failed.
     #[error(transparent)]
     Packages(#[from] PackageError),
