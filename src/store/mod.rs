@@ -1,6 +1,6 @@
 //! The job record: jobs, host tasks, journals, outputs, sealed credentials, inventory, pinned host keys.
 //!
-//! One trait, one conformance suite (`tests/store.rs`), one module per backend. Rules of a backend:
+//! One trait, one conformance suite (`tests/store/`), one module per backend. Rules of a backend:
 //! - what does not exist is `Ok(None)`, never an error;
 //! - time is a parameter; a backend has no clock;
 //! - [`Store::commit`] is one transaction for the whole batch, with multi-row statements; a stale epoch refuses its own
@@ -10,6 +10,7 @@
 //!
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
+mod row;
 pub mod seal;
 pub mod sqlite;
 
@@ -171,7 +172,7 @@ pub enum Write {
 pub enum Written {
     /// It is durable; the last `seq` it took, where it took any.
     Done(Option<Seq>),
-    /// Refused: somebody claimed the host task since.
+    /// Refused: the claim is not the latest one of its host task, or what it writes to does not exist.
     Stale,
 }
 
