@@ -36,21 +36,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let before = process(task).await?.ok_or_else(|| Failure::new(Code::AgentDied, "the agent's process is not running"))?;
     let health = plan.work.installed().health.clone();
     let question = health.question().ok_or_else(|| Failure::new(Code::BadPackage, "the package has no health check"))?;
-    let patience = Duration::from_secs(health.timeout_s);
     let begun = Instant::now();
-    let answered = match question {
-        Question::Command(command) => on_target(task, "command", command, patience).await,
-        Question::Http(url) => match through_session(task, question, patience).await {
-            Err(Refused::NoForwarding(_)) => on_target(task, "http", url, patience).await,
-            Err(Refused::Failed(failure)) => Err(failure),
-            Ok(()) => Ok(()),
-        },
-        Question::Tcp(endpoint) => match through_session(task, question, patience).await {
-            Err(Refused::NoForwarding(_)) => on_target(task, "tcp", endpoint, patience).await,
-            Err(Refused::Failed(failure)) => Err(failure),
-            Ok(()) => Ok(()),
-        },
-    };
+    let answered = asked(task, question, Duration::from_secs(health.timeout_s)).await;
     let after = process(task).await?;
     // A dead agent explains a missing answer better than the silence does.
     match (after, answered) {
@@ -61,6 +48,22 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
         }
         (Some(_), Ok(())) => {
             Ok(Went::changed(Figures::detail(format!("answered after {:.1} s ({before})", begun.elapsed().as_secs_f64()))))
+        }
+    }
+}
+
+/// Asks through the session, else lets the target ask itself.
+async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) -> Result<(), Failure> {
+    let (mode, target) = match question {
+        Question::Command(command) => return on_target(task, "command", command, patience).await,
+        Question::Http(url) => ("http", url),
+        Question::Tcp(endpoint) => ("tcp", endpoint),
+    };
+    match through_session(task, question, patience).await {
+        Ok(()) => Ok(()),
+        Err(Refused::Failed(failure)) => Err(failure),
+        Err(Refused::NoForwarding(why)) => {
+            on_target(task, mode, target, patience).await.map_err(|failure| failure.because(format!("sshd does not forward: {why}")))
         }
     }
 }
