@@ -85,6 +85,8 @@ impl HostRecord {
                 }
             }
             EventKind::AttemptFailed { step, failure, .. } => {
+                // Another try follows, always.
+                self.attempts += 1;
                 if let Some(record) = self.step_mut(*step) {
                     record.failures.push(failure.clone());
                     record.finished = Some(at);

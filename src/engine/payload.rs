@@ -14,9 +14,6 @@ use crate::domain::plan::{Form, PayloadRef};
 use crate::packages::{PackageError, PackageSource, archive};
 use crate::plan::render::Templates;
 
-/// A recompressed form is worth its trouble below this part of the stored size (DESIGN 3).
-const WORTH_IT: f64 = 0.9;
-
 /// The archives of a job.
 pub(super) struct Payloads {
     source: Arc<dyn PackageSource>,
@@ -46,7 +43,7 @@ pub(super) struct Payload {
 
 impl Payload {
     fn new(bytes: Bytes, form: Form) -> Self {
-        Self { reference: PayloadRef { sha256: archive::sha256_hex(&bytes), size: bytes.len() as u64, form }, bytes }
+        Self { reference: PayloadRef { sha256: archive::digest(&bytes), size: bytes.len() as u64, form }, bytes }
     }
 }
 
@@ -90,7 +87,8 @@ impl Payloads {
             BTreeMap::new()
         } else {
             let bytes = bytes.clone();
-            compute(move || archive::read_files(&bytes, &names)).await?
+            let read = move || archive::read_files(&bytes, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            compute(read).await?
         };
         let reference = PayloadRef { sha256: entry.sha256.clone(), size: bytes.len() as u64, form: Form::Gzip };
         Ok(Arc::new(Archive {
@@ -121,7 +119,7 @@ impl Archive {
         let made = cell.get_or_try_init(|| async {
             let stored = self.stored.bytes.clone();
             let made = compute(move || archive::recompress(&stored, form).map(|bytes| Payload::new(bytes.into(), form))).await?;
-            let worth_it = (made.reference.size as f64) < WORTH_IT * self.stored.reference.size as f64;
+            let worth_it = archive::pays(self.stored.reference.size, made.reference.size);
             Ok::<_, Failure>((worth_it || form == Form::Tar).then_some(made))
         });
         made.await.cloned()

@@ -85,7 +85,7 @@ fn environment<'a>(quoted: bool) -> Environment<'a> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut syntax = SyntaxConfig::builder();
-    syntax.keep_trailing_newline(true).trim_blocks(true);
+    syntax.keep_trailing_newline(true);
     // The default delimiters cannot be wrong.
     environment.set_syntax(syntax.build().unwrap_or_default());
     environment.set_auto_escape_callback(|_| AutoEscape::None);

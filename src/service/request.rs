@@ -8,6 +8,8 @@
 
 mod fields;
 mod host;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
