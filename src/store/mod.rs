@@ -160,7 +160,7 @@ pub enum Write {
     /// A piece of a step's output.
     Output(OutputChunk),
     /// What a host has now: replaces its inventory row.
-    Register(HostRow),
+    Register(Box<HostRow>),
     /// The host has nothing any more: its inventory row goes.
     Forget(Address),
     /// The host key that was seen first.

@@ -196,7 +196,7 @@ fn inventory(index: u32, job: JobId, version: &str) -> HostRow {
 
 pub(crate) async fn the_inventory_keeps_the_last_word_of_a_batch(store: &dyn Store) {
     let (id, _) = claimed(store, job(0..1)).await;
-    let register = |index, version| Write::Register(inventory(index, id, version));
+    let register = |index, version| Write::Register(Box::new(inventory(index, id, version)));
     store.commit(vec![register(0, "1"), register(1, "1"), register(2, "1")]).await.unwrap();
     assert_eq!(store.host(address(0)).await.unwrap(), Some(inventory(0, id, "1")));
     let batch = vec![

@@ -42,11 +42,15 @@ impl SealedRow {
 
 /// Credentials that cannot be opened are found when the record is opened, not when the first host needs one.
 pub(super) async fn check_key(readers: &SqlitePool, seal: &Seal) -> Result<(), StoreError> {
-    let foreign: Option<String> = sqlx::query_scalar("select key_id from credential where key_id <> $1 limit 1")
-        .bind(seal.key_id())
-        .fetch_optional(readers)
-        .await
-        .map_err(failed("look for credentials of another key"))?;
+    // Two ranges instead of `<>`: a look at each end of the index, however many rows there are.
+    let foreign: Option<String> = sqlx::query_scalar(
+        "select key_id from credential where key_id < $1 union all
+         select key_id from credential where key_id > $1 limit 1",
+    )
+    .bind(seal.key_id())
+    .fetch_optional(readers)
+    .await
+    .map_err(failed("look for credentials of another key"))?;
     foreign.map_or(Ok(()), |key_id| Err(foreign_key(&key_id, seal.key_id())))
 }
 

@@ -42,11 +42,16 @@ pub(super) async fn write(tx: &mut Tx, changes: BTreeMap<Address, Option<HostRow
     if gone.is_empty() {
         return Ok(());
     }
-    sqlx::query("delete from host where (cloud, ip) in (select value ->> 0, value ->> 1 from json_each($1))")
-        .bind(host_list(&gone)?)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("forget hosts"))?;
+    // Each is one look into the key; `(cloud, ip) in (…)` would walk all hosts of the cloud.
+    sqlx::query(
+        "delete from host where rowid in (
+             select h.rowid from json_each($1) gone cross join host h
+             where h.cloud = gone.value ->> 0 and h.ip = gone.value ->> 1)",
+    )
+    .bind(host_list(&gone)?)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("forget hosts"))?;
     Ok(())
 }
 

@@ -140,7 +140,7 @@ impl Settled {
                 Ok(Written::Done(None))
             }
             Write::Register(row) => {
-                self.inventory.insert(row.address, Some(row));
+                self.inventory.insert(row.address, Some(*row));
                 Ok(Written::Done(None))
             }
             Write::Forget(address) => {
