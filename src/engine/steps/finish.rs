@@ -24,7 +24,7 @@ pub(in crate::engine) async fn register(task: &mut HostTask) -> Result<Went, Hal
                 job: task.job.job,
                 at: task.job.clock.now(),
             };
-            (Write::Register(row), format!("{} {}", installed.name, installed.version))
+            (Write::Register(Box::new(row)), format!("{} {}", installed.name, installed.version))
         }
         Work::Uninstall { .. } => (Write::Forget(task.row.address), format!("{} is gone", installed.name)),
     };
