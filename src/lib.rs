@@ -37,11 +37,14 @@
 
 pub mod app;
 pub mod assets;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod lifecycle;
 pub mod packages;
 pub mod plan;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

@@ -13,11 +13,14 @@ use std::sync::Arc;
 use crate::domain::id::JobId;
 use crate::domain::site::Site;
 use crate::domain::state::IllegalEvent;
-use crate::engine::cancel::Stop;
-use crate::engine::progress::Progress;
 use crate::engine::{Ended, Engine, EngineError};
-use crate::packages::{PackageError, PackageSource};
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Lease, Store};
+
+// What the doors need of the rooms below: they name this one only.
+pub use crate::engine::cancel::{GRACE, Stop};
+pub use crate::engine::progress::Progress;
+pub use crate::packages::{PackageError, PackageSource};
+pub use crate::store::StoreError;
 
 /// A use case could not be carried out.
 #[derive(Debug, thiserror::Error)]
