@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_word_is_quoted_only_when_it_must_be() {
-        for (word, quoted) in [("a-b_c/d.e", "a-b_c/d.e"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x!`", "'$x!`'")] {
+        for (word, quoted) in
+            [("a-b_c/d.e", "a-b_c/d.e"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x!`", "'$x!`'")]
+        {
             assert_eq!(quote_str(word), quoted);
         }
     }

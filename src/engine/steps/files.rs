@@ -25,7 +25,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let mut args = vec![stage.as_str()];
     args.extend(list.iter().map(String::as_str));
     let mut talk = task.talk(&assets::BUNDLE, &args).await?;
-    let sent = send(&mut talk, &files).await?;
+    send(&mut talk, &files).await?;
     match talk.answer().await?.as_deref() {
         Some("stored") => {}
         other => {
@@ -33,7 +33,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
             return Err(Failure::new(Code::ConnectionLost, message).with_tail(&talk.complaint()).into());
         }
     }
-    Ok(Went::changed(Figures { bytes_sent: Some(sent), detail: Some(format!("{} files", files.len())), ..Figures::default() }))
+    let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
+    Ok(Went::changed(Figures::detail(format!("{} files, {bytes} bytes", files.len()))))
 }
 
 /// NAME MODE SIZE of each file, as `receive.sh` wants them.
@@ -42,16 +43,14 @@ pub(super) fn triples(files: &[RenderedFile]) -> Vec<String> {
 }
 
 /// Sends the files' bytes one after another; the program says itself when it did not want them.
-pub(super) async fn send(talk: &mut Talk, files: &[RenderedFile]) -> Result<u64, Halt> {
+pub(super) async fn send(talk: &mut Talk, files: &[RenderedFile]) -> Result<(), Halt> {
     let stream: Bytes = files.iter().flat_map(|file| file.bytes.iter().copied()).collect();
-    let size = stream.len() as u64;
-    match talk.send(stream).await {
-        Ok(()) => {}
-        Err(TransportError::Ended) => return Ok(0),
-        Err(error) => return Err(error.into()),
-    }
-    match talk.finish().await {
-        Ok(()) | Err(TransportError::Ended) => Ok(size),
+    let sent = async {
+        talk.send(stream).await?;
+        talk.finish().await
+    };
+    match sent.await {
+        Ok(()) | Err(TransportError::Ended) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -45,19 +45,15 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
     }
     let deadline = remaining(task, step);
     let whole = async {
-        let how = start(task, &plan, &run, step).await?;
-        let (end, tail) = follow(task, &plan, &run.id, attempt).await?;
-        Ok::<_, Halt>((how, end, tail))
+        start(task, &plan, &run, step).await?;
+        follow(task, &plan, &run.id, attempt).await
     };
-    let (how, end, tail) = match tokio::time::timeout(deadline, whole).await {
+    let (end, tail) = match tokio::time::timeout(deadline, whole).await {
         Ok(ended) => ended?,
         Err(_) => return Err(late(task, &plan, &run.id, step).await),
     };
     match end {
-        RunEnd::Exit(0) => {
-            let sent = Figures { bytes_sent: Some(how.sent), detail: Some(last_line(&tail)), ..Figures::default() };
-            Ok(Went::changed(sent))
-        }
+        RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
         RunEnd::Exit(code) => Err(failure(code, &tail).into()),
         RunEnd::Rebooted => Err(Failure::new(Code::Rebooted, "the host was restarted while the script ran").with_tail(&tail).into()),
         RunEnd::Lost => Err(Failure::new(Code::RunLost, "the script is gone and left no exit code").with_tail(&tail).into()),
@@ -73,11 +69,7 @@ fn remaining(task: &HostTask, step: Step) -> Duration {
     whole.saturating_sub(gone).max(BEAT_DEADLINE)
 }
 
-struct Started {
-    sent: u64,
-}
-
-async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<Started, Halt> {
+async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<(), Halt> {
     let file = |name: &str, text: &str| RenderedFile { name: name.into(), mode: "0700".into(), bytes: text.as_bytes().to_vec() };
     let files = [
         file("agent.sh", &assets::AGENT),
@@ -90,11 +82,11 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
     args.extend(list.iter().map(String::as_str));
     let starting = async {
         let mut talk = task.talk(&assets::START_RUN, &args).await?;
-        let sent = send(&mut talk, &files).await?;
+        send(&mut talk, &files).await?;
         match talk.answer().await {
-            Ok(Some(word)) if word == "started" || word == "attached" => Ok(Started { sent }),
+            Ok(Some(word)) if word == "started" || word == "attached" => Ok(()),
             // A slow machine: the run is there, its process was not seen yet. Following tells.
-            Err(failure) if failure.code == Code::RunLost.row().word => Ok(Started { sent }),
+            Err(failure) if failure.code == Code::RunLost.row().word => Ok(()),
             Ok(other) => {
                 let message = format!("the host did not start the script ({})", other.as_deref().unwrap_or("no answer"));
                 Err(Halt::Failed(Failure::new(Code::ConnectionLost, message).with_tail(&talk.complaint())))
