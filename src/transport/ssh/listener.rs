@@ -174,6 +174,9 @@ fn no_common(kind: &russh::AlgorithmKind, theirs: &[String]) -> String {
         russh::AlgorithmKind::Compression => "compression",
         russh::AlgorithmKind::Mac => "MAC",
     };
+    // These stand among the algorithms and are none.
+    let is_algorithm = |name: &&String| !name.starts_with("kex-strict-") && !name.starts_with("ext-info-");
+    let theirs: Vec<&str> = theirs.iter().filter(is_algorithm).map(String::as_str).collect();
     format!("{kind} (it offers {})", quote(&theirs.join(", ")))
 }
 

@@ -13,7 +13,8 @@
 //! One session is one TCP connection and one task of russh. Every channel adds one task ([`channel`]) that drains it.
 //! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
 //!
-//! What may be in our log: russh's own records (crate `log`) name sizes and message types; see `telemetry` for the caps.
+//! The log: target `russh` must be capped at `warn` by whoever sets up telemetry, whatever the level asked for. Below that
+//! russh prints packets that it does not expect, lines of known_hosts, and a line for every message.
 //!
 //! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in [`key`], its exchange in
 //! [`auth`]. To add an algorithm: [`config`].
