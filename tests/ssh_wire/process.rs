@@ -59,6 +59,29 @@ async fn output_after_eof_and_after_the_status_is_delivered() {
 }
 
 #[tokio::test]
+async fn output_before_the_answer_to_the_request_is_delivered() {
+    let (_server, mut session) = session().await;
+    let (told, _) = run(&mut session, "hasty").await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "before the answer, and after it");
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_a_lost_session() {
+    let (_server, mut session) = session().await;
+    let error = session.exec("ignore".into()).await.map(drop).unwrap_err();
+    assert!(matches!(error, TransportError::Lost { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_status_counts_without_a_close_only_when_the_output_was_complete() {
+    let (_server, mut session) = session().await;
+    assert_eq!(run(&mut session, "cut after-eof").await.unwrap().1, ExitReport::Code(0));
+    let (_server, mut session) = self::session().await;
+    let error = run(&mut session, "cut").await.unwrap_err();
+    assert!(matches!(error, TransportError::Lost { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn the_exit_report_is_told_again_when_asked_again() {
     let (_server, mut session) = session().await;
     let mut process = session.exec("exit 3".into()).await.unwrap();

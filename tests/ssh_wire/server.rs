@@ -210,6 +210,11 @@ impl Play {
         let out = async |text: &str| handle.data(id, text.as_bytes().to_vec()).await.map_err(drop);
         let err = async |text: &str| handle.extended_data(id, 1, text.as_bytes().to_vec()).await.map_err(drop);
         match word {
+            "hasty" => {
+                out("and after it").await?;
+                code(0).await?;
+                handle.close(id).await
+            }
             "say" => {
                 out(rest).await?;
                 handle.eof(id).await?;
@@ -262,6 +267,13 @@ impl Play {
             }
             "vanish" => {
                 out("so far").await?;
+                handle.disconnect(Disconnect::ByApplication, "going down".into(), String::new()).await.map_err(drop)
+            }
+            "cut" => {
+                if rest == "after-eof" {
+                    handle.eof(id).await?;
+                }
+                code(0).await?;
                 handle.disconnect(Disconnect::ByApplication, "going down".into(), String::new()).await.map_err(drop)
             }
             "sink" | "hang" => Ok(()),
@@ -382,8 +394,11 @@ impl server::Handler for Play {
 
     async fn exec_request(&mut self, id: ChannelId, line: &[u8], session: &mut Session) -> Result<(), russh::Error> {
         let line = String::from_utf8_lossy(line).into_owned();
-        if line == "refuse" {
-            return session.channel_failure(id);
+        match line.as_str() {
+            "refuse" => return session.channel_failure(id),
+            "ignore" => return Ok(()),
+            "hasty" => session.data(id, "before the answer, ")?,
+            _ => {}
         }
         session.channel_success(id)?;
         self.stdin.lock().unwrap().insert(id, Sha256::new());

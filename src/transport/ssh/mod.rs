@@ -23,6 +23,7 @@ mod auth;
 mod channel;
 mod config;
 mod dial;
+mod greeting;
 mod hostkey;
 mod key;
 mod listener;
@@ -102,15 +103,15 @@ impl SshTransport {
 
     /// Version exchange, key exchange and host key, under one deadline.
     async fn handshake(&self, target: &Target, dialled: Dialled, notes: &Arc<Notes>) -> Result<Established, TransportError> {
-        let Dialled { line, hangup, seen } = dialled;
+        let Dialled { line, hangup, greeting } = dialled;
         let config = self.configs.pick(target.legacy, notes.expectation().algorithm());
         let handshake = russh::client::connect_stream(config, line, Listener::new(Arc::clone(notes)));
         let after = self.settings.connect_timeout;
         match timeout(after, handshake).await {
             Ok(Ok(link)) => Ok(Established { link, hangup }),
             // A host key that was refused ends the handshake with an error of its own.
-            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &seen.take()))),
-            Err(_) => Err(notes.handshake_silence(&seen.take(), after)),
+            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &greeting))),
+            Err(_) => Err(notes.handshake_silence(&greeting, after)),
         }
     }
 }
