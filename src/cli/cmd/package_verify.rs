@@ -39,7 +39,7 @@ pub(crate) async fn verify(context: &mut Context) -> Result<ExitStatus, CliError
     }
     let is_whole = damage.iter().all(|(_, damage)| damage.is_none());
     if !is_whole {
-        context.out.note("hint: add a damaged package again with `landfall package add FILE.tgz`");
+        context.out.hint("add a damaged package again with `landfall package add FILE.tgz`");
     }
     Ok(if is_whole { ExitStatus::Success } else { ExitStatus::Unsuccessful })
 }
