@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config::Settings;
-use crate::domain::site::{HostKeyPolicy, Site};
+use crate::domain::site::Site;
 use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Parts};
 use crate::packages::repository::Repository;
@@ -43,9 +43,6 @@ impl App {
     /// When the site file is wrong, or a place cannot be opened.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let site = Arc::new(settings.site()?);
-        if site.ssh.host_keys == HostKeyPolicy::Off {
-            tracing::warn!(setting = "ssh.host_keys", "host keys are not checked: anybody in between can read what is sent");
-        }
         let seal = Seal::open(&settings.key_file)?;
         let database = match settings.database_url.as_deref() {
             None => settings.data_dir.join("landfall.db"),
@@ -68,6 +65,7 @@ impl App {
                     host_keys: site.ssh.host_keys,
                     known_hosts: site.ssh.known_hosts.clone().map(Into::into),
                     connect_timeout: Duration::from_secs(site.ssh.connect_timeout_s),
+                    ..SshSettings::default()
                 };
                 move |keys| Arc::new(SshTransport::new(settings, keys))
             }),

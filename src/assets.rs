@@ -24,8 +24,8 @@ pub const FOLLOW: &str = include_str!("../scripts/linux/follow.sh");
 pub const CLEANUP: &str = include_str!("../scripts/linux/cleanup.sh");
 /// Asks the agent where the executor cannot.
 pub const HEALTH: &str = include_str!("../scripts/linux/health.sh");
-/// Installs, uninstalls, restarts, reloads.
-pub const AGENT: &str = include_str!("../scripts/linux/agent.sh");
+const SERVICE: &str = include_str!("../scripts/linux/service.sh");
+const AGENT_MAIN: &str = include_str!("../scripts/linux/agent.sh");
 /// Unit file of an agent.
 pub const UNIT: &str = include_str!("../templates/linux/unit.service.j2");
 /// Init script of an agent where systemd does not run.
@@ -33,6 +33,9 @@ pub const INIT: &str = include_str!("../templates/linux/init.sh.j2");
 /// What starts an agent in the foreground.
 pub const START: &str = include_str!("../templates/linux/start.sh.j2");
 const EXIT_CODES: &str = include_str!("../scripts/exit_codes.toml");
+
+/// Installs, uninstalls, restarts, reloads.
+pub static AGENT: LazyLock<String> = LazyLock::new(|| format!("{SERVICE}\n{AGENT_MAIN}"));
 
 /// Program that receives a bundle of files.
 pub static BUNDLE: LazyLock<String> = LazyLock::new(|| format!("{RECEIVE}\n{BUNDLE_MAIN}"));
@@ -60,6 +63,12 @@ pub fn script_exit(code: i32) -> Option<&'static ScriptExit> {
     EXITS.iter().find(|row| row.exit == code)
 }
 
+/// The row of a script's exit code by name.
+#[must_use]
+pub fn script_exit_named(name: &str) -> Option<&'static ScriptExit> {
+    EXITS.iter().find(|row| row.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +83,6 @@ mod tests {
     fn the_exit_code_table_is_read_and_its_codes_are_unique() {
         let codes: std::collections::BTreeSet<_> = EXITS.iter().map(|row| row.exit).collect();
         assert!(!codes.is_empty() && codes.len() == EXITS.len());
-        assert!(codes.iter().all(|code| (1..=125).contains(code)));
+        assert!(codes.iter().all(|code| (1..=255).contains(code)));
     }
 }

@@ -76,7 +76,7 @@ impl ExitStatus {
                     PackageError::Invalid { .. } | PackageError::Taken { .. } => Self::Usage,
                     PackageError::Damaged { .. } | PackageError::Unavailable { .. } => Self::Internal,
                 },
-                ServiceError::Journal(_) => Self::Internal,
+                ServiceError::Journal(_) | ServiceError::Engine(_) => Self::Internal,
             },
             CliError::Open(_) | CliError::Broke { .. } | CliError::System { .. } => Self::Internal,
             CliError::Interrupted => Self::Interrupted,

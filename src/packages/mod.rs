@@ -6,6 +6,7 @@
 //! To add a place where packages live: another `object_store` behind [`repository::Repository`], chosen in `app`.
 
 pub mod archive;
+mod contents;
 pub mod repository;
 
 use async_trait::async_trait;

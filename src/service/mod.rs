@@ -13,14 +13,13 @@ use std::sync::Arc;
 use crate::domain::id::JobId;
 use crate::domain::site::Site;
 use crate::domain::state::IllegalEvent;
-use crate::engine::{Engine, Ended};
-use crate::packages::PackageSource;
+use crate::engine::{Ended, Engine, EngineError};
 use crate::store::{Lease, Store};
 
 // What the doors need of the rooms below: they name this one only.
 pub use crate::engine::cancel::{GRACE, Stop};
 pub use crate::engine::progress::Progress;
-pub use crate::packages::PackageError;
+pub use crate::packages::{PackageError, PackageSource};
 pub use crate::store::StoreError;
 
 /// A use case could not be carried out.
@@ -29,6 +28,9 @@ pub enum ServiceError {
     /// The job record failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A run could not go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The package repository failed.
     #[error(transparent)]
     Packages(#[from] PackageError),

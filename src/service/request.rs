@@ -8,6 +8,8 @@
 
 mod fields;
 mod host;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -18,7 +20,7 @@ use crate::domain::host::HostSpec;
 use crate::domain::job::JobKind;
 use crate::domain::package::PackageChoice;
 use crate::domain::site::{Paths, Site};
-use crate::store::JobSpec;
+use crate::domain::spec::JobSpec;
 use fields::Fields;
 
 /// One thing wrong with a request.

@@ -16,8 +16,9 @@ use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
 use crate::domain::site::Language;
+use crate::domain::spec::TaskSpec;
 use crate::plan;
-use crate::store::{Lease, NewHost, NewJob, StoreError, TaskSpec};
+use crate::store::{Lease, NewHost, NewJob, StoreError};
 
 /// Who submits, and how to talk to them.
 #[derive(Clone, Debug)]

@@ -247,7 +247,7 @@ impl Service {
             after = last.seq;
             for event in &events {
                 if let Some(index) = event.host_index {
-                    records.entry(index).or_default().apply(event)?;
+                    records.entry(index).or_default().apply(&event.kind, event.at)?;
                 }
             }
         }

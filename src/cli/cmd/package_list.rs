@@ -6,7 +6,7 @@ use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::report::table::Table;
 use crate::cli::{Context, text};
 use crate::domain::package::PackageEntry;
-use crate::service::ServiceError;
+use crate::service::{PackageSource as _, ServiceError};
 
 pub(crate) async fn list(context: &mut Context) -> Result<ExitStatus, CliError> {
     let entries = app::repository(&context.settings)?.list().await.map_err(ServiceError::from)?;
@@ -31,13 +31,13 @@ fn render(entries: &[PackageEntry]) -> String {
             manifest.os.clone(),
             manifest.cpu.clone(),
             text::bytes(entry.size),
-            short(entry).to_owned(),
+            short(&entry.sha256).to_owned(),
         ]);
     }
     table.render("")
 }
 
 /// Enough of a digest for people.
-pub(super) fn short(entry: &PackageEntry) -> &str {
-    entry.sha256.get(..12).unwrap_or(&entry.sha256)
+pub(super) fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
 }

@@ -40,6 +40,7 @@ fn service(error: &ServiceError) -> Option<String> {
             PackageError::Damaged { .. } => Some("add the package again with `landfall package add`".into()),
             PackageError::Unavailable { .. } => Some("check disk space and permissions of the data directory".into()),
         },
+        ServiceError::Engine(_) => Some("check disk space and permissions of the data directory".into()),
         ServiceError::Journal(_) => Some("this is a fault of Landfall: please report it with the job's record".into()),
     }
 }

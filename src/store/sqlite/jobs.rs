@@ -1,0 +1,155 @@
+//! Jobs as they come in and are taken: [`create`] and [`claim`].
+//!
+//! Never here: reading them (`queries`) and what happens to them later (`journal`).
+
+use std::collections::HashSet;
+
+use super::credentials::{self, SealedRow};
+use super::journal::{self, EventRow};
+use super::queries::{self, TaskRecord};
+use super::{SqliteStore, Tx, computed, failed, insert};
+use crate::domain::Timestamp;
+use crate::domain::event::EventKind;
+use crate::domain::host::Address;
+use crate::domain::id::{Epoch, JobId, TaskId};
+use crate::domain::job::Status;
+use crate::store::row::{corrupt, json, micros};
+use crate::store::seal::Seal;
+use crate::store::{NewHost, NewJob, StoreError, TaskRow};
+
+/// Records a job in one transaction.
+pub(super) async fn create(store: &SqliteStore, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
+    let seal = store.seal.clone();
+    let draft = computed(move || Draft::of(job, at, &seal)).await?;
+    let mut tx = store.begin().await?;
+    let held = queries::held(&mut *tx, &draft.held).await?;
+    if let Some((host, job)) = held.first() {
+        let more = if held.len() > 1 { format!(" (and {} more hosts are held)", held.len() - 1) } else { String::new() };
+        return Err(StoreError::Conflict(format!("host {host} is held by unfinished job {job}{more}")));
+    }
+    let id = draft.insert_job(&mut tx).await?;
+    draft.insert_tasks(&mut tx, id).await?;
+    credentials::insert_rows(&mut tx, &draft.credentials).await?;
+    journal::insert_events(&mut tx, &draft.events_of(id)).await?;
+    tx.commit().await.map_err(failed("commit a new job"))?;
+    Ok(id)
+}
+
+/// A new job as rows, made before the transaction begins: ten thousand seals must not keep other writers waiting.
+struct Draft {
+    spec: String,
+    created_by: String,
+    created_at: i64,
+    tasks: Vec<TaskDraft>,
+    /// Hosts the job will hold.
+    held: Vec<Address>,
+    credentials: Vec<SealedRow>,
+    /// Bodies of the first events, with the host each is about.
+    events: Vec<(Option<u32>, String)>,
+}
+
+struct TaskDraft {
+    id: TaskId,
+    index: u32,
+    address: Address,
+    left_out: Option<Status>,
+    spec: String,
+}
+
+impl Draft {
+    fn of(job: NewJob, at: Timestamp, seal: &Seal) -> Result<Self, StoreError> {
+        let ignored = job.hosts.iter().filter(|host| host.exclusion.is_some()).count() as u64;
+        let hosts = job.hosts.len() as u64 - ignored;
+        let accepted = EventKind::JobAccepted { job_type: job.spec.kind, hosts, ignored };
+        let mut draft = Self {
+            spec: json("job", &job.spec)?,
+            created_by: job.created_by,
+            created_at: micros(at),
+            tasks: Vec::with_capacity(job.hosts.len()),
+            held: Vec::new(),
+            credentials: Vec::new(),
+            events: vec![(None, json("event", &accepted)?)],
+        };
+        for (host, index) in job.hosts.into_iter().zip(0u32..) {
+            draft.add(host, index, seal)?;
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = draft.held.iter().find(|host| !seen.insert(**host)) {
+            return Err(StoreError::Conflict(format!("host {twice} stands twice in the job")));
+        }
+        Ok(draft)
+    }
+
+    fn add(&mut self, host: NewHost, index: u32, seal: &Seal) -> Result<(), StoreError> {
+        let nowhere = || corrupt(format!("host {index} of the new job has no inner address"));
+        let address = host.spec.host.address().ok_or_else(nowhere)?;
+        if let Some(credential) = &host.credential {
+            let sealed = seal.seal(host.id, credential)?;
+            self.credentials.push(SealedRow::new(host.id, sealed, host.spec.host.retention, self.created_at));
+        }
+        let left_out = host.exclusion.as_ref().map(|exclusion| exclusion.exception.status());
+        match host.exclusion {
+            Some(exclusion) => self.events.push((Some(index), json("event", &EventKind::HostIgnored { exclusion })?)),
+            None => self.held.push(address),
+        }
+        self.tasks.push(TaskDraft { id: host.id, index, address, left_out, spec: json("host task", &host.spec)? });
+        Ok(())
+    }
+
+    async fn insert_job(&self, tx: &mut Tx) -> Result<JobId, StoreError> {
+        let next_seq = self.events.len() as i64 + 1;
+        let id: i64 =
+            sqlx::query_scalar("insert into job (next_seq, created_by, created_at, spec) values ($1, $2, $3, $4) returning id")
+                .bind(next_seq)
+                .bind(&self.created_by)
+                .bind(self.created_at)
+                .bind(&self.spec)
+                .fetch_one(&mut **tx)
+                .await
+                .map_err(failed("insert a job"))?;
+        Ok(JobId(id))
+    }
+
+    async fn insert_tasks(&self, tx: &mut Tx, job: JobId) -> Result<(), StoreError> {
+        let text = ("insert into host_task (id, job_id, host_index, cloud, ip, status, epoch, open, spec) ", "");
+        insert(tx, text, &self.tasks, |row, task| {
+            row.push_bind(task.id.to_string())
+                .push_bind(job.0)
+                .push_bind(i64::from(task.index))
+                .push_bind(task.address.cloud)
+                .push_bind(task.address.ip.to_string())
+                .push_bind(task.left_out.unwrap_or(Status::Pending).word())
+                .push_bind(Epoch::default().0)
+                .push_bind(i64::from(task.left_out.is_none()))
+                .push_bind(task.spec.clone());
+        })
+        .await
+    }
+
+    fn events_of(self, job: JobId) -> Vec<EventRow> {
+        let at = self.created_at;
+        self.events.into_iter().zip(1..).map(|((host, body), seq)| EventRow { job, seq, host, at, body }).collect()
+    }
+}
+
+/// Raises the epochs of the unfinished host tasks of a job, and returns them.
+pub(super) async fn claim(store: &SqliteStore, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query("update host_task set epoch = epoch + 1 where job_id = $1 and open = 1")
+        .bind(job.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("claim host tasks"))?;
+    let records: Vec<TaskRecord> = sqlx::query_as(
+        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task
+         where job_id = $1 and open = 1 order by host_index",
+    )
+    .bind(job.0)
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(failed("read the claimed host tasks"))?;
+    // Read before the claim stands: rows that cannot be read are not claimed.
+    let rows = records.into_iter().map(TaskRow::try_from).collect::<Result<Vec<_>, _>>()?;
+    tx.commit().await.map_err(failed("commit a claim"))?;
+    Ok(rows)
+}

@@ -1,0 +1,240 @@
+//! The commit of a batch: events get their `seq`, and the columns that copy the fold for lists change with them.
+//!
+//! A batch is first settled in memory (which writes are refused, what the others amount to), then written by a handful of
+//! multi-row statements, all in one transaction.
+//!
+//! Never here: whether an event may follow another (`domain::state`). To add a kind of write: an arm in `Settled::take`
+//! and its statement in `Settled::write`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{SqliteStore, Tx, credentials, failed, insert, inventory, list, output};
+use crate::domain::event::{EVENT_VERSION, EventKind};
+use crate::domain::host::Address;
+use crate::domain::id::{Epoch, JobId, Seq, TaskId};
+use crate::domain::job::Status;
+use crate::store::row::{json, micros, number, task_id};
+use crate::store::{Claim, HostRow, OutputChunk, PinnedKey, StoreError, Write, Written};
+
+/// A row of `event`.
+pub(super) struct EventRow {
+    pub(super) job: JobId,
+    pub(super) seq: i64,
+    pub(super) host: Option<u32>,
+    pub(super) at: i64,
+    pub(super) body: String,
+}
+
+/// Writes a batch in one transaction.
+pub(super) async fn commit(store: &SqliteStore, batch: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = store.begin().await?;
+    let known = known_tasks(&mut tx, &batch).await?;
+    let seqs = reserve(&mut tx, &batch, &known).await?;
+    let mut settled = Settled { known, seqs, ..Settled::default() };
+    let mut answers = Vec::with_capacity(batch.len());
+    for write in batch {
+        answers.push(settled.take(write)?);
+    }
+    settled.write(&mut tx).await?;
+    tx.commit().await.map_err(failed("commit a batch"))?;
+    Ok(answers)
+}
+
+/// The latest claim of every host task a batch names, asked in one query.
+async fn known_tasks(tx: &mut Tx, batch: &[Write]) -> Result<HashMap<TaskId, Claim>, StoreError> {
+    let named: HashSet<TaskId> = batch.iter().filter_map(task_of).collect();
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("select id, job_id, host_index, epoch from host_task where id in (select value from json_each($1))")
+            .bind(list(named)?)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(failed("check claims"))?;
+    let claim = |(id, job, index, epoch): (String, i64, i64, i64)| {
+        let task = task_id(&id)?;
+        Ok((task, Claim { job: JobId(job), task, index: number("index", index)?, epoch: Epoch(epoch) }))
+    };
+    rows.into_iter().map(claim).collect()
+}
+
+fn task_of(write: &Write) -> Option<TaskId> {
+    match write {
+        Write::Host { claim, .. } => Some(claim.task),
+        Write::Output(chunk) => Some(chunk.task),
+        Write::Job { .. } | Write::Register(_) | Write::Forget(_) | Write::PinKey(_) => None,
+    }
+}
+
+/// Takes as many `seq` of every job as the batch will append to it; the first of them by job.
+async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Claim>) -> Result<HashMap<JobId, i64>, StoreError> {
+    let mut counts: BTreeMap<JobId, i64> = BTreeMap::new();
+    for write in batch {
+        match write {
+            Write::Host { claim, events, .. } if known.get(&claim.task) == Some(claim) => {
+                *counts.entry(claim.job).or_default() += events.len() as i64;
+            }
+            Write::Job { job, events, .. } => *counts.entry(*job).or_default() += events.len() as i64,
+            _ => {}
+        }
+    }
+    let mut seqs = HashMap::new();
+    for (job, count) in counts {
+        let first: Option<i64> =
+            sqlx::query_scalar("update job set next_seq = next_seq + $2 where id = $1 returning next_seq - $2")
+                .bind(job.0)
+                .bind(count)
+                .fetch_optional(&mut **tx)
+                .await
+                .map_err(failed("take the next seq"))?;
+        seqs.extend(first.map(|first| (job, first)));
+    }
+    Ok(seqs)
+}
+
+/// What a batch amounts to.
+#[derive(Default)]
+struct Settled {
+    known: HashMap<TaskId, Claim>,
+    /// Next `seq` by job; a job that is not here does not exist.
+    seqs: HashMap<JobId, i64>,
+    events: Vec<EventRow>,
+    /// Wire status of a host task, and whether it still holds its host.
+    hosts: BTreeMap<TaskId, (Status, bool)>,
+    /// When host tasks became terminal.
+    ended: BTreeMap<TaskId, i64>,
+    jobs: BTreeMap<JobId, (Status, i64)>,
+    /// `None`: the host is forgotten.
+    inventory: BTreeMap<Address, Option<HostRow>>,
+    keys: Vec<PinnedKey>,
+    output: Vec<OutputChunk>,
+}
+
+impl Settled {
+    fn take(&mut self, write: Write) -> Result<Written, StoreError> {
+        match write {
+            Write::Host { claim, at, events } => {
+                if self.known.get(&claim.task) != Some(&claim) {
+                    return Ok(Written::Stale);
+                }
+                for event in &events {
+                    self.follow(claim.task, event, micros(at));
+                }
+                self.append(claim.job, Some(claim.index), micros(at), &events)
+            }
+            Write::Job { job, at, events } => {
+                for event in &events {
+                    if let EventKind::JobFinished { status } = event {
+                        self.jobs.insert(job, (*status, micros(at)));
+                    }
+                }
+                self.append(job, None, micros(at), &events)
+            }
+            Write::Output(chunk) if !self.known.contains_key(&chunk.task) => Ok(Written::Stale),
+            Write::Output(chunk) => {
+                self.output.push(chunk);
+                Ok(Written::Done(None))
+            }
+            Write::Register(row) => {
+                self.inventory.insert(row.address, Some(*row));
+                Ok(Written::Done(None))
+            }
+            Write::Forget(address) => {
+                self.inventory.insert(address, None);
+                Ok(Written::Done(None))
+            }
+            Write::PinKey(key) => {
+                self.keys.push(key);
+                Ok(Written::Done(None))
+            }
+        }
+    }
+
+    /// Gives events the next `seq` of their job.
+    fn append(&mut self, job: JobId, host: Option<u32>, at: i64, events: &[EventKind]) -> Result<Written, StoreError> {
+        let Some(next) = self.seqs.get_mut(&job) else { return Ok(Written::Stale) };
+        let mut last = None;
+        for event in events {
+            self.events.push(EventRow { job, seq: *next, host, at, body: json("event", event)? });
+            last = Some(Seq(*next));
+            *next += 1;
+        }
+        Ok(Written::Done(last))
+    }
+
+    /// Copies what an event means for lists.
+    fn follow(&mut self, task: TaskId, event: &EventKind, at: i64) {
+        let (status, open) = match event {
+            EventKind::HostStarted => (Status::Running, true),
+            EventKind::HostIgnored { exclusion } => (exclusion.exception.status(), false),
+            EventKind::HostFinished { outcome } => (Status::of_outcome(outcome), !outcome.is_terminal()),
+            EventKind::JobAccepted { .. }
+            | EventKind::AttemptStarted { .. }
+            | EventKind::PlanSettled { .. }
+            | EventKind::StepStarted { .. }
+            | EventKind::StepFinished { .. }
+            | EventKind::AttemptFailed { .. }
+            | EventKind::CancelAsked { .. }
+            | EventKind::JobFinished { .. }
+            | EventKind::Unknown => return,
+        };
+        self.hosts.insert(task, (status, open));
+        if !open {
+            self.ended.insert(task, at);
+        }
+    }
+
+    async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
+        insert_events(tx, &self.events).await?;
+        update_hosts(tx, &self.hosts).await?;
+        credentials::end(tx, &self.ended).await?;
+        for (job, (status, at)) in &self.jobs {
+            sqlx::query("update job set status = $2, finished_at = $3 where id = $1")
+                .bind(job.0)
+                .bind(status.word())
+                .bind(at)
+                .execute(&mut **tx)
+                .await
+                .map_err(failed("finish a job"))?;
+        }
+        inventory::write(tx, self.inventory).await?;
+        inventory::pin(tx, &self.keys).await?;
+        output::write(tx, self.output).await
+    }
+}
+
+/// Appends rows to the journal.
+pub(super) async fn insert_events(tx: &mut Tx, events: &[EventRow]) -> Result<(), StoreError> {
+    let text = ("insert into event (job_id, seq, host_index, at, version, body) ", "");
+    insert(tx, text, events, |row, event| {
+        row.push_bind(event.job.0)
+            .push_bind(event.seq)
+            .push_bind(event.host.map(i64::from))
+            .push_bind(event.at)
+            .push_bind(i64::from(EVENT_VERSION))
+            .push_bind(event.body.clone());
+    })
+    .await
+}
+
+/// Writes the status columns, one statement per status. What is terminal stays as it is.
+async fn update_hosts(tx: &mut Tx, hosts: &BTreeMap<TaskId, (Status, bool)>) -> Result<(), StoreError> {
+    let mut alike: HashMap<(Status, bool), Vec<TaskId>> = HashMap::new();
+    for (task, change) in hosts {
+        alike.entry(*change).or_default().push(*task);
+    }
+    for ((status, open), tasks) in alike {
+        sqlx::query("update host_task set status = $1, open = $2 where open = 1 and id in (select value from json_each($3))")
+            .bind(status.word())
+            .bind(i64::from(open))
+            .bind(list(tasks)?)
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("write the status of hosts"))?;
+    }
+    Ok(())
+}

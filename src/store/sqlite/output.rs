@@ -1,0 +1,149 @@
+//! Output of steps, in pieces. Of every attempt the head and the tail are kept; what falls between them is dropped as
+//! the tail moves on, so an attempt that prints without end costs no more than they do.
+//!
+//! Never here: meaning. State never depends on output.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use sqlx::{FromRow, SqlitePool};
+
+use super::{Tx, failed, insert};
+use crate::domain::id::TaskId;
+use crate::domain::plan::StepKind;
+use crate::store::row::{number, step};
+use crate::store::{OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, StoreError};
+
+/// Largest stored piece, bytes. Pieces go as a whole, so an attempt keeps at most two of them too many.
+const PIECE: usize = 64 << 10;
+
+/// Whose output it is.
+pub(super) type Stream = (TaskId, StepKind, u32);
+
+/// Inserts pieces and drops the middle.
+pub(super) async fn write(tx: &mut Tx, chunks: Vec<OutputChunk>) -> Result<(), StoreError> {
+    let mut ends: HashMap<Stream, u64> = HashMap::new();
+    for chunk in &chunks {
+        let end = ends.entry(stream(chunk)).or_default();
+        *end = (*end).max(end_of(chunk));
+    }
+    let in_the_middle = |piece: &OutputChunk| {
+        let tail = ends.get(&stream(piece)).map_or(0, |end| tail_of(*end));
+        piece.offset >= OUTPUT_HEAD && end_of(piece) <= tail
+    };
+    let pieces: Vec<OutputChunk> = chunks.into_iter().flat_map(split).filter(|piece| !in_the_middle(piece)).collect();
+    let text = (
+        "insert into output (task_id, step, attempt, byte_offset, data) ",
+        // A follower that connects anew may send again from where it was.
+        " on conflict (task_id, step, attempt, byte_offset) do update set data = excluded.data
+          where length(excluded.data) > length(data)",
+    );
+    insert(tx, text, &pieces, |row, piece| {
+        row.push_bind(piece.task.to_string())
+            .push_bind(piece.step.word())
+            .push_bind(i64::from(piece.attempt))
+            .push_bind(stored(piece.offset))
+            .push_bind(piece.data.to_vec());
+    })
+    .await?;
+    for (stream, end) in ends {
+        drop_middle(tx, stream, tail_of(end)).await?;
+    }
+    Ok(())
+}
+
+/// Drops pieces between the head and `tail`.
+async fn drop_middle(tx: &mut Tx, (task, step, attempt): Stream, tail: u64) -> Result<(), StoreError> {
+    if tail <= OUTPUT_HEAD {
+        return Ok(());
+    }
+    sqlx::query(
+        "delete from output where task_id = $1 and step = $2 and attempt = $3
+         and byte_offset >= $4 and byte_offset < $5 and byte_offset + length(data) <= $5",
+    )
+    .bind(task.to_string())
+    .bind(step.word())
+    .bind(i64::from(attempt))
+    .bind(stored(OUTPUT_HEAD))
+    .bind(stored(tail))
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("drop the middle of an output"))?;
+    Ok(())
+}
+
+fn stream(chunk: &OutputChunk) -> Stream {
+    (chunk.task, chunk.step, chunk.attempt)
+}
+
+fn end_of(chunk: &OutputChunk) -> u64 {
+    chunk.offset.saturating_add(chunk.data.len() as u64)
+}
+
+/// Where the tail of an output of `end` bytes begins.
+fn tail_of(end: u64) -> u64 {
+    end.saturating_sub(OUTPUT_TAIL)
+}
+
+/// Offsets beyond 2^63 do not happen; the largest stands for them.
+fn stored(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+fn split(chunk: OutputChunk) -> Vec<OutputChunk> {
+    let OutputChunk { task, step, attempt, mut offset, mut data } = chunk;
+    let mut pieces = Vec::with_capacity(data.len() / PIECE + 1);
+    while !data.is_empty() {
+        let piece = data.split_to(data.len().min(PIECE));
+        let length = piece.len() as u64;
+        pieces.push(OutputChunk { task, step, attempt, offset, data: piece });
+        offset = offset.saturating_add(length);
+    }
+    pieces
+}
+
+/// Where the output of an attempt ends.
+pub(super) async fn end(readers: &SqlitePool, (task, kind, attempt): Stream) -> Result<u64, StoreError> {
+    let end: Option<i64> = sqlx::query_scalar(
+        "select max(byte_offset + length(data)) from output where task_id = $1 and step = $2 and attempt = $3",
+    )
+    .bind(task.to_string())
+    .bind(kind.word())
+    .bind(i64::from(attempt))
+    .fetch_one(readers)
+    .await
+    .map_err(failed("read the end of an output"))?;
+    number("offset", end.unwrap_or(0))
+}
+
+#[derive(FromRow)]
+struct PieceRecord {
+    step: String,
+    attempt: i64,
+    byte_offset: i64,
+    data: Vec<u8>,
+}
+
+/// Output of a host task, by step and attempt in the order they began.
+pub(super) async fn read(readers: &SqlitePool, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
+    // The head of an output is never dropped, so its first row tells when it began.
+    let records: Vec<PieceRecord> = sqlx::query_as(
+        "with begun as (select step, attempt, min(id) as place from output where task_id = $1 group by step, attempt)
+         select o.step, o.attempt, o.byte_offset, o.data from output o join begun b on b.step = o.step and b.attempt = o.attempt
+         where o.task_id = $1 order by b.place, o.byte_offset",
+    )
+    .bind(task.to_string())
+    .fetch_all(readers)
+    .await
+    .map_err(failed("read output"))?;
+    let chunk = |record: PieceRecord| {
+        Ok(OutputChunk {
+            task,
+            step: step(&record.step)?,
+            attempt: number("attempt", record.attempt)?,
+            offset: number("offset", record.byte_offset)?,
+            data: Bytes::from(record.data),
+        })
+    };
+    records.into_iter().map(chunk).collect()
+}

@@ -1,0 +1,189 @@
+//! What the doors ask: jobs, host tasks, events, busy hosts.
+//!
+//! Never here: writing. Statistics and status are read in one snapshot, so they never contradict each other.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use sqlx::sqlite::SqliteExecutor;
+use sqlx::{FromRow, SqliteConnection, SqlitePool};
+
+use super::{failed, host_list, list};
+use crate::domain::event::{EVENT_VERSION, Event, HostRef};
+use crate::domain::host::Address;
+use crate::domain::id::{Epoch, JobId, Seq};
+use crate::domain::job::{Statistics, Status};
+use crate::store::row::{corrupt, ip, moment, number, of_json, status, task_id};
+use crate::store::{JobRow, StoreError, TaskRow};
+
+#[derive(FromRow)]
+struct JobRecord {
+    id: i64,
+    spec: String,
+    created_by: String,
+    created_at: i64,
+    finished_at: Option<i64>,
+    status: Option<String>,
+}
+
+/// A row of `host_task`.
+#[derive(FromRow)]
+pub(super) struct TaskRecord {
+    id: String,
+    host_index: i64,
+    job_id: i64,
+    cloud: i64,
+    ip: String,
+    spec: String,
+    status: String,
+    epoch: i64,
+}
+
+impl TryFrom<TaskRecord> for TaskRow {
+    type Error = StoreError;
+
+    fn try_from(record: TaskRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: task_id(&record.id)?,
+            index: number("index", record.host_index)?,
+            job: JobId(record.job_id),
+            address: Address { cloud: record.cloud, ip: ip(&record.ip)? },
+            spec: of_json("host task", &record.spec)?,
+            status: status(&record.status)?,
+            epoch: Epoch(record.epoch),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct EventRecord {
+    seq: i64,
+    host_index: Option<i64>,
+    at: i64,
+    version: i64,
+    body: String,
+    cloud: Option<i64>,
+    ip: Option<String>,
+}
+
+impl EventRecord {
+    fn event(self, job: JobId) -> Result<Event, StoreError> {
+        if self.version != i64::from(EVENT_VERSION) {
+            return Err(corrupt(format!(
+                "event {} of job {job} has version {}, this release reads {EVENT_VERSION}",
+                self.seq, self.version
+            )));
+        }
+        let host = match (self.cloud, &self.ip) {
+            (Some(cloud), Some(text)) => Some(HostRef::from(Address { cloud, ip: ip(text)? })),
+            _ => None,
+        };
+        Ok(Event {
+            seq: Seq(self.seq),
+            at: moment(self.at)?,
+            job_id: job,
+            host_index: self.host_index.map(|index| number("index", index)).transpose()?,
+            host,
+            kind: of_json("event", &self.body)?,
+        })
+    }
+}
+
+/// One job.
+pub(super) async fn job(readers: &SqlitePool, id: JobId) -> Result<Option<JobRow>, StoreError> {
+    let mut snapshot = readers.begin().await.map_err(failed("read a job"))?;
+    let record: Option<JobRecord> =
+        sqlx::query_as("select id, spec, created_by, created_at, finished_at, status from job where id = $1")
+            .bind(id.0)
+            .fetch_optional(&mut *snapshot)
+            .await
+            .map_err(failed("read a job"))?;
+    let rows = with_hosts(&mut snapshot, record.into_iter().collect()).await?;
+    Ok(rows.into_iter().next())
+}
+
+/// The newest jobs first.
+pub(super) async fn jobs(readers: &SqlitePool, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+    let mut snapshot = readers.begin().await.map_err(failed("list jobs"))?;
+    let records: Vec<JobRecord> =
+        sqlx::query_as("select id, spec, created_by, created_at, finished_at, status from job order by id desc limit $1")
+            .bind(i64::from(limit))
+            .fetch_all(&mut *snapshot)
+            .await
+            .map_err(failed("list jobs"))?;
+    with_hosts(&mut snapshot, records).await
+}
+
+/// Adds what their hosts say to jobs.
+async fn with_hosts(snapshot: &mut SqliteConnection, records: Vec<JobRecord>) -> Result<Vec<JobRow>, StoreError> {
+    let counts: Vec<(i64, String, i64)> = sqlx::query_as(
+        "select job_id, status, count(*) from host_task
+         where job_id in (select value from json_each($1)) group by job_id, status",
+    )
+    .bind(list(records.iter().map(|record| record.id))?)
+    .fetch_all(snapshot)
+    .await
+    .map_err(failed("count hosts"))?;
+    let mut hosts: HashMap<i64, Vec<(Status, usize)>> = HashMap::new();
+    for (job, word, count) in counts {
+        hosts.entry(job).or_default().push((status(&word)?, number("count", count)?));
+    }
+    let row = |record: JobRecord| {
+        let counts = hosts.get(&record.id).map(Vec::as_slice).unwrap_or_default();
+        let each = || counts.iter().flat_map(|(status, count)| std::iter::repeat_n(*status, *count));
+        Ok(JobRow {
+            id: JobId(record.id),
+            spec: of_json("job", &record.spec)?,
+            created_by: record.created_by,
+            created_at: moment(record.created_at)?,
+            finished_at: record.finished_at.map(moment).transpose()?,
+            statistics: Statistics::of(each()),
+            status: record.status.as_deref().map_or_else(|| Ok(Status::fold(each())), status)?,
+        })
+    };
+    records.into_iter().map(row).collect()
+}
+
+/// The host tasks of a job, in the order of the request.
+pub(super) async fn tasks(readers: &SqlitePool, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
+    sqlx::query_as::<_, TaskRecord>(
+        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task where job_id = $1 order by host_index",
+    )
+    .bind(job.0)
+    .fetch(readers)
+    .map_err(failed("read host tasks"))
+    .and_then(|record| std::future::ready(TaskRow::try_from(record)))
+    .try_collect()
+    .await
+}
+
+/// Events after a cursor, in order of `seq`.
+pub(super) async fn events(readers: &SqlitePool, job: JobId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
+    sqlx::query_as::<_, EventRecord>(
+        "select e.seq, e.host_index, e.at, e.version, e.body, t.cloud, t.ip
+         from event e left join host_task t on t.job_id = e.job_id and t.host_index = e.host_index
+         where e.job_id = $1 and e.seq > $2 order by e.seq limit $3",
+    )
+    .bind(job.0)
+    .bind(after.0)
+    .bind(i64::from(limit))
+    .fetch(readers)
+    .map_err(failed("read events"))
+    .and_then(|record| std::future::ready(record.event(job)))
+    .try_collect()
+    .await
+}
+
+/// Which of these hosts an unfinished job holds, in the order they were asked.
+pub(super) async fn held(on: impl SqliteExecutor<'_>, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError> {
+    // `cross join` keeps SQLite from walking all open hosts: each host asked for is one look into the partial index.
+    let rows: Vec<(i64, String, i64)> = sqlx::query_as(
+        "select t.cloud, t.ip, t.job_id from json_each($1) asked cross join host_task t
+         where t.open = 1 and t.cloud = asked.value ->> 0 and t.ip = asked.value ->> 1 order by asked.key",
+    )
+    .bind(host_list(hosts)?)
+    .fetch_all(on)
+    .await
+    .map_err(failed("look for busy hosts"))?;
+    rows.into_iter().map(|(cloud, text, job)| Ok((Address { cloud, ip: ip(&text)? }, JobId(job)))).collect()
+}

@@ -1,0 +1,197 @@
+//! What the suite is run on: a record in a directory of its own, and jobs to put into it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use landfall::domain::Timestamp;
+use landfall::domain::admission::{Exception, Exclusion};
+use landfall::domain::credential::{Auth, Credential, Retention};
+use landfall::domain::event::EventKind;
+use landfall::domain::host::{Addressing, AuthType, HostSpec};
+use landfall::domain::id::{JobId, Seq, TaskId};
+use landfall::domain::job::JobKind;
+use landfall::domain::outcome::{Outcome, StepOutcome};
+use landfall::domain::package::PackageChoice;
+use landfall::domain::plan::{Step, StepKind};
+use landfall::domain::record::HostRecord;
+use landfall::domain::site::{AccessPoint, Paths};
+use landfall::store::seal::Seal;
+use landfall::store::sqlite::SqliteStore;
+use landfall::store::{Claim, JobSpec, NewHost, NewJob, Store, TaskRow, TaskSpec, Write, Written};
+use tempfile::TempDir;
+
+/// The password of every host of a [`job`].
+pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
+pub(crate) const DAY_S: i64 = 86_400;
+
+/// A SQLite record and its directory.
+pub(crate) struct Sqlite {
+    pub(crate) store: SqliteStore,
+    pub(crate) directory: TempDir,
+}
+
+impl Sqlite {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Self::open(directory.path().to_owned()).await.unwrap();
+        Self { store, directory }
+    }
+
+    /// Opens the record of a data directory, as another process would.
+    pub(crate) async fn open(directory: PathBuf) -> Result<SqliteStore, landfall::store::StoreError> {
+        let seal = Seal::open(&directory.join("key"))?;
+        SqliteStore::open(&directory.join("record.db"), &directory, seal).await
+    }
+}
+
+/// Seconds after the beginning of the tests' time.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+pub(crate) fn ip(index: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0001 + index)
+}
+
+pub(crate) fn host_spec(index: u32) -> HostSpec {
+    HostSpec {
+        bk_biz_id: 2,
+        bk_cloud_id: 0,
+        bk_host_id: None,
+        bk_addressing: Addressing::Static,
+        ap_id: 1,
+        install_channel_id: None,
+        inner_ip: Some(ip(index)),
+        inner_ipv6: None,
+        outer_ip: String::new(),
+        outer_ipv6: None,
+        login_ip: None,
+        data_ip: None,
+        os_type: None,
+        auth_type: AuthType::Password,
+        account: "root".into(),
+        port: 22,
+        is_manual: false,
+        retention: Retention(1),
+        peer_exchange_switch_for_agent: true,
+        bt_speed_limit: 0,
+        enable_compression: false,
+        data_path: None,
+        paths: Paths::default(),
+        vars: serde_json::Map::new(),
+    }
+}
+
+pub(crate) fn host(index: u32) -> NewHost {
+    let kinds = [StepKind::Connect, StepKind::Probe, StepKind::UploadPackage, StepKind::RunScript, StepKind::Verify];
+    NewHost {
+        id: TaskId(uuid::Uuid::now_v7()),
+        spec: TaskSpec {
+            host: host_spec(index),
+            access_point: AccessPoint::default(),
+            cloud_name: "direct".into(),
+            outline: kinds.map(|kind| Step { kind, timeout_s: 60 }).into(),
+        },
+        credential: Some(Credential { auth: Auth::Password(PASSWORD.into()), sudo_password: None }),
+        exclusion: None,
+    }
+}
+
+/// A host that the job leaves out.
+pub(crate) fn left_out(index: u32) -> NewHost {
+    NewHost { credential: None, exclusion: Some(Exclusion::new(Exception::Duplicate, "hosts[0]")), ..host(index) }
+}
+
+pub(crate) fn kept(index: u32, days: i64) -> NewHost {
+    let mut host = host(index);
+    host.spec.host.retention = Retention(days);
+    host
+}
+
+pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
+    let spec = JobSpec {
+        kind: JobKind::InstallAgent,
+        package: PackageChoice { name: Some("node-exporter".into()), version: None },
+        vars: serde_json::from_str(r#"{"port": 9100}"#).unwrap(),
+        paths: Paths::default(),
+        upload_mb_per_s: 7,
+    };
+    NewJob { spec, created_by: "operator".into(), hosts }
+}
+
+/// A job of the hosts of these numbers.
+pub(crate) fn job(indexes: std::ops::Range<u32>) -> NewJob {
+    job_of(indexes.map(host).collect())
+}
+
+pub(crate) fn claim_of(row: &TaskRow) -> Claim {
+    Claim { job: row.job, task: row.id, index: row.index, epoch: row.epoch }
+}
+
+/// Records a job at second 0 and claims it.
+pub(crate) async fn claimed(store: &dyn Store, job: NewJob) -> (JobId, Vec<Claim>) {
+    let id = store.create_job(job, at(0)).await.unwrap();
+    let rows = store.claim(id).await.unwrap();
+    (id, rows.iter().map(claim_of).collect())
+}
+
+pub(crate) fn host_write(claim: Claim, seconds: i64, events: Vec<EventKind>) -> Write {
+    Write::Host { claim, at: at(seconds), events }
+}
+
+pub(crate) fn ended(outcome: Outcome) -> EventKind {
+    EventKind::HostFinished { outcome }
+}
+
+pub(crate) fn interrupted() -> EventKind {
+    ended(Outcome::Interrupted { why: "stopped".into() })
+}
+
+/// The events of a host from its start to success.
+pub(crate) fn good_course() -> Vec<EventKind> {
+    let mut events = vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt: 1 }];
+    for step in [StepKind::Connect, StepKind::Probe, StepKind::RunScript] {
+        events.push(EventKind::StepStarted { step, attempt: 1, run_id: None });
+        events.push(EventKind::StepFinished {
+            step,
+            attempt: 1,
+            outcome: StepOutcome::Done { changed: true },
+            figures: Default::default(),
+        });
+    }
+    events.push(ended(Outcome::Succeeded));
+    events
+}
+
+/// Commits one write that must be accepted.
+pub(crate) async fn commit(store: &dyn Store, write: Write) -> Option<Seq> {
+    match store.commit(vec![write]).await.unwrap().as_slice() {
+        [Written::Done(seq)] => *seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Ends a host at a second.
+pub(crate) async fn end(store: &dyn Store, claim: Claim, seconds: i64) {
+    commit(store, host_write(claim, seconds, good_course())).await;
+}
+
+/// Folds the journal of every host of a job, the way every reader does.
+pub(crate) async fn folded(store: &dyn Store, job: JobId) -> Vec<HostRecord> {
+    let mut records = vec![HostRecord::default(); store.tasks(job).await.unwrap().len()];
+    let mut after = Seq(0);
+    loop {
+        let page = store.events(job, after, 500).await.unwrap();
+        let Some(last) = page.last() else { return records };
+        after = last.seq;
+        for event in &page {
+            if let Some(index) = event.host_index {
+                records[index as usize].apply(event).unwrap();
+            }
+        }
+    }
+}
+
+pub(crate) fn address(index: u32) -> landfall::domain::host::Address {
+    landfall::domain::host::Address { cloud: 0, ip: IpAddr::V4(ip(index)) }
+}

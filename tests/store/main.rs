@@ -1,0 +1,70 @@
+//! The conformance suite of the job record: one set of rules over `&dyn Store`, run on every backend, and beside it what
+//! only one backend promises (files, processes, power cuts).
+//!
+//! To add a rule: a function in `rules_*.rs` and its name below. To add a backend: its world in `fixture`, a module below.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that fails must say where"
+)]
+
+mod fixture;
+mod rules_credentials;
+mod rules_jobs;
+mod rules_journal;
+
+macro_rules! rules {
+    ($($room:ident: $($rule:ident),+;)+) => {
+        mod sqlite_keeps {
+            $(mod $room {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    let world = crate::fixture::Sqlite::new().await;
+                    crate::$room::$rule(&world.store).await;
+                })+
+            })+
+        }
+    };
+}
+
+rules! {
+    rules_jobs:
+        a_job_is_read_back_as_it_was_recorded,
+        a_new_job_begins_its_journal_with_who_was_taken_and_who_was_not,
+        what_does_not_exist_is_nothing_and_no_error,
+        no_host_is_in_two_unfinished_jobs,
+        the_same_address_in_another_cloud_is_another_host,
+        a_host_with_an_ipv6_address_only_is_held_like_any_other,
+        the_same_host_twice_in_one_job_is_a_conflict_unless_one_is_left_out,
+        a_host_that_is_left_out_is_held_by_nobody,
+        an_interrupted_host_is_running_and_keeps_its_host_busy,
+        a_claim_raises_the_epochs_of_unfinished_hosts_only,
+        jobs_are_listed_newest_first_with_their_own_statistics,
+        the_status_of_a_job_is_the_fold_of_its_hosts_until_its_journal_says_it,
+        a_job_is_held_by_one_at_a_time,
+        a_terminal_host_keeps_its_status,
+        a_host_may_end_before_it_began;
+    rules_journal:
+        what_was_committed_folds_to_what_the_lists_show,
+        events_come_back_as_they_were_written_page_by_page,
+        a_stale_epoch_is_refused_alone_in_its_batch,
+        writes_for_what_is_not_there_are_refused_alone,
+        seq_has_no_gaps_over_concurrent_commits_to_several_jobs,
+        output_is_listed_in_the_order_its_steps_began,
+        output_that_is_sent_again_is_kept_once_and_the_longer_one,
+        of_a_long_output_the_head_and_the_tail_are_kept,
+        one_giant_piece_of_output_is_cut_like_many_small_ones,
+        the_inventory_keeps_the_last_word_of_a_batch,
+        the_key_that_was_seen_first_stays_pinned;
+    rules_credentials:
+        a_credential_is_read_back_as_it_was_given,
+        retention_runs_from_the_terminal_state,
+        an_unfinished_host_keeps_its_credential_for_seven_days_at_most,
+        the_newest_kept_login_of_each_host_is_found,
+        a_job_that_was_refused_leaves_no_credential;
+}
