@@ -10,10 +10,14 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test that fails must say where"
 )]
 
+mod figures;
+mod files;
 mod fixture;
+mod processes;
 mod rules_credentials;
 mod rules_jobs;
 mod rules_journal;
@@ -48,9 +52,12 @@ rules! {
         the_status_of_a_job_is_the_fold_of_its_hosts_until_its_journal_says_it,
         a_job_is_held_by_one_at_a_time,
         a_terminal_host_keeps_its_status,
-        a_host_may_end_before_it_began;
+        a_host_may_end_before_it_began,
+        a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all;
     rules_journal:
         what_was_committed_folds_to_what_the_lists_show,
+        any_legal_course_keeps_lists_and_fold_alike,
+        a_commit_that_was_broken_off_leaves_the_next_one_alone,
         events_come_back_as_they_were_written_page_by_page,
         a_stale_epoch_is_refused_alone_in_its_batch,
         writes_for_what_is_not_there_are_refused_alone,

@@ -178,3 +178,17 @@ pub(crate) async fn a_host_may_end_before_it_began(store: &dyn Store) {
     assert_eq!(store.tasks(id).await.unwrap()[0].status, Status::Failed);
     assert_eq!(store.job(id).await.unwrap().unwrap().status, Status::Failed);
 }
+
+pub(crate) async fn a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all(store: &dyn Store) {
+    for (round, patience_ms) in [0, 1, 3, 10, 30, 60, 100, 150].into_iter().enumerate() {
+        let from = round as u32 * 1000;
+        let creating = store.create_job(job(from..from + 1000), at(0));
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(patience_ms), creating).await;
+        for row in store.jobs(100).await.unwrap() {
+            assert_eq!(row.statistics.total_count, 1000);
+        }
+    }
+    // The next one finds the record as it should be.
+    let id = store.create_job(job(100_000..100_010), at(1)).await.unwrap();
+    assert_eq!(store.claim(id).await.unwrap().len(), 10);
+}
