@@ -51,7 +51,7 @@ rules! {
         jobs_are_listed_newest_first_with_their_own_statistics,
         the_status_of_a_job_is_the_fold_of_its_hosts_until_its_journal_says_it,
         a_job_is_held_by_one_at_a_time,
-        a_terminal_host_keeps_its_status,
+        a_host_that_has_ended_takes_output_but_no_more_events,
         a_host_may_end_before_it_began,
         a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all;
     rules_journal:

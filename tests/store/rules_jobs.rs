@@ -5,7 +5,8 @@ use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
-use landfall::store::{Store, StoreError, Write, Written};
+use landfall::domain::plan::StepKind;
+use landfall::store::{OutputChunk, Store, StoreError, Write, Written};
 
 use crate::fixture::{
     address, at, claim_of, claimed, commit, end, ended, folded, host, host_write, interrupted, job, job_of, left_out,
@@ -161,13 +162,16 @@ pub(crate) async fn a_job_is_held_by_one_at_a_time(store: &dyn Store) {
     drop(other);
 }
 
-pub(crate) async fn a_terminal_host_keeps_its_status(store: &dyn Store) {
-    let (id, claims) = claimed(store, job(0..1)).await;
+pub(crate) async fn a_host_that_has_ended_takes_output_but_no_more_events(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..2)).await;
     end(store, claims[0], 1).await;
-    // A fold would refuse this; the columns must not follow it either.
-    let answers = store.commit(vec![host_write(claims[0], 2, vec![EventKind::HostStarted])]).await.unwrap();
-    assert!(matches!(answers[..], [Written::Done(_)]));
+    let before = store.events(id, Seq(0), 100).await.unwrap();
+    let late = OutputChunk { task: claims[0].task, step: StepKind::Verify, attempt: 1, offset: 0, data: "late".into() };
+    let again = |claim| host_write(claim, 2, vec![EventKind::HostStarted]);
+    let answers = store.commit(vec![again(claims[0]), Write::Output(late), again(claims[1])]).await.unwrap();
+    assert_eq!(answers, [Written::Stale, Written::Done(None), Written::Done(Some(Seq(before.len() as i64 + 1)))]);
     assert_eq!(store.tasks(id).await.unwrap()[0].status, Status::Success);
+    assert_eq!(store.output(claims[0].task).await.unwrap().len(), 1);
     assert!(store.busy(&[address(0)]).await.unwrap().is_empty());
 }
 
