@@ -1,1 +1,7 @@
-fn main(){}
+//! The binary: argv in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    landfall::cli::run(std::env::args_os())
+}

@@ -107,6 +107,7 @@ pub enum Code {
     KeyRefused,
     KeyUnusable,
     MethodNotOffered,
+    LoginUndecided,
     CredentialExpired,
     NotRoot,
     SudoRefused,
@@ -135,7 +136,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in the order of the table.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::ConnectionRefused,
         Self::ConnectTimeout,
         Self::NoRoute,
@@ -157,6 +158,7 @@ impl Code {
         Self::KeyRefused,
         Self::KeyUnusable,
         Self::MethodNotOffered,
+        Self::LoginUndecided,
         Self::CredentialExpired,
         Self::NotRoot,
         Self::SudoRefused,
@@ -212,6 +214,7 @@ impl Code {
             Self::KeyRefused => row("key_refused", C::Unauthenticated, "add the public key to the account's authorized_keys, or correct `account` and `key`"),
             Self::KeyUnusable => row("key_unusable", C::Unauthenticated, "give the private key's whole text as `key`, and its passphrase as `passphrase`"),
             Self::MethodNotOffered => row("method_not_offered", C::Unauthenticated, "choose an `auth_type` that sshd offers, or allow it in sshd_config"),
+            Self::LoginUndecided => row("login_undecided", C::Unauthenticated, "look at sshd's log on the host before another try: each may count against the account"),
             Self::CredentialExpired => row("credential_expired", C::Unauthenticated, "submit the job again with the host's password or key"),
             Self::NotRoot => row("not_root", C::Unprivileged, "log in as root, or allow the account to use sudo"),
             Self::SudoRefused => row("sudo_refused", C::Unprivileged, "add a sudoers rule that lets the account run /bin/sh as root"),
@@ -332,7 +335,7 @@ impl Failure {
             FailureClass::Unreachable => RetryAdvice::After { tries: 4, first: Duration::from_secs(1) },
             FailureClass::Lost if repeatable => match self.code.as_ref() {
                 // The run itself is gone: one new attempt (DESIGN 11).
-                "rebooted" | "run_lost" => RetryAdvice::After { tries: 2, first: Duration::from_secs(2) },
+                "rebooted" | "run_lost" | "terminated" => RetryAdvice::After { tries: 2, first: Duration::from_secs(2) },
                 _ => RetryAdvice::After { tries: 5, first: Duration::from_secs(1) },
             },
             _ if self.retry_once && repeatable => RetryAdvice::After { tries: 2, first: Duration::from_secs(1) },

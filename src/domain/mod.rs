@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod shell;
 pub mod site;
+pub mod spec;
 pub mod state;
 
 /// A moment, UTC, as the executor's clock gave it. Target clocks are never parsed into this.

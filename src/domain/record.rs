@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Timestamp;
 use super::admission::Exclusion;
-use super::event::{Event, EventKind, Figures};
+use super::event::{EventKind, Figures};
 use super::failure::Failure;
 use super::id::RunId;
 use super::outcome::{Outcome, StepOutcome};
@@ -22,6 +22,8 @@ pub struct StepRecord {
     pub attempts: u32,
     /// First start.
     pub started: Timestamp,
+    /// Start of the last attempt: a takeover is not a new one.
+    pub attempt_started: Timestamp,
     /// End of the last attempt.
     pub finished: Option<Timestamp>,
     /// Result of the last attempt.
@@ -59,20 +61,20 @@ impl HostRecord {
     ///
     /// # Errors
     /// When the event cannot follow.
-    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
-        self.state = self.state.next(&event.kind)?;
-        match &event.kind {
+    pub fn apply(&mut self, event: &EventKind, at: Timestamp) -> Result<(), IllegalEvent> {
+        self.state = self.state.next(event)?;
+        match event {
             EventKind::HostIgnored { exclusion } => self.exclusion = Some(exclusion.clone()),
             EventKind::HostStarted => {
-                self.started.get_or_insert(event.at);
+                self.started.get_or_insert(at);
                 self.finished = None;
             }
             EventKind::AttemptStarted { attempt } => self.attempts = *attempt,
             EventKind::PlanSettled { plan } => self.plan = Some((**plan).clone()),
-            EventKind::StepStarted { step, attempt, run_id } => self.begin(*step, *attempt, run_id.clone(), event.at),
+            EventKind::StepStarted { step, attempt, run_id } => self.begin(*step, *attempt, run_id.clone(), at),
             EventKind::StepFinished { step, outcome, figures, .. } => {
                 if let Some(record) = self.step_mut(*step) {
-                    record.finished = Some(event.at);
+                    record.finished = Some(at);
                     record.outcome = Some(outcome.clone());
                     let before = record.figures.bytes_sent;
                     record.figures = figures.clone();
@@ -83,12 +85,14 @@ impl HostRecord {
                 }
             }
             EventKind::AttemptFailed { step, failure, .. } => {
+                // Another try follows, always.
+                self.attempts += 1;
                 if let Some(record) = self.step_mut(*step) {
                     record.failures.push(failure.clone());
-                    record.finished = Some(event.at);
+                    record.finished = Some(at);
                 }
             }
-            EventKind::HostFinished { .. } => self.finished = Some(event.at),
+            EventKind::HostFinished { .. } => self.finished = Some(at),
             EventKind::JobAccepted { .. } | EventKind::JobFinished { .. } | EventKind::CancelAsked { .. } | EventKind::Unknown => {}
         }
         Ok(())
@@ -96,7 +100,10 @@ impl HostRecord {
 
     fn begin(&mut self, step: StepKind, attempt: u32, run_id: Option<RunId>, at: Timestamp) {
         if let Some(record) = self.step_mut(step) {
-            record.attempts = record.attempts.max(attempt);
+            if attempt > record.attempts {
+                record.attempts = attempt;
+                record.attempt_started = at;
+            }
             record.finished = None;
             record.outcome = None;
             record.run_id = run_id;
@@ -104,7 +111,17 @@ impl HostRecord {
         }
         let figures = Figures::default();
         let failures = Vec::new();
-        self.steps.push(StepRecord { step, attempts: attempt, started: at, finished: None, outcome: None, figures, failures, run_id });
+        self.steps.push(StepRecord {
+            step,
+            attempts: attempt,
+            started: at,
+            attempt_started: at,
+            finished: None,
+            outcome: None,
+            figures,
+            failures,
+            run_id,
+        });
     }
 
     fn step_mut(&mut self, step: StepKind) -> Option<&mut StepRecord> {

@@ -1,7 +1,7 @@
 //! How a command line is written for the login shell that will read it. Everything that goes into a shell passes here.
 //!
 //! Only sh itself is trusted with quotes. Shells with rules of their own (csh expands `!` inside quotes, fish reads
-//! backslashes there) are handed one constant program and one word of ASCII letters, digits and backslashes: the POSIX
+//! backslashes there) are handed one constant program and words of ASCII letters, digits and backslashes: the POSIX
 //! command line in octal, which sh decodes. So nothing that a caller passes ever meets their rules.
 //!
 //! To add a dialect: a variant, its detection in [`Dialect::of_login_shell`], its arm in [`command_line`], and its shell in
@@ -62,8 +62,12 @@ pub fn quote_str(word: &str) -> String {
     String::from_utf8_lossy(&quote(word.as_bytes())).into_owned()
 }
 
-/// What sh runs to get its real command line back from octal. `x` keeps trailing newlines from being dropped.
-const DECODE: &str = "lf=$(printf \"$1\"); eval \"${lf%x}\"";
+/// What sh runs to get its real command line back from octal. Nothing is lost at its end: a word that ends in a newline
+/// is quoted. In the C locale, for sh and so for what it runs: ksh adds a backslash to what it takes for half a character.
+const DECODE: &str = "exec env LC_ALL=C sh -c 'eval \"$(for lf do printf \"$lf\"; done)\"' lf";
+
+/// Longest word of octal: csh refuses one of its input buffer, 8 KiB on Debian and 1 KiB in old releases.
+const WORD: usize = 1000;
 
 /// The line to hand to sshd so that a login shell of `dialect` runs `words`, byte for byte.
 #[must_use]
@@ -78,20 +82,29 @@ pub fn command_line<W: AsRef<[u8]>>(dialect: Dialect, words: &[W]) -> Vec<u8> {
     match dialect {
         Dialect::Posix => line,
         Dialect::Csh | Dialect::Fish => {
-            line.push(b'x');
             // `exec` is not part of the octal: the decoded line may be any simple command.
-            format!("exec sh -c '{DECODE}' lf '{}'", octal(&line)).into_bytes()
+            let mut foreign = DECODE.to_owned();
+            for word in octal(&line) {
+                let _ = write!(foreign, " '{word}'");
+            }
+            foreign.into_bytes()
         }
     }
 }
 
-/// `bytes` as printf's octal escapes, letters and digits as they are.
-fn octal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 3), |mut text, &byte| {
-        // A digit after an escape would not be read as part of it (three digits at most), but a fixed width is plainer.
-        let _ = if byte.is_ascii_alphabetic() { write!(text, "{}", byte as char) } else { write!(text, "\\{byte:03o}") };
-        text
-    })
+/// `bytes` as printf's octal escapes, letters as they are, in words that can be decoded one by one.
+fn octal(bytes: &[u8]) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for &byte in bytes {
+        if words.last().is_some_and(|word| word.len() + 4 > WORD) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            // A digit after an escape would not be read as part of it (three digits at most), but a fixed width is plainer.
+            let _ = if byte.is_ascii_alphabetic() { write!(word, "{}", byte as char) } else { write!(word, "\\{byte:03o}") };
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -100,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_word_is_quoted_only_when_it_must_be() {
-        for (word, quoted) in [("a-b_c/d.e", "a-b_c/d.e"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x!`", "'$x!`'")] {
+        for (word, quoted) in
+            [("a-b_c/d.e", "a-b_c/d.e"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$x!`", "'$x!`'")]
+        {
             assert_eq!(quote_str(word), quoted);
         }
     }
@@ -113,5 +128,12 @@ mod tests {
             let word = line.rsplit(' ').next().unwrap();
             assert!(word.trim_matches('\'').bytes().all(|b| b.is_ascii_alphanumeric() || b == b'\\'), "{line}");
         }
+    }
+
+    #[test]
+    fn no_word_for_a_foreign_shell_is_longer_than_csh_takes() {
+        let words = octal(&[b'!'; 2 * WORD]);
+        assert!(words.iter().all(|word| word.len() <= WORD && word.len() % 4 == 0));
+        assert_eq!(words.concat().len(), 8 * WORD);
     }
 }

@@ -255,6 +255,52 @@ impl HostPaths {
 }
 
 impl Site {
+    /// Everything in it that contradicts itself, each with its key.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut unique = |key: &str, ids: Vec<i64>| {
+            let mut seen = std::collections::BTreeSet::new();
+            faults.extend(ids.into_iter().filter(|id| !seen.insert(*id)).map(|id| format!("{key}: id {id} stands there twice")));
+        };
+        unique("business", self.business.iter().map(|business| business.id).collect());
+        unique("cloud", self.cloud.iter().map(|cloud| cloud.id).collect());
+        unique("access_point", self.access_point.iter().map(|point| point.id).collect());
+        let points = self.access_points();
+        for cloud in &self.cloud {
+            if cloud.id == 0 {
+                faults.push("cloud: 0 is the direct zone and is not declared".into());
+            }
+            if let Some(id) = cloud.access_point.filter(|id| !points.iter().any(|point| point.id == *id)) {
+                faults.push(format!("cloud {}: there is no access point {id}", cloud.id));
+            }
+        }
+        for point in &points {
+            for (name, path) in point.linux.given() {
+                if !path.starts_with('/') || path.split('/').any(|part| part == "..") || path.contains('\n') {
+                    faults.push(format!("access_point {}: linux.{name} must be an absolute path without `..`", point.id));
+                }
+            }
+        }
+        for (key, value) in [("limits.concurrency", self.limits.concurrency), ("limits.uploads", self.limits.uploads)] {
+            if value == 0 {
+                faults.push(format!("{key}: must be at least 1"));
+            }
+        }
+        if self.limits.script_timeout_s == 0 || self.ssh.connect_timeout_s == 0 {
+            faults.push("limits.script_timeout_s, ssh.connect_timeout_s: must be at least 1".into());
+        }
+        for role in self.default_package.keys() {
+            if !["agent", "proxy"].contains(&role.as_str()) {
+                faults.push(format!("default_package: `{role}` is none of agent, proxy"));
+            }
+        }
+        if self.ssh.host_keys == HostKeyPolicy::KnownHosts && self.ssh.known_hosts.is_none() {
+            faults.push("ssh.known_hosts: is required with host_keys = \"known_hosts\"".into());
+        }
+        faults
+    }
+
     /// The declared access points, or the built-in one.
     #[must_use]
     pub fn access_points(&self) -> Vec<AccessPoint> {

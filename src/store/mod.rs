@@ -16,7 +16,6 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
@@ -24,10 +23,9 @@ use crate::domain::credential::Credential;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::host::{Address, HostSpec};
 use crate::domain::id::{Epoch, JobId, Seq, TaskId};
-use crate::domain::job::{JobKind, Statistics, Status};
-use crate::domain::package::PackageChoice;
-use crate::domain::plan::{Step, StepKind};
-use crate::domain::site::{AccessPoint, Paths};
+use crate::domain::job::{Statistics, Status};
+use crate::domain::plan::StepKind;
+use crate::domain::spec::{JobSpec, TaskSpec};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,38 +59,6 @@ pub enum StoreError {
     /// The key file does not fit the sealed credentials.
     #[error("{0}")]
     Key(String),
-}
-
-/// What a job is, beside its hosts. Stored as JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JobSpec {
-    /// Its kind.
-    pub kind: JobKind,
-    /// The package to install.
-    #[serde(default)]
-    pub package: PackageChoice,
-    /// Package variables (extension field `vars`).
-    #[serde(default)]
-    pub vars: serde_json::Map<String, serde_json::Value>,
-    /// Paths for all hosts (extension field `paths`).
-    #[serde(default)]
-    pub paths: Paths,
-    /// Upload budget of the job in MB/s (`limits.upload_mb_per_s`); 0 = none.
-    #[serde(default)]
-    pub upload_mb_per_s: u32,
-}
-
-/// What a host task is. Stored as JSON; no secret in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskSpec {
-    /// The host as requested.
-    pub host: HostSpec,
-    /// Its access point, as the site had it at submission.
-    pub access_point: AccessPoint,
-    /// Name of its cloud.
-    pub cloud_name: String,
-    /// The outline of its plan.
-    pub outline: Vec<Step>,
 }
 
 /// A job to be recorded.
@@ -279,6 +245,9 @@ pub trait Store: Send + Sync {
     /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
 
+    /// Which live process holds a job.
+    async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
+
     /// Claims the unfinished host tasks of a held job: raises and returns their epochs.
     async fn claim(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError>;
 
@@ -299,6 +268,9 @@ pub trait Store: Send + Sync {
 
     /// Output of a host task, by step and attempt in the order they began, pieces in order of offset.
     async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError>;
+
+    /// Where the kept output of an attempt ends, bytes; 0 when there is none.
+    async fn output_end(&self, task: TaskId, step: StepKind, attempt: u32) -> Result<u64, StoreError>;
 
     /// Which of these hosts an unfinished job holds.
     async fn busy(&self, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError>;

@@ -85,6 +85,16 @@ pub enum TransportError {
         /// The account.
         account: String,
     },
+    /// The password went out and no verdict came back: final too, because every try may count against the account.
+    #[error("{endpoint} gave no verdict on the password of account {account}: {cause}")]
+    Undecided {
+        /// Address and port.
+        endpoint: String,
+        /// The account.
+        account: String,
+        /// What was seen.
+        cause: String,
+    },
     /// The server does not offer the method.
     #[error("{endpoint} offers account {account} no {method} login (offered: {offered})")]
     MethodNotOffered {
@@ -149,6 +159,7 @@ impl From<TransportError> for Failure {
             TransportError::HostKeyUnknown { .. } => Code::HostKeyUnknown,
             TransportError::Refusal { method: "key", .. } => Code::KeyRefused,
             TransportError::Refusal { .. } => Code::PasswordRefused,
+            TransportError::Undecided { .. } => Code::LoginUndecided,
             TransportError::MethodNotOffered { .. } => Code::MethodNotOffered,
             TransportError::KeyUnusable { .. } => Code::KeyUnusable,
             TransportError::NoExec { .. } => Code::NoShell,

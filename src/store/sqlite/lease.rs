@@ -37,6 +37,19 @@ pub(super) async fn hold(locks: PathBuf, job: JobId) -> Result<Box<dyn Lease>, S
     computed(move || take(&locks, job)).await
 }
 
+/// The live process that holds `job`. Looks with a shared lock, so that two who look do not disturb each other.
+pub(super) async fn holder_of(locks: PathBuf, job: JobId) -> Result<Option<u32>, StoreError> {
+    computed(move || {
+        let path = locks.join(format!("{job}.lock"));
+        let Ok(mut lock) = File::open(&path) else { return Ok(None) };
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Ok(holder(&mut lock).ok().filter(|pid| is_alive(*pid))),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(None),
+        }
+    })
+    .await
+}
+
 fn take(locks: &Path, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
     let path = locks.join(format!("{job}.lock"));
     let failed = |source| StoreError::Unavailable { what: format!("lock {}", path.display()), source: Box::new(source) };

@@ -40,6 +40,7 @@ use crate::domain::credential::Credential;
 use crate::domain::event::Event;
 use crate::domain::host::{Address, HostSpec};
 use crate::domain::id::{JobId, Seq, TaskId};
+use crate::domain::plan::StepKind;
 
 /// A write transaction.
 type Tx = Transaction<'static, Sqlite>;
@@ -86,6 +87,10 @@ impl Store for SqliteStore {
         lease::hold(self.locks.clone(), job).await
     }
 
+    async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError> {
+        lease::holder_of(self.locks.clone(), job).await
+    }
+
     async fn claim(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
         jobs::claim(self, job).await
     }
@@ -112,6 +117,10 @@ impl Store for SqliteStore {
 
     async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
         output::read(&self.readers, task).await
+    }
+
+    async fn output_end(&self, task: TaskId, step: StepKind, attempt: u32) -> Result<u64, StoreError> {
+        output::end(&self.readers, (task, step, attempt)).await
     }
 
     async fn busy(&self, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError> {

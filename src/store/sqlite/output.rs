@@ -18,7 +18,7 @@ use crate::store::{OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, StoreError};
 const PIECE: usize = 64 << 10;
 
 /// Whose output it is.
-type Stream = (TaskId, StepKind, u32);
+pub(super) type Stream = (TaskId, StepKind, u32);
 
 /// Inserts pieces and drops the middle.
 pub(super) async fn write(tx: &mut Tx, chunks: Vec<OutputChunk>) -> Result<(), StoreError> {
@@ -100,6 +100,20 @@ fn split(chunk: OutputChunk) -> Vec<OutputChunk> {
         offset = offset.saturating_add(length);
     }
     pieces
+}
+
+/// Where the output of an attempt ends.
+pub(super) async fn end(readers: &SqlitePool, (task, kind, attempt): Stream) -> Result<u64, StoreError> {
+    let end: Option<i64> = sqlx::query_scalar(
+        "select max(byte_offset + length(data)) from output where task_id = $1 and step = $2 and attempt = $3",
+    )
+    .bind(task.to_string())
+    .bind(kind.word())
+    .bind(i64::from(attempt))
+    .fetch_one(readers)
+    .await
+    .map_err(failed("read the end of an output"))?;
+    number("offset", end.unwrap_or(0))
 }
 
 #[derive(FromRow)]

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes one host out of fresh namespaces, as their first process, and becomes the host's pid 1.
 # It never writes outside the host's own tree, and never mounts anything that the machine itself would see.
-# Arguments: TREE LOWER NAME ADDRESS/BITS ADDRESS6/BITS   (TREE holds upper, work, root, boot_id and seed/)
+# Arguments: TREE LOWER NAME ADDRESS/BITS ADDRESS6/BITS HOST_KEY_DIR AUTHORIZED_KEYS
+# (TREE holds upper, work, root and boot_id; AUTHORIZED_KEYS may be empty)
 set -eu
-tree=$1 lower=$2 name=$3 address=$4 address6=$5
+tree=$1 lower=$2 name=$3 address=$4 address6=$5 host_key=$6 authorized=$7
 root=$tree/root
 
 options=lowerdir=$lower,upperdir=$tree/upper,workdir=$tree/work
@@ -16,7 +17,7 @@ mount --bind "$tree/boot_id" "$root/proc/sys/kernel/random/boot_id"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
 mount --bind "$tree/boot_id" "$root/proc/sys/kernel/random/boot_id"
-mount --bind /dev/null "$root/proc/sysrq-trigger"
+[ ! -e "$root/proc/sysrq-trigger" ] || mount --bind /dev/null "$root/proc/sysrq-trigger"
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
 mount -t tmpfs -o mode=755,size=64k dev "$root/dev"
 mkdir "$root/dev/pts" "$root/dev/shm"
@@ -29,12 +30,12 @@ mount -t tmpfs -o mode=755 run "$root/run"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 
 if [ ! -e "$root/etc/ssh/ssh_host_ed25519_key" ]; then
-    cp -p "$tree"/seed/ssh_host_* "$root/etc/ssh/"
+    cp -p "$host_key"/ssh_host_* "$root/etc/ssh/"
     printf '%s\n' "$name" >"$root/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n%s %s\n' "$name" "${address%/*}" "$name" >"$root/etc/hosts"
-    if [ -e "$tree/seed/authorized_keys" ]; then
+    if [ -n "$authorized" ]; then
         install -d -m 700 "$root/root/.ssh"
-        install -m 600 "$tree/seed/authorized_keys" "$root/root/.ssh/authorized_keys"
+        install -m 600 "$authorized" "$root/root/.ssh/authorized_keys"
     fi
 fi
 

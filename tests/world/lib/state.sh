@@ -2,6 +2,7 @@
 # One directory per world, $STATE/worlds/K, made before anything else of the world and removed after everything
 # else, so that whatever crashed can be found again. It never touches a namespace or a process itself.
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # the settings and K are read by `world` and the other files here
 
 STATE=${LANDFALL_WORLD_STATE:-/run/landfall-world}
 CACHE=${LANDFALL_WORLD_CACHE:-/var/cache/landfall-world}
@@ -108,7 +109,7 @@ enter_world() { # DIR OWNER
     [ "$number" -lt "$WORLDS" ] || fail "all $WORLDS worlds are taken; \`world list --all\` tells by whom"
     [ -z "$owner" ] || owner="$owner $(started "$owner")" || fail "no process $2 to own the world"
     lock_world "$number"
-    mkdir "$STATE/worlds/$number"
+    mkdir "$STATE/worlds/$number" || fail "cannot write to $STATE"
     printf 'dir=%s\nowner=%s\nboot=%s\n' "$1" "$owner" "$(boot_id)" >"$STATE/worlds/$number/world.new"
     mv "$STATE/worlds/$number/world.new" "$STATE/worlds/$number/world"
     K=$number

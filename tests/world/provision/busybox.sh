@@ -1,6 +1,6 @@
 #!/bin/sh
-# Login shell, /bin/sh and every tool that has an applet are busybox's; no bash, no zstd.
-# shellcheck source=common.sh
+# Login shell, /bin/sh and every tool that has an applet are busybox's; no bash, perl, zstd or systemctl.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin busybox
@@ -19,4 +19,5 @@ done </tmp/applets
 busybox ln -sf /usr/bin/busybox /bin/ash
 busybox ln -sf busybox /usr/bin/sh
 busybox rm -f /tmp/applets
-without bash dash zstd unzstd zstdcat
+without bash dash zstd unzstd zstdcat systemctl systemd-run
+busybox rm -f /usr/bin/perl*

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Root's login shell is the BSD csh.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin csh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The usual setup directory, /usr/local, is full; every other place has room.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin full-disk

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every place where Landfall may keep its state is full: /var/lib, /opt, /usr/local and /root.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin full-state

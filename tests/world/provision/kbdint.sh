@@ -1,6 +1,6 @@
 #!/bin/sh
 # Root logs in by keyboard-interactive only; the password method is refused.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin kbdint

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Root logs in by an ed25519 key only (the world's); passwords are not offered.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin key

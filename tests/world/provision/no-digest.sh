@@ -1,6 +1,6 @@
 #!/bin/sh
 # No tool that makes a SHA-256 digest at all.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin no-digest

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Nothing that unpacks: no gzip, zstd or busybox; tar is there.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin no-gzip

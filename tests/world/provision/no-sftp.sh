@@ -1,6 +1,6 @@
 #!/bin/sh
 # The SSH server has no sftp subsystem, hence no modern scp either.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin no-sftp

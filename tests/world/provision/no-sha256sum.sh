@@ -1,6 +1,6 @@
 #!/bin/sh
 # No sha256sum; openssl is the only tool that makes a digest.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin no-sha256sum

@@ -1,6 +1,6 @@
 #!/bin/sh
 # No tar (nor busybox, which would bring one).
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin no-tar

@@ -1,6 +1,6 @@
 #!/bin/sh
 # None of awk, curl, wget, mktemp, perl, python, openssl, busybox, zstd, setsid and systemctl.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin no-tools

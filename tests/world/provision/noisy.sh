@@ -1,6 +1,6 @@
 #!/bin/sh
 # Root's .bashrc prints to both streams without a newline, also for commands; there are a banner and a MOTD.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin noisy

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Root logs in by password; the password has the characters that quoting gets wrong.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin password

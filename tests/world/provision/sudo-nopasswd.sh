@@ -1,6 +1,6 @@
 #!/bin/sh
 # User ops logs in by password; sudo asks for nothing.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin sudo-nopasswd

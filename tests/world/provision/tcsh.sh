@@ -1,6 +1,6 @@
 #!/bin/sh
 # Root's login shell is tcsh.
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "${0%/*}/common.sh"
 
 begin tcsh

@@ -1,0 +1,104 @@
+#!/bin/sh
+# Takes away what a finished task no longer needs in the state directory.
+# It never touches a living run, history.log, the lock, or anything outside of the state directory.
+#
+# Arguments: STATE TASK KEEP_RUNS KEEP_BLOBS MODE. KEEP_BLOBS is one argument: SHA-256 names parted by blanks, or empty.
+# MODE keep spares the blobs of KEEP_BLOBS; purge (after an uninstall) takes all blobs and the whole stage.
+set -u
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
+export PATH LC_ALL LANG
+unset IFS
+umask 077
+
+fail() { # CODE TEXT
+    printf '@@lf:fail=%s@@\n' "$*"
+    exit 1
+}
+
+# A pid alone proves nothing: pids are used again. Pid and start time together are one process.
+# shellcheck disable=SC2034 # not every script reads all three
+process_facts() { # PID: sets state, group, started
+    if [ -r /proc/self/stat ]; then
+        facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+        # The name in parentheses may itself hold blanks and parentheses.
+        # shellcheck disable=SC2086 # split into fields
+        set -- ${facts##*\)}
+        state=$1 group=$3 started=${20}
+    else
+        facts=$(ps -o stat= -o pgid= -o lstart= -p "$1" 2>/dev/null) || return 1
+        # shellcheck disable=SC2086 # split into fields
+        set -- $facts
+        state=$1 group=$2
+        shift 2
+        started=$(printf '%s' "$*" | tr ' ' '_')
+    fi
+    case $state in Z* | X*) return 1 ;; esac
+}
+
+has_argument() { # PID WORD
+    if [ -r "/proc/$1/cmdline" ]; then
+        tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -Fqx -e "$2"
+    else
+        ps -o args= -p "$1" 2>/dev/null | tr ' ' '\n' | grep -Fqx -e "$2"
+    fi
+}
+
+alive() { # PID STARTED RUN_ID
+    process_facts "$1" && [ "$started" = "$2" ] && has_argument "$1" "$3"
+}
+
+# A run with an exit file is over, although its process may need a moment more to end.
+run_alive() { # RUN_ID
+    [ ! -f "$state_dir/runs/$1/exit" ] && [ -s "$state_dir/runs/$1/pid" ] &&
+        read -r pid mark _ <"$state_dir/runs/$1/pid" && alive "$pid" "$mark" "$1"
+}
+
+prune_runs() {
+    kept=0 living=
+    # shellcheck disable=SC2045 # the names are run ids: letters, digits, - and _; find cannot sort by time
+    for run_id in $(ls -t "$state_dir/runs" 2>/dev/null); do
+        case $run_id in *[!A-Za-z0-9_-]*) continue ;; esac
+        if run_alive "$run_id"; then
+            living=yes
+        elif [ "$kept" -ge "$keep_runs" ]; then
+            rm -rf "$state_dir/runs/$run_id"
+        fi
+        kept=$((kept + 1))
+    done
+}
+
+listed() { # SHA256
+    case " $keep_blobs " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+
+prune_blobs() {
+    for blob in "$state_dir"/blobs/*; do
+        listed "${blob##*/}" || rm -rf "$blob"
+    done
+    # A broken upload stays to be resumed until a later one went through.
+    for partial in "$state_dir"/blobs/.*.part; do
+        [ -f "$partial" ] || continue
+        if [ -n "$(find "$state_dir/blobs" -type f -newer "$partial" -name '[0-9a-f]*')" ]; then rm -f "$partial"; fi
+    done
+}
+
+printf '\n@@lf:ready@@\n'
+[ $# -eq 5 ] || fail bad_argument "5 arguments expected, $# given"
+state_dir=$1 task=$2 keep_runs=$3 keep_blobs=$4 mode=$5
+case $state_dir in /*/*) ;; *) fail bad_argument "state directory $state_dir" ;; esac
+case $state_dir/ in */../* | */./* | *//*) fail bad_argument "state directory $state_dir" ;; esac
+case $task in *[!A-Za-z0-9_-]* | '') fail bad_argument "task $task" ;; esac
+case $keep_runs in '' | *[!0-9]*) fail bad_argument "number of runs $keep_runs" ;; esac
+case $mode in keep | purge) ;; *) fail bad_argument "mode $mode" ;; esac
+[ ! -h "$state_dir" ] || fail state_refused "$state_dir is a symbolic link"
+
+rm -rf "$state_dir/stage/$task" "$state_dir/stage/$task"-* "$state_dir/stage/$task".new-*
+prune_runs
+if [ "$mode" = keep ]; then
+    prune_blobs
+elif [ -z "$living" ]; then
+    # A run that lives belongs to another task, which still needs its files; its own cleanup comes later.
+    rm -rf "$state_dir/blobs" "$state_dir/stage"
+fi
+echo '@@lf:done@@'

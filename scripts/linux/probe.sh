@@ -1,0 +1,124 @@
+# Tells what this machine is and has, in one exec: facts for everybody, and more of them when called by root.
+# It never writes, never asks the network, and never runs anything it finds.
+#
+# It travels as ONE line inside sh -c with single quotes, to a login shell nobody knows yet (csh, fish, a restricted one).
+# So: no single quote, no backslash, no exclamation mark; comments only on lines of their own; and every line must still
+# be valid when the next one follows after a blank. stdin: the setup path, or nothing.
+# shellcheck shell=sh disable=SC2046,SC2005 # words are split on purpose, and joined with single blanks
+# shellcheck disable=SC2034,SC2209 # columns that are read past; plain words as values
+echo;
+echo "@@lf:ready@@";
+set -u;
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin; LC_ALL=C; LANG=C;
+export PATH LC_ALL LANG;
+unset IFS;
+# Not echo: it may interpret what lies in a value.
+p() { printf "@@lf:%s@@" "$1"; echo; };
+# Without a glob: a device name may hold brackets.
+set -f;
+# Unknown room counts as plenty, like in the other scripts: busybox df knows nothing without /etc/mtab.
+columns() {
+set -- $(df -kP "$1" 2>/dev/null | tail -n 1);
+case ${4:-x} in *[a-zA-Z-]*) echo "999999999 /" ;; *) echo "$4 ${6:-/}" ;; esac;
+};
+nearest() {
+near=$1;
+until [ -e "$near" ]; do
+case $near in */*) near=${near%/*} ;; *) near=/ ;; esac;
+[ -n "$near" ] || near=/;
+done;
+};
+# test -w says yes to root under some shells even on a read-only mount, so the mount table has its say.
+look() {
+nearest "$1";
+set -- $(columns "$near");
+free=$1; mount=$2; access=rw;
+[ -w "$near" ] || access=ro;
+options=;
+if [ -r /proc/mounts ]; then
+while read -r device point kind words rest; do if [ "$point" = "$mount" ]; then options=$words; fi; done </proc/mounts;
+fi;
+case ,$options, in *,ro,*) access=ro ;; *,noexec,*) [ "$access" = ro ] || access=noexec ;; esac;
+};
+setup=;
+IFS= read -r setup || setup=${setup:-};
+echo "@@lf:begin@@";
+p "os=$(uname -s)";
+p "release=$(uname -r)";
+p "cpu=$(uname -m)";
+# An opening quote is any first character that no value begins with; to name it would take a backslash.
+unquote() { word=$1; case $word in [a-zA-Z0-9]* | "") ;; *) word=${word#?}; word=${word%?} ;; esac; };
+distro=; version=;
+for file in /etc/os-release /usr/lib/os-release; do
+if [ -z "$distro" ] && [ -r "$file" ]; then
+while IFS= read -r line; do
+case $line in
+ID=*) unquote "${line#*=}"; distro=$word ;;
+VERSION_ID=*) unquote "${line#*=}"; version=$word ;;
+esac;
+done <"$file";
+fi;
+done;
+for file in /etc/redhat-release /etc/SuSE-release; do
+if [ -z "$distro" ] && [ -r "$file" ]; then read -r distro <"$file"; fi;
+done;
+p "distro=$distro${version:+ $version}";
+p "shell=${SHELL:-}";
+uid=$(id -u);
+p "uid=$uid";
+p "user=$(id -un)";
+p "home=${HOME:-}";
+if [ -r /proc/sys/kernel/random/boot_id ]; then
+p "boot=$(cat /proc/sys/kernel/random/boot_id)";
+else
+p "boot=$(echo $(who -b 2>/dev/null))";
+fi;
+if [ -d /run/systemd/system ]; then p init=systemd; elif [ -d /etc/init.d ]; then p init=sysv; else p init=rc; fi;
+tools=;
+for tool in gzip tar zstd sha256sum shasum openssl busybox setsid sudo su curl wget bash systemctl systemd-run dd; do
+if command -v "$tool" >/dev/null 2>&1; then tools="$tools $tool"; fi;
+done;
+p "tools=${tools# }";
+case $setup in /*) look "$setup"; p "setup=$near $free $access" ;; esac;
+set -- $(columns /tmp);
+p "temp=$1";
+owner() { set -- $(ls -ldn "$1" 2>/dev/null); owner=${3:-}; };
+if [ "$uid" = 0 ]; then
+state=;
+for place in /var/lib/landfall /opt/landfall /usr/local/landfall /root/.landfall; do
+look "$place";
+verdict=ok;
+[ "$access" = ro ] && verdict=ro;
+if [ -h "$place" ]; then verdict=link;
+elif [ -e "$place" ]; then
+owner "$place";
+if [ -d "$place" ] && [ "$owner" = 0 ]; then
+if [ -z "$state" ]; then if [ -f "$place/history.log" ] || [ -d "$place/runs" ]; then state=$place; fi; fi;
+else verdict=link;
+fi;
+fi;
+p "place=$place $free $verdict";
+done;
+set +f;
+if [ -n "$state" ]; then
+p "state=$state";
+for file in "$state"/blobs/*; do
+if [ -f "$file" ]; then set -- $(ls -ldn "$file"); p "blob=${file##*/} $5"; fi;
+done;
+highest=0;
+for file in "$state"/lock.*; do
+number=${file##*/lock.};
+case $number in *[a-zA-Z.*]* | "") ;; *) if [ "$number" -gt "$highest" ]; then highest=$number; fi ;; esac;
+done;
+if [ "$highest" -gt 0 ]; then line=; read -r line <"$state/lock.$highest"; p "lock=$line"; fi;
+fi;
+case $setup in /*)
+for file in "${setup%/}"/*/landfall.toml; do
+if [ -f "$file" ]; then
+p "installed=$file";
+while IFS= read -r line || [ -n "$line" ]; do p "toml=$line"; done <"$file";
+fi;
+done ;;
+esac;
+fi;
+echo "@@lf:end@@"

@@ -1,0 +1,107 @@
+#!/bin/sh
+# Receives one stored payload (a package archive) into the state directory, addressed by its SHA-256.
+# It resumes where an earlier upload broke, proves the bytes on this machine, and only then gives the file its name.
+# It never unpacks or runs what it receives, and never trusts a name or a size it has not checked itself.
+#
+# Arguments: STATE SHA256 SIZE DIGESTTOOL(sha256sum|shasum|openssl|none). Payload on stdin, after the answer `want`.
+set -u
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
+export PATH LC_ALL LANG
+unset IFS
+umask 077
+
+fail() { # CODE TEXT
+    printf '@@lf:fail=%s@@\n' "$*"
+    exit 1
+}
+
+# Whoever can swap a directory of the state for a link decides what root writes and runs.
+own_dir() { # DIR
+    [ -h "$1" ] && fail state_refused "$1 is a symbolic link"
+    [ -d "$1" ] || mkdir "$1" 2>/dev/null || [ -d "$1" ] || fail state_refused "$1 cannot be made"
+    # shellcheck disable=SC2012 # find -user and stat -c are not everywhere; the owner is a number without blanks
+    owner=$(ls -ldn "$1" | tr -s ' ' | cut -d ' ' -f 3)
+    [ "$owner" = "$(id -u)" ] || fail state_refused "$1 belongs to user $owner"
+    chmod 700 "$1" || fail state_refused "$1 cannot be closed to others"
+}
+
+own_state() { # STATE: the directory and the three that everything else lies in
+    case $1 in /*/*) ;; *) fail bad_argument "state directory $1" ;; esac
+    case $1/ in */../* | */./* | *//*) fail bad_argument "state directory $1" ;; esac
+    [ -d "${1%/*}" ] || (umask 022 && mkdir -p "${1%/*}") || fail state_refused "${1%/*} cannot be made"
+    own_dir "$1"
+    for part in blobs stage runs; do own_dir "$1/$part"; done
+}
+
+# Unknown room counts as plenty: the write itself will tell.
+free_kb() { # PATH
+    # shellcheck disable=SC2046 # split into the columns of df
+    set -- $(df -kP "$1" 2>/dev/null | tail -n 1)
+    case ${4-} in '' | *[!0-9]*) echo 999999999 ;; *) echo "$4" ;; esac
+}
+
+size_of() { # FILE
+    if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi
+}
+
+digest_of() { # FILE
+    case $tool in
+        sha256sum) line=$(sha256sum <"$1") ;;
+        shasum) line=$(shasum -a 256 <"$1") ;;
+        openssl) line=$(openssl dgst -sha256 <"$1") && line=${line##* } ;;
+        *) line=$sha ;;
+    esac
+    printf '%s' "${line%% *}"
+}
+
+printf '\n@@lf:ready@@\n'
+[ $# -eq 4 ] || fail bad_argument "4 arguments expected, $# given"
+state=$1 sha=$2 size=$3 tool=$4
+case $sha in *[!0-9a-f]* | '') fail bad_argument "digest $sha" ;; esac
+[ ${#sha} -eq 64 ] || fail bad_argument "digest $sha"
+case $size in *[!0-9]* | '') fail bad_argument "size $size" ;; esac
+case $tool in
+    none) stored=stored=unverified ;;
+    sha256sum | shasum | openssl)
+        command -v "$tool" >/dev/null 2>&1 || fail bad_argument "no $tool here"
+        stored=stored
+        ;;
+    *) fail bad_argument "digest tool $tool" ;;
+esac
+own_state "$state"
+blob=$state/blobs/$sha part=$state/blobs/.$sha.part
+
+if [ -f "$blob" ] && [ ! -h "$blob" ] && [ "$(size_of "$blob")" -eq "$size" ] && [ "$(digest_of "$blob")" = "$sha" ]; then
+    rm -f "$part"
+    echo '@@lf:have@@'
+    exit 0
+fi
+rm -rf "$blob"
+if [ -h "$part" ] || { [ -e "$part" ] && [ ! -f "$part" ]; }; then rm -rf "$part"; fi
+offset=$(size_of "$part")
+if [ "$offset" -gt "$size" ]; then
+    rm -f "$part"
+    offset=0
+fi
+
+# 1 MiB on top: logs, parameter files and directory blocks must still fit.
+needed=$(((size - offset + 1023) / 1024 + 1024))
+free=$(free_kb "$state/blobs")
+[ "$free" -ge "$needed" ] || fail no_space "$state/blobs has $free kB free, $needed kB are needed"
+
+echo "@@lf:want=$offset@@"
+if ! cat >>"$part"; then
+    # Below one 64 kB write nothing useful fits: then it was the room, not the device.
+    free=$(free_kb "$state/blobs")
+    [ "$free" -ge 64 ] || fail no_space "$state/blobs has $free kB free"
+    fail write_failed "$part at $(size_of "$part") of $size bytes"
+fi
+got=$(size_of "$part")
+# A short one is kept: the next call goes on from there.
+[ "$got" -ge "$size" ] || fail short "$got of $size"
+if [ "$got" -gt "$size" ] || [ "$(digest_of "$part")" != "$sha" ]; then
+    rm -f "$part"
+    fail checksum "$got bytes received, not those of $sha"
+fi
+mv -f "$part" "$blob" || fail write_failed "$blob cannot be named"
+echo "@@lf:$stored@@"

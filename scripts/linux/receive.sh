@@ -1,0 +1,106 @@
+#!/bin/sh
+# Receives several small files from one stream into a new directory: all of them, or none.
+# It never leaves a half-written directory under the final name, and never writes outside of it.
+#
+# This is the first half of two programs: receive.sh + bundle.sh, and receive.sh + start.sh, one text each.
+set -u
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
+export PATH LC_ALL LANG
+unset IFS
+umask 077
+
+fail() { # CODE TEXT
+    printf '@@lf:fail=%s@@\n' "$*"
+    exit 1
+}
+
+# Whoever can swap a directory of the state for a link decides what root writes and runs.
+own_dir() { # DIR
+    [ -h "$1" ] && fail state_refused "$1 is a symbolic link"
+    [ -d "$1" ] || mkdir "$1" 2>/dev/null || [ -d "$1" ] || fail state_refused "$1 cannot be made"
+    # shellcheck disable=SC2012 # find -user and stat -c are not everywhere; the owner is a number without blanks
+    owner=$(ls -ldn "$1" | tr -s ' ' | cut -d ' ' -f 3)
+    [ "$owner" = "$(id -u)" ] || fail state_refused "$1 belongs to user $owner"
+    chmod 700 "$1" || fail state_refused "$1 cannot be closed to others"
+}
+
+own_state() { # STATE: the directory and the three that everything else lies in
+    case $1 in /*/*) ;; *) fail bad_argument "state directory $1" ;; esac
+    case $1/ in */../* | */./* | *//*) fail bad_argument "state directory $1" ;; esac
+    [ -d "${1%/*}" ] || (umask 022 && mkdir -p "${1%/*}") || fail state_refused "${1%/*} cannot be made"
+    own_dir "$1"
+    for part in blobs stage runs; do own_dir "$1/$part"; done
+}
+
+# Unknown room counts as plenty: the write itself will tell.
+free_kb() { # PATH
+    # shellcheck disable=SC2046 # split into the columns of df
+    set -- $(df -kP "$1" 2>/dev/null | tail -n 1)
+    case ${4-} in '' | *[!0-9]*) echo 999999999 ;; *) echo "$4" ;; esac
+}
+
+size_of() { # FILE
+    if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi
+}
+
+check_triples() { # NAME MODE SIZE ...: sets total
+    total=0
+    while [ $# -gt 0 ]; do
+        [ $# -ge 3 ] || fail bad_argument "the files come as NAME MODE SIZE"
+        case /$1/ in // | */../* | */./* | *//*) fail bad_name "$1" ;; esac
+        case $2 in '' | *[!0-7]*) fail bad_argument "mode $2 of $1" ;; esac
+        case $3 in '' | *[!0-9]*) fail bad_argument "size $3 of $1" ;; esac
+        total=$((total + $3))
+        shift 3
+    done
+}
+
+# stdin is a regular file here, so one read gives one full block, and the next dd goes on where this one ended.
+# Blocks of 1 MiB: a block as large as the file would need that much memory.
+take_bytes() { # COUNT FILE
+    : >"$2" || return 1
+    blocks=$(($1 / 1048576)) rest=$(($1 % 1048576))
+    if [ "$blocks" -gt 0 ]; then dd bs=1048576 count="$blocks" 2>/dev/null >>"$2" || return 1; fi
+    if [ "$rest" -gt 0 ]; then dd bs="$rest" count=1 2>/dev/null >>"$2" || return 1; fi
+    [ "$(size_of "$2")" -eq "$1" ]
+}
+
+split_tree() { # TREE NAME MODE SIZE ..., stdin = the bytes
+    tree=$1
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in */*) mkdir -p "$tree/${1%/*}" || return 1 ;; esac
+        take_bytes "$3" "$tree/$1" && chmod "$2" "$tree/$1" || return 1
+        shift 3
+    done
+}
+
+out_of_room() { # DIR TEXT: names the reason of a failed write, and leaves nothing behind
+    free=$(free_kb "${1%/*}")
+    rm -rf "$1"
+    [ "$free" -ge 64 ] || fail no_space "${1%/*} has $free kB free"
+    fail write_failed "$2"
+}
+
+receive() { # DIR NAME MODE SIZE ..., stdin = the files' bytes one after another
+    dir=$1
+    shift
+    check_triples "$@"
+    case $dir in /*/stage/?*) own_state "${dir%/stage/*}" ;; *) own_dir "${dir%/*}" ;; esac
+    # What an earlier, broken try left. One that still waits for its bytes then ends as short.
+    rm -rf "$dir".new-*
+    new=$dir.new-$$
+    mkdir "$new" "$new/tree" || out_of_room "$new" "$new cannot be made"
+    cat >"$new/incoming" || out_of_room "$new" "$new/incoming"
+    got=$(size_of "$new/incoming")
+    if [ "$got" -ne "$total" ]; then
+        rm -rf "$new"
+        fail short "$got of $total"
+    fi
+    split_tree "$new/tree" "$@" <"$new/incoming" || out_of_room "$new" "$new/tree"
+    rm -rf "$dir"
+    # A directory that could not be removed would swallow the new one.
+    [ -e "$dir" ] && out_of_room "$new" "$dir cannot be replaced"
+    mv "$new/tree" "$dir" || out_of_room "$new" "$dir cannot be named"
+    rm -rf "$new"
+}

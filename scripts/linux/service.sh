@@ -1,0 +1,223 @@
+#!/bin/sh
+# Starts, stops and finds the agent's process, and has it started at boot: by systemd, by init.d, by rc.local.
+# It never touches a unit, an init script or a process that is not ours; a name that is taken is refused.
+#
+# This is the first half of one program: service.sh + agent.sh, one text.
+# shellcheck disable=SC2154 # agent.sh reads the parameters and names the exit codes
+set -u
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
+export PATH LC_ALL LANG
+unset IFS
+umask 022
+
+# The line that makes a unit or an init script ours.
+OURS='# Installed by landfall'
+
+ours() { # FILE
+    [ -f "$1" ] && grep -Fqx -e "$OURS" "$1"
+}
+
+under_systemd() {
+    [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1
+}
+
+# A pid alone proves nothing: pids are used again. Pid and start time together are one process.
+process_facts() { # PID: sets started
+    facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    # The name in parentheses may itself hold blanks and parentheses.
+    # shellcheck disable=SC2086 # split into fields
+    set -- ${facts##*\)}
+    case $1 in Z | X) return 1 ;; esac
+    started=${20}
+}
+
+check_foreign() {
+    [ "$process" = own ] || return 0
+    for file in "$unit" /lib/systemd/system/"$name".service /usr/lib/systemd/system/"$name".service "$init"; do
+        if [ -e "$file" ] || [ -h "$file" ]; then
+            ours "$file" || die "$EXIT_FOREIGN_SERVICE" check_env "$file is not ours, choose another name or remove it"
+        fi
+    done
+    if [ -s "$pid_file" ]; then
+        read -r pid mark _ <"$pid_file"
+        if [ -z "$mark" ] && process_facts "$pid"; then
+            die "$EXIT_FOREIGN_SERVICE" check_env "$pid_file names process $pid of another program"
+        fi
+    fi
+}
+
+# --- the process ---
+
+# Prints who runs, and sets pid.
+running() {
+    if [ "$process" = none ]; then
+        [ -h "$home/current" ] && echo process=none
+    elif under_systemd && ours "$unit"; then
+        systemctl is-active --quiet "$name.service" || return 1
+        pid=$(systemctl show -p MainPID "$name.service")
+        pid=${pid#MainPID=}
+        process_facts "${pid:-0}" || return 1
+        echo "process=unit $name $pid $started"
+    else
+        [ -s "$pid_file" ] && read -r pid mark _ <"$pid_file" && process_facts "$pid" && [ "$started" = "$mark" ] || return 1
+        echo "process=pid $pid $started"
+    fi
+}
+
+start_agent() {
+    if [ "$process" = none ]; then return; fi
+    say INFO start_agent START "$name"
+    if under_systemd; then
+        systemctl reset-failed "$name.service" 2>/dev/null
+        systemctl start "$name.service" || die "$EXIT_START_FAILED" start_agent "systemctl start $name.service failed"
+    elif ! sh "$home/service" start >/dev/null; then
+        last_words | while IFS= read -r line; do say WARN start_agent - "$line"; done
+        die "$EXIT_START_FAILED" start_agent "$name ended at once"
+    fi
+    say INFO start_agent DONE "$name"
+}
+
+last_words() {
+    if under_systemd; then
+        journalctl -u "$name.service" -n 5 --no-pager -o cat 2>/dev/null
+    elif [ -f "$log" ]; then
+        tail -n 5 "$log"
+    fi
+}
+
+stop_agent() { # STEP
+    if under_systemd && ours "$unit"; then
+        systemctl stop "$name.service" || die "$EXIT_STOP_FAILED" "$1" "systemctl stop $name.service failed"
+    fi
+    # The copy in /etc/init.d, should somebody have deleted the directory under a running agent.
+    for script in "$home/service" "$init"; do
+        if ours "$script"; then
+            sh "$script" stop >/dev/null || die "$EXIT_STOP_FAILED" "$1" "$name cannot be stopped"
+            break
+        fi
+    done
+    end_strays "$1"
+}
+
+# Programs that run from our directory although the service knows nothing of them: an agent that went to the background,
+# or one whose pid file is lost. Only in our own mount namespace: in a container the same path is another file.
+strays() {
+    real=$(cd "$home" 2>/dev/null && pwd -P) || return 0
+    space=$(mount_space self)
+    # shellcheck disable=SC2010 # readlink is not everywhere, and these names are numbers
+    ls -l /proc/[0-9]*/exe 2>/dev/null | grep -F -e " -> $real/" | sed 's,.* /proc/\([0-9]*\)/exe -> .*,\1,' |
+        while read -r stray; do
+            if [ "$(mount_space "$stray")" = "$space" ]; then printf '%s ' "$stray"; fi
+        done
+}
+
+mount_space() { # PID
+    # shellcheck disable=SC2012 # readlink is not everywhere
+    ls -l "/proc/$1/ns/mnt" 2>/dev/null | sed 's,.* -> ,,'
+}
+
+end_strays() { # STEP
+    signal=TERM seconds=0
+    while left=$(strays) && [ -n "$left" ]; do
+        if [ "$seconds" -eq 0 ]; then say WARN "$1" - "still running from $home: $left"; fi
+        [ "$seconds" -lt 12 ] || die "$EXIT_STOP_FAILED" "$1" "still running from $home: $left"
+        if [ "$seconds" -ge 10 ]; then signal=KILL; fi
+        # shellcheck disable=SC2086 # a list of pids
+        if [ "$seconds" -eq 0 ] || [ "$signal" = KILL ]; then kill -"$signal" $left 2>/dev/null; fi
+        sleep 1
+        seconds=$((seconds + 1))
+    done
+}
+
+# --- at boot ---
+
+setup_startup_scripts() {
+    if [ "$process" = none ]; then
+        unregister
+        return
+    fi
+    say INFO setup_startup_scripts START "$name"
+    if under_systemd; then
+        way=systemd
+        put_file "$stage/unit" "$unit" 644 && systemctl daemon-reload && systemctl -q enable "$name.service"
+    elif [ -d /etc/init.d ]; then
+        way=init.d
+        put_file "$home/service" "$init" 755 && link_rc
+    else
+        way=rc.local
+        enter_rc_local
+    fi || die "$EXIT_STARTUP_FAILED" setup_startup_scripts "$name cannot be registered with $way"
+    say INFO setup_startup_scripts DONE "by $way"
+}
+
+# The links by hand: update-rc.d, chkconfig and insserv are each at home on a few systems only.
+link_rc() {
+    linked=
+    for level in 0 1 2 3 4 5 6; do
+        case $level in 0 | 1 | 6) link=K01$name ;; *) link=S99$name ;; esac
+        for dir in /etc/rc$level.d /etc/rc.d/rc$level.d /etc/init.d/rc$level.d; do
+            [ -d "$dir" ] || continue
+            ln -sf "$init" "$dir/$link" || return 1
+            linked=yes
+        done
+    done
+    # An init.d without run levels (OpenRC, busybox init) starts nothing by itself.
+    if [ -z "$linked" ]; then
+        way=rc.local
+        enter_rc_local
+    fi
+}
+
+rc_local_file() {
+    for file in /etc/rc.d/rc.local /etc/rc.local; do
+        if [ -f "$file" ] && [ ! -h "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
+    echo /etc/rc.local
+}
+
+# After the first line, because many end with `exit 0`.
+enter_rc_local() {
+    leave_rc_local || return 1
+    file=$(rc_local_file)
+    if [ ! -e "$file" ]; then printf '#!/bin/sh\n%s\n' "$OURS" >"$file" || return 1; fi
+    quoted=$(printf '%s' "$home/service" | sed "s/'/'\\\\''/g")
+    cp -p "$file" "$file.landfall-new" && {
+        sed -n '1{/^#!/p;}' "$file"
+        printf "[ ! -x '%s' ] || '%s' start %s (%s)\n" "$quoted" "$quoted" "$OURS" "$name"
+        sed '1{/^#!/d;}' "$file"
+    } >"$file.landfall-new" && chmod u+x "$file.landfall-new" && mv -f "$file.landfall-new" "$file"
+}
+
+leave_rc_local() {
+    file=$(rc_local_file)
+    if [ ! -f "$file" ] || ! grep -Fq -e "$OURS ($name)" "$file"; then return 0; fi
+    cp -p "$file" "$file.landfall-new" || return 1
+    grep -Fv -e "$OURS ($name)" "$file" >"$file.landfall-new"
+    # The two lines that we began the file with.
+    if [ "$(cat "$file.landfall-new")" = "$(printf '#!/bin/sh\n%s' "$OURS")" ]; then
+        rm -f "$file.landfall-new" "$file"
+    else
+        mv -f "$file.landfall-new" "$file"
+    fi
+}
+
+unregister() {
+    if ours "$unit"; then
+        if under_systemd; then systemctl -q disable "$name.service"; fi
+        rm -f "$unit" /etc/systemd/system/multi-user.target.wants/"$name".service || return 1
+        if under_systemd; then
+            systemctl daemon-reload
+            systemctl reset-failed "$name.service" 2>/dev/null
+        fi
+    fi
+    if ours "$init"; then
+        for link in /etc/rc[0-6].d /etc/rc.d/rc[0-6].d /etc/init.d/rc[0-6].d; do
+            if [ -d "$link" ]; then rm -f "$link/S99$name" "$link/K01$name" || return 1; fi
+        done
+        rm -f "$init" || return 1
+    fi
+    leave_rc_local
+}

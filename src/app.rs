@@ -1,0 +1,75 @@
+//! The composition root: the one place that names concrete backends and joins the parts.
+//!
+//! Never here: a use case (the service's) or a flag (the terminal's).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::Settings;
+use crate::domain::site::Site;
+use crate::engine::clock::{Clock, SystemClock};
+use crate::engine::{Engine, Parts};
+use crate::packages::repository::Repository;
+use crate::service::Service;
+use crate::store::Store;
+use crate::store::seal::Seal;
+use crate::store::sqlite::SqliteStore;
+use crate::transport::ssh::{SshSettings, SshTransport};
+
+/// Everything joined.
+pub struct App {
+    /// The use cases.
+    pub service: Service,
+    /// The package repository, for `landfall package`.
+    pub packages: Arc<Repository>,
+    /// The site as checked.
+    pub site: Arc<Site>,
+}
+
+/// Opens the package repository alone.
+///
+/// # Errors
+/// When its directory cannot be made.
+pub fn repository(settings: &Settings) -> anyhow::Result<Repository> {
+    Ok(Repository::open(&settings.data_dir.join("packages"))?)
+}
+
+impl App {
+    /// Opens the record and the repository, and joins the engine.
+    ///
+    /// # Errors
+    /// When the site file is wrong, or a place cannot be opened.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let site = Arc::new(settings.site()?);
+        let seal = Seal::open(&settings.key_file)?;
+        let database = match settings.database_url.as_deref() {
+            None => settings.data_dir.join("landfall.db"),
+            Some(url) => url
+                .strip_prefix("sqlite:")
+                .map(|path| path.trim_start_matches("//").into())
+                .with_context(|| format!("{url}: only sqlite:PATH is supported by this release"))?,
+        };
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, &settings.data_dir, seal).await?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        store.purge_credentials(clock.now()).await?;
+        let packages = Arc::new(repository(settings)?);
+        let engine = Arc::new(Engine::new(Parts {
+            store: store.clone(),
+            packages: packages.clone(),
+            site: site.clone(),
+            clock,
+            transport: Box::new({
+                let settings = SshSettings {
+                    host_keys: site.ssh.host_keys,
+                    known_hosts: site.ssh.known_hosts.clone().map(Into::into),
+                    connect_timeout: Duration::from_secs(site.ssh.connect_timeout_s),
+                    ..SshSettings::default()
+                };
+                move |keys| Arc::new(SshTransport::new(settings, keys))
+            }),
+        }));
+        Ok(Self { service: Service::new(store, packages.clone(), engine, site.clone()), packages, site })
+    }
+}

@@ -1,0 +1,53 @@
+//! The commands, one file each; `follow` is what `run` and `job resume` share.
+
+pub(super) mod completions;
+mod follow;
+pub(super) mod job_list;
+pub(super) mod job_log;
+pub(super) mod job_resume;
+pub(super) mod job_show;
+pub(super) mod package_add;
+pub(super) mod package_list;
+pub(super) mod package_verify;
+pub(super) mod run;
+pub(super) mod site_check;
+
+use super::Context;
+use super::args::Output;
+use super::exit::{CliError, ExitStatus};
+use crate::domain::site::Language;
+use crate::service::answer::Envelope;
+use crate::service::request::{Fault, code};
+use crate::{app, config};
+
+/// Opens everything: record, packages, engine.
+async fn open(context: &Context) -> Result<app::App, CliError> {
+    Ok(app::App::open(&context.settings).await?)
+}
+
+/// The language of this person.
+fn language() -> Language {
+    if config::speaks_chinese() { Language::Zh } else { Language::En }
+}
+
+/// `run` and `resume` promise that the last line of JSON is the envelope when nothing ran.
+fn answered(result: Result<ExitStatus, CliError>, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let error = match result {
+        Ok(status) => return Ok(status),
+        Err(error) => error,
+    };
+    let ran = matches!(error, CliError::Broke { .. });
+    if context.output == Output::Json && !ran {
+        let message = super::chain(&error);
+        let envelope = match ExitStatus::of_error(&error) {
+            ExitStatus::Usage => Envelope::faults(&[Fault { path: String::new(), message, code: code::INVALID }], language()),
+            ExitStatus::Success
+            | ExitStatus::Unsuccessful
+            | ExitStatus::NotAccepted
+            | ExitStatus::Internal
+            | ExitStatus::Interrupted => Envelope::internal(&message),
+        };
+        context.out.json(&envelope);
+    }
+    Err(error)
+}

@@ -1,0 +1,157 @@
+//! `landfall site check`: every fault of the site file, or what applies.
+
+use serde::Serialize;
+
+use crate::cli::args::Output;
+use crate::cli::exit::{CliError, ExitStatus};
+use crate::cli::{Context, chain, text};
+use crate::config::{ConfigError, Settings};
+use crate::domain::site::{HostKeyPolicy, HostPaths, Language, Site};
+
+/// The answer for programs.
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    site_file: Option<String>,
+    data_dir: String,
+    database_url: String,
+    key_file: String,
+    faults: &'a [String],
+    /// Declared, but not carried out by this release.
+    unused: Vec<&'static str>,
+}
+
+pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
+    let (site, faults) = match context.settings.site() {
+        Ok(site) => (Some(site), Vec::new()),
+        Err(ConfigError::Site { faults, .. }) => (None, faults),
+        Err(error @ (ConfigError::Read { .. } | ConfigError::Syntax { .. })) => (None, vec![chain(&error)]),
+    };
+    if context.output == Output::Json {
+        context.out.json(&answer(site.as_ref(), &faults, &context.settings));
+    }
+    let Some(site) = site else {
+        let file = context.settings.site_file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        context.out.note(format!("error: {file} is not valid: {}", text::count(faults.len(), "fault")));
+        faults.iter().for_each(|fault| context.out.note(fault));
+        return Ok(ExitStatus::Usage);
+    };
+    if context.output == Output::Text {
+        let text = render(&site, &context.settings);
+        context.out.data(&text);
+    }
+    for name in unused(&site) {
+        context.out.note(format!("warning: `{name}` is declared, but this release does not carry it out"));
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn answer<'a>(site: Option<&Site>, faults: &'a [String], settings: &Settings) -> Answer<'a> {
+    Answer {
+        ok: site.is_some(),
+        site_file: settings.site_file.as_ref().map(|file| file.display().to_string()),
+        data_dir: settings.data_dir.display().to_string(),
+        database_url: database(settings),
+        key_file: settings.key_file.display().to_string(),
+        faults,
+        unused: site.map(unused).unwrap_or_default(),
+    }
+}
+
+fn database(settings: &Settings) -> String {
+    settings.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", settings.data_dir.join("landfall.db").display()))
+}
+
+/// Tables that a later release carries out: whoever relies on one must know.
+fn unused(site: &Site) -> Vec<&'static str> {
+    let tables = [
+        ("install_channel", !site.install_channel.is_empty()),
+        ("app", !site.app.is_empty()),
+        ("vault", site.vault.is_some()),
+        ("blacklist", !site.blacklist.is_empty()),
+        ("privilege", !site.privilege.is_empty()),
+        ("api", site.api.is_some()),
+        ("agent_defaults", site.agent_defaults.is_some()),
+    ];
+    tables.into_iter().filter(|(_, is_declared)| *is_declared).map(|(name, _)| name).collect()
+}
+
+/// What applies, one line each.
+fn render(site: &Site, settings: &Settings) -> String {
+    let limits = &site.limits;
+    let or_none = |figure: u32, unit: &str| if figure == 0 { "none".into() } else { format!("{figure} {unit}") };
+    let site_file =
+        settings.site_file.as_ref().map_or_else(|| "none: built-in values apply".into(), |file| file.display().to_string());
+    let mut lines = vec![
+        ("site file", site_file),
+        ("data directory", settings.data_dir.display().to_string()),
+        ("job record", database(settings)),
+        ("key file", settings.key_file.display().to_string()),
+        ("language", language(site.language).into()),
+        ("hosts at once", limits.concurrency.to_string()),
+        ("uploads at once", limits.uploads.to_string()),
+        ("connects", or_none(limits.connects_per_second, "per second")),
+        ("handshakes", format!("{} at once per endpoint", limits.handshakes_per_endpoint)),
+        ("upload budget", or_none(limits.upload_mb_per_s, "MB/s")),
+        ("script timeout", format!("{} s", limits.script_timeout_s)),
+        ("host keys", host_keys(site.ssh.host_keys).into()),
+        ("connect timeout", format!("{} s", site.ssh.connect_timeout_s)),
+    ];
+    if !site.ssh.legacy_algorithms.is_empty() {
+        lines.push(("old algorithms", site.ssh.legacy_algorithms.join(", ")));
+    }
+    let businesses: Vec<String> = site.business.iter().map(|business| format!("{} {}", business.id, business.name)).collect();
+    lines.push(("businesses", if businesses.is_empty() { "every one".into() } else { businesses.join(", ") }));
+    lines.extend(site.cloud.iter().map(|cloud| ("cloud", format!("{} {}", cloud.id, cloud.name))));
+    lines.extend(site.access_points().iter().map(|point| {
+        let paths = HostPaths::linux(&point.linux);
+        ("access point", format!("{} {}: agents in {}", point.id, point.name, paths.setup_path))
+    }));
+    lines.extend(site.default_package.iter().map(|(role, name)| ("default package", format!("{role}: {name}"))));
+    lines.iter().map(|(name, value)| format!("{name:<16} {}\n", text::one_line(value).trim_end())).collect()
+}
+
+fn language(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "zh",
+        Language::En => "en",
+    }
+}
+
+fn host_keys(policy: HostKeyPolicy) -> &'static str {
+    match policy {
+        HostKeyPolicy::AcceptNew => "accept-new",
+        HostKeyPolicy::Strict => "strict",
+        HostKeyPolicy::KnownHosts => "known_hosts",
+        HostKeyPolicy::Off => "off: NOT CHECKED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_applies_without_a_site_file_is_shown() {
+        let settings = Settings { data_dir: "/d".into(), site_file: None, database_url: None, key_file: "/d/key".into() };
+        let text = render(&Site::default(), &settings);
+        for line in [
+            "site file        none: built-in values apply",
+            "job record       sqlite:/d/landfall.db",
+            "hosts at once    200",
+            "connects         50 per second",
+            "upload budget    none",
+            "host keys        accept-new",
+            "businesses       every one",
+            "access point     1 default: agents in /usr/local/gse",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_declared_table_that_nothing_carries_out_is_named() {
+        let site: Site = toml::from_str("[[blacklist]]\nnetworks = [\"10.0.0.0/8\"]\n").unwrap();
+        assert_eq!(unused(&site), ["blacklist"]);
+    }
+}

@@ -1,0 +1,56 @@
+//! Advice beside an error, never inside it.
+
+use crate::cli::exit::CliError;
+use crate::config::{self, ConfigError};
+use crate::service::{PackageError, ServiceError, StoreError};
+
+/// What to do about an error, where there is something to do.
+pub(crate) fn hint(error: &CliError) -> Option<String> {
+    match error {
+        CliError::Usage(_) | CliError::Read { .. } | CliError::System { .. } | CliError::Interrupted => None,
+        CliError::NoTerminal(_) => {
+            Some("give the password in the job file, as {\"env\": \"NAME\"} or {\"file\": \"PATH\"}".into())
+        }
+        CliError::Config(error) => config(error),
+        CliError::Service(error) => service(error),
+        CliError::Open(error) => match error.downcast_ref::<StoreError>() {
+            Some(error) => store(error),
+            None => None,
+        },
+        CliError::Broke { job, .. } => Some(format!("nothing recorded is lost: go on with `landfall job resume {job}`")),
+    }
+}
+
+fn config(error: &ConfigError) -> Option<String> {
+    match error {
+        ConfigError::Read { .. } => Some(format!("name another file with `--site` or {}", config::SITE)),
+        ConfigError::Syntax { .. } | ConfigError::Site { .. } => {
+            Some("`landfall site check` shows every fault and what applies".into())
+        }
+    }
+}
+
+fn service(error: &ServiceError) -> Option<String> {
+    match error {
+        ServiceError::NoJob(_) => Some("`landfall job list` shows the jobs of this data directory".into()),
+        ServiceError::Store(error) => store(error),
+        ServiceError::Packages(error) => match error {
+            PackageError::Invalid { .. } => None,
+            PackageError::Taken { .. } => Some("give the new content a new version".into()),
+            PackageError::Damaged { .. } => Some("add the package again with `landfall package add`".into()),
+            PackageError::Unavailable { .. } => Some("check disk space and permissions of the data directory".into()),
+        },
+        ServiceError::Engine(_) => Some("check disk space and permissions of the data directory".into()),
+        ServiceError::Journal(_) => Some("this is a fault of Landfall: please report it with the job's record".into()),
+    }
+}
+
+fn store(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::Held { job, .. } => Some(format!("look at it with `landfall job show {job}`, or stop that process first")),
+        StoreError::Unavailable { .. } => Some("check disk space and permissions of the data directory".into()),
+        StoreError::Conflict(_) => Some("wait for the other job, or resume it when it was interrupted".into()),
+        StoreError::Corrupt { .. } => None,
+        StoreError::Key(_) => Some(format!("name the right key file with {}", config::KEY_FILE)),
+    }
+}

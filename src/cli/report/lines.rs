@@ -1,0 +1,183 @@
+//! Plain lines, for files, pipes and dumb terminals: one per host that ends, failures and retries as they happen.
+
+use super::tally::{HostNow, Tally};
+use super::{Reporter, summary};
+use crate::cli::out::Printer;
+use crate::cli::style::Paint;
+use crate::cli::text;
+use crate::domain::event::{Event, EventKind, HostRef};
+use crate::domain::failure::Failure;
+use crate::domain::outcome::{Outcome, StepOutcome};
+use crate::domain::site::Language;
+use crate::service::view::JobView;
+
+/// Widest usual address, so that the words behind it line up.
+const HOST_WIDTH: usize = 15;
+
+/// Writes one line per thing worth knowing.
+pub(crate) struct Lines<'a> {
+    out: &'a mut Printer,
+    paint: Paint,
+    tally: Tally,
+    has_told: bool,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(out: &'a mut Printer, paint: Paint) -> Self {
+        Self { out, paint, tally: Tally::default(), has_told: false }
+    }
+}
+
+impl Reporter for Lines<'_> {
+    fn recall(&mut self, event: &Event) {
+        self.tally.take(event);
+        self.tally.rest();
+    }
+
+    fn on(&mut self, event: &Event) {
+        let ended = self.tally.take(event);
+        let host = ended.as_ref().or(self.tally.host(event));
+        if let Some(line) = line(event, host, self.paint) {
+            self.out.line(line);
+            self.has_told = true;
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.out.note(text);
+    }
+
+    fn finish(&mut self, job: &JobView) {
+        let gap = if self.has_told { "\n" } else { "" };
+        self.out.data(&format!("{gap}{}", summary::render(job, self.paint)));
+    }
+}
+
+/// The line of an event, if it deserves one.
+pub(super) fn line(event: &Event, now: Option<&HostNow>, paint: Paint) -> Option<String> {
+    let about = |text: String| event.host.map(|host| format!("{}  {text}", name(host)));
+    match &event.kind {
+        EventKind::JobAccepted { job_type, hosts, ignored } => {
+            let left_out = if *ignored == 0 { String::new() } else { format!(", {ignored} ignored") };
+            let hosts = text::count(usize::try_from(*hosts).unwrap_or(usize::MAX), "host");
+            // The first line stands alone: whoever reads it knows that nothing of the job can be lost any more.
+            Some(format!("job {} accepted\n{}: {hosts}{left_out}", event.job_id, job_type.wire_name()))
+        }
+        EventKind::HostIgnored { exclusion } => {
+            let reason = format!("{}: {}", exclusion.exception.word(), exclusion.message(Language::En));
+            about(format!("{}  {}", paint.status(exclusion.exception.status()), text::one_line(&reason)))
+        }
+        EventKind::AttemptFailed { step, failure, retry_in_ms } => {
+            let pause = text::span(*retry_in_ms as f64 / 1000.0);
+            let next = now.map_or(1, |now| now.attempt) + 1;
+            about(format!("{step}: {}; again in {pause} (try {next})", text::one_line(&failure.to_string())))
+        }
+        EventKind::StepFinished { step, outcome: StepOutcome::Warned { message }, .. } => {
+            about(format!("{step}: {} {}", paint.warn("warning:"), text::one_line(message)))
+        }
+        EventKind::HostFinished { outcome } => about(ending(event, outcome, now, paint)),
+        EventKind::CancelAsked { reason } => Some(format!("job {} is to stop: {}", event.job_id, text::one_line(reason))),
+        EventKind::HostStarted
+        | EventKind::AttemptStarted { .. }
+        | EventKind::PlanSettled { .. }
+        | EventKind::StepStarted { .. }
+        | EventKind::StepFinished { .. }
+        | EventKind::JobFinished { .. }
+        | EventKind::Unknown => None,
+    }
+}
+
+fn name(host: HostRef) -> String {
+    format!("{:<HOST_WIDTH$}", text::host(host))
+}
+
+/// How a host ended: status first, so that a search for it finds its line.
+fn ending(event: &Event, outcome: &Outcome, now: Option<&HostNow>, paint: Paint) -> String {
+    match outcome {
+        Outcome::Succeeded => {
+            let took = now.map_or_else(String::new, |now| format!(" in {}", text::between(now.since, event.at)));
+            let what = now.and_then(|now| {
+                now.package.as_ref().map(|package| if now.removes { format!("{package} removed") } else { package.clone() })
+            });
+            let sent =
+                now.filter(|now| now.bytes > 0).map_or_else(String::new, |now| format!(", {} sent", text::bytes(now.bytes)));
+            format!("{}  {}{took}{sent}", paint.good("SUCCESS"), what.as_deref().unwrap_or("done"))
+        }
+        Outcome::Skipped { why } => format!("{}  nothing to do: {}", paint.good("SUCCESS"), text::one_line(why)),
+        Outcome::Failed { failure } => format!("{}   {}", paint.bad("FAILED"), cause(failure)),
+        Outcome::Unknown { failure } => format!("{}   how it stands there is unknown: {}", paint.bad("FAILED"), cause(failure)),
+        Outcome::Interrupted { why } => format!("{}  {}", paint.warn("INTERRUPTED"), text::one_line(why)),
+    }
+}
+
+/// Step, cause and remedy of a failure on one line.
+fn cause(failure: &Failure) -> String {
+    let step = failure.step.map_or_else(String::new, |step| format!("{step}: "));
+    let what = failure.to_string();
+    format!("{step}{} [{}]; remedy: {}", text::one_line(&what), failure.code, text::one_line(&failure.remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::report::sample::{at, event, failure, plan};
+    use crate::domain::admission::{Exception, Exclusion};
+    use crate::domain::event::Figures;
+    use crate::domain::failure::Code;
+    use crate::domain::job::JobKind;
+    use crate::domain::plan::StepKind;
+
+    /// The lines of a journal.
+    fn lines(events: Vec<Event>) -> Vec<String> {
+        let mut tally = Tally::default();
+        let told = events.iter().filter_map(|event| {
+            let ended = tally.take(event);
+            line(event, ended.as_ref().or(tally.host(event)), Paint::plain())
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_job_reads_as_one_line_per_host() {
+        let upload = EventKind::StepFinished {
+            step: StepKind::UploadPackage,
+            attempt: 1,
+            outcome: StepOutcome::Done { changed: true },
+            figures: Figures { bytes_sent: Some(4_200_000), ..Figures::default() },
+        };
+        let mut refused = failure(Code::ConnectionRefused, StepKind::Connect);
+        refused.message = "10.77.0.2:22 refused the connection".into();
+        let refused_again = EventKind::AttemptFailed { step: StepKind::Connect, failure: refused.clone(), retry_in_ms: 2100 };
+        let told = lines(vec![
+            event(None, EventKind::JobAccepted { job_type: JobKind::InstallAgent, hosts: 2, ignored: 1 }),
+            event(Some(2), EventKind::HostIgnored { exclusion: Exclusion::new(Exception::Duplicate, "hosts[0]") }),
+            event(Some(0), EventKind::HostStarted),
+            event(Some(0), EventKind::PlanSettled { plan: Box::new(plan()) }),
+            event(Some(1), EventKind::HostStarted),
+            event(Some(1), EventKind::StepStarted { step: StepKind::Connect, attempt: 1, run_id: None }),
+            event(Some(1), refused_again),
+            event(Some(0), upload),
+            Event { at: at(3.4), ..event(Some(0), EventKind::HostFinished { outcome: Outcome::Succeeded }) },
+            event(Some(1), EventKind::HostFinished { outcome: Outcome::Failed { failure: refused } }),
+        ]);
+        assert_eq!(
+            told.join("\n"),
+            "job 1 accepted\n\
+             INSTALL_AGENT: 2 hosts, 1 ignored\n\
+             10.77.0.3        IGNORED  duplicate: the same host stands in hosts[0] already\n\
+             10.77.0.2        connect: 10.77.0.2:22 refused the connection; again in 2.1 s (try 2)\n\
+             10.77.0.1        SUCCESS  node-exporter 1.5.0 in 3.4 s, 4.2 MB sent\n\
+             10.77.0.2        FAILED   connect: 10.77.0.2:22 refused the connection [connection_refused]; \
+             remedy: start sshd on the host, or correct `port`"
+        );
+    }
+
+    #[test]
+    fn what_a_host_sent_stays_on_one_line() {
+        let mut failed = failure(Code::NoSpace, StepKind::RunScript);
+        failed.message = "first\nsecond\u{1b}[2J".into();
+        let told = lines(vec![event(Some(0), EventKind::HostFinished { outcome: Outcome::Failed { failure: failed } })]);
+        assert_eq!(told.len(), 1);
+        assert!(!told[0].contains(['\n', '\u{1b}']), "{told:?}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What the machine tells us: environment variables, the site file, places. Every variable name stands here.
+//!
+//! Never here: defaults of the site's values ([`crate::domain::site`]). To add a variable: a constant below and its line in
+//! `--help`.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::domain::site::Site;
+
+/// Data directory.
+pub const DATA_DIR: &str = "LANDFALL_DATA_DIR";
+/// Site file.
+pub const SITE: &str = "LANDFALL_SITE";
+/// Database of the job record.
+pub const DATABASE_URL: &str = "LANDFALL_DATABASE_URL";
+/// Key file of sealed credentials.
+pub const KEY_FILE: &str = "LANDFALL_KEY_FILE";
+
+/// Where everything of this process is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Job record, packages, key, locks.
+    pub data_dir: PathBuf,
+    /// The site file, when there is one.
+    pub site_file: Option<PathBuf>,
+    /// `sqlite:PATH`; the data directory's `landfall.db` without it.
+    pub database_url: Option<String>,
+    /// Key file of sealed credentials.
+    pub key_file: PathBuf,
+}
+
+/// What was given by flags; the environment fills in, then the built-in places.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--site`.
+    pub site: Option<PathBuf>,
+    /// `--database-url`.
+    pub database_url: Option<String>,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was named is not there or cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The site file is not TOML of the documented form.
+    #[error("{} is not a site file", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The site file contradicts itself; every fault.
+    #[error("{} is not valid: {}", path.display(), faults.join("; "))]
+    Site {
+        /// The file.
+        path: PathBuf,
+        /// Everything wrong with it.
+        faults: Vec<String>,
+    },
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable of the caller's environment that a job file refers to by `{"env": NAME}`.
+#[must_use]
+pub fn caller_variable(name: &str) -> Option<String> {
+    variable(name)
+}
+
+/// The account that runs this process, for the audit.
+#[must_use]
+pub fn caller_name() -> String {
+    nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map_or_else(|| "unknown".into(), |user| user.name)
+}
+
+/// Does the terminal speak Chinese?
+#[must_use]
+pub fn speaks_chinese() -> bool {
+    ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(variable).is_some_and(|locale| locale.starts_with("zh"))
+}
+
+/// A file that holds a secret, at most `cap` bytes long.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is not UTF-8.
+pub fn secret_file(path: &Path, cap: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(cap + 1).read_to_string(&mut text)?;
+    if read as u64 > cap { Err(io::Error::other(format!("longer than {cap} bytes"))) } else { Ok(text) }
+}
+
+impl Settings {
+    /// Settles where everything is: flags, else the environment, else the built-in places (DESIGN 7).
+    #[must_use]
+    pub fn settle(flags: Flags) -> Self {
+        let root = nix::unistd::geteuid().is_root();
+        let home = || PathBuf::from(variable("HOME").unwrap_or_else(|| "/".into()));
+        let xdg = |name: &str, below_home: &str| variable(name).map_or_else(|| home().join(below_home), PathBuf::from);
+        let data_dir = flags.data_dir.or_else(|| variable(DATA_DIR).map(PathBuf::from)).unwrap_or_else(|| {
+            if root { "/var/lib/landfall-server".into() } else { xdg("XDG_DATA_HOME", ".local/share").join("landfall") }
+        });
+        let site_file = flags.site.or_else(|| variable(SITE).map(PathBuf::from)).or_else(|| {
+            let places = [PathBuf::from("/etc/landfall/site.toml"), xdg("XDG_CONFIG_HOME", ".config").join("landfall/site.toml")];
+            places.into_iter().find(|place| place.exists())
+        });
+        Self {
+            site_file,
+            database_url: flags.database_url.or_else(|| variable(DATABASE_URL)),
+            key_file: variable(KEY_FILE).map_or_else(|| data_dir.join("key"), PathBuf::from),
+            data_dir,
+        }
+    }
+
+    /// Reads and checks the site file; the built-in site without one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is wrong.
+    pub fn site(&self) -> Result<Site, ConfigError> {
+        let Some(path) = self.site_file.clone() else { return Ok(Site::default()) };
+        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let site: Site = toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.clone(), source: Box::new(source) })?;
+        let faults = site.faults();
+        if faults.is_empty() { Ok(site) } else { Err(ConfigError::Site { path, faults }) }
+    }
+}

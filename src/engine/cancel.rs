@@ -1,0 +1,88 @@
+//! Stopping: softly (finish the step), then hard (let go now).
+//!
+//! Two tokens: the hard one is the parent, so whoever waits for a soft stop is woken by a hard one as well.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// How long a step may go on after a soft stop (issue 2: 30 s).
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// A way to stop a job, shared by everybody who works on it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    hard: CancellationToken,
+    soft: CancellationToken,
+    reason: Arc<OnceLock<String>>,
+}
+
+impl Stop {
+    /// Not stopped.
+    #[must_use]
+    pub fn new() -> Self {
+        let hard = CancellationToken::new();
+        let soft = hard.child_token();
+        Self { hard, soft, reason: Arc::default() }
+    }
+
+    /// No new hosts; running ones finish their step, within [`GRACE`]. The first reason stays.
+    pub fn soft(&self, reason: &str) {
+        let _ = self.reason.set(reason.to_owned());
+        self.soft.cancel();
+    }
+
+    /// Let go of everything now.
+    pub fn hard(&self, reason: &str) {
+        let _ = self.reason.set(reason.to_owned());
+        self.hard.cancel();
+    }
+
+    /// Was a stop asked for?
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.soft.is_cancelled()
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.reason.get().map_or("stopped", String::as_str)
+    }
+
+    /// Waits until a stop is asked for.
+    pub async fn asked(&self) {
+        self.soft.cancelled().await;
+    }
+
+    /// Waits until work has to be let go: a hard stop, or the end of a soft stop's grace.
+    pub async fn over(&self) {
+        tokio::select! {
+            () = self.hard.cancelled() => {}
+            () = async {
+                self.soft.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_soft_stop_ends_after_its_grace_and_a_hard_one_at_once() {
+        let stop = Stop::new();
+        stop.soft("Ctrl-C");
+        stop.asked().await;
+        let begun = tokio::time::Instant::now();
+        stop.over().await;
+        assert_eq!(begun.elapsed(), GRACE);
+        stop.hard("Ctrl-C twice");
+        stop.over().await;
+        assert_eq!(begun.elapsed(), GRACE);
+        assert_eq!(stop.reason(), "Ctrl-C");
+    }
+}

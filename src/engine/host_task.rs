@@ -1,0 +1,380 @@
+//! One host: connect, its steps, an outcome. Every change of state is durable before the next thing happens.
+//!
+//! ```text
+//! pass: first step not done ─► StepStarted ─► work ─► StepFinished ─► next … ─► Succeeded
+//!   ▲                                          │
+//!   └── pause ◄── AttemptFailed ◄── may be tried again? ── no ─► StepFinished(failed) ─► Failed | Unknown
+//! ```
+//! A session is a means, not a step that stays done: whoever needs one after it was lost goes through connect again.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bucket::Bucket;
+use super::cancel::Stop;
+use super::clock::Clock;
+use super::journal::{Journal, JournalError};
+use super::limits::Limits;
+use super::payload::Payloads;
+use super::progress::Board;
+use super::retry;
+use super::steps;
+use super::talk::{Become, Talk};
+use crate::domain::credential::Credential;
+use crate::domain::event::{EventKind, Figures};
+use crate::domain::failure::{Code, Failure, FailureClass};
+use crate::domain::id::{JobId, RunId};
+use crate::domain::outcome::{Outcome, StepOutcome};
+use crate::domain::plan::{Plan, Step, StepKind};
+use crate::domain::record::HostRecord;
+use crate::domain::site::Site;
+use crate::domain::spec::JobSpec;
+use crate::domain::state::HostState;
+use crate::store::{Claim, Store, TaskRow, Write};
+use crate::transport::{Session, Transport};
+
+/// Longest pause while a script is known to run on a host that cannot be reached.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_secs(10);
+
+/// What all hosts of a job share.
+pub(super) struct JobRun {
+    pub(super) job: JobId,
+    pub(super) spec: JobSpec,
+    pub(super) payloads: Payloads,
+    pub(super) bandwidth: Option<Bucket>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) journal: Journal,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) board: Board,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) site: Arc<Site>,
+    pub(super) stop: Stop,
+}
+
+/// Why a host task ended without an outcome.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// The record failed.
+    Journal(JournalError),
+    /// Somebody else has the host now.
+    Fenced,
+}
+
+/// Why work on a host stopped.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The step failed.
+    Failed(Failure),
+    /// Nobody can say what became of the run.
+    Unknown(Failure),
+    /// There is nothing to do on this host.
+    Nothing(String),
+    /// A stop was asked for.
+    Stopped,
+    /// The record failed or refused.
+    Left(Left),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<crate::transport::TransportError> for Halt {
+    fn from(error: crate::transport::TransportError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// How a step went, when it went.
+#[derive(Debug)]
+pub(super) struct Went {
+    pub(super) outcome: StepOutcome,
+    pub(super) figures: Figures,
+}
+
+impl Went {
+    pub(super) fn changed(figures: Figures) -> Self {
+        Self { outcome: StepOutcome::Done { changed: true }, figures }
+    }
+
+    pub(super) fn unchanged(detail: impl Into<String>) -> Self {
+        Self { outcome: StepOutcome::Done { changed: false }, figures: Figures::detail(detail) }
+    }
+}
+
+/// One host being worked on.
+pub(super) struct HostTask {
+    pub(super) job: Arc<JobRun>,
+    pub(super) row: TaskRow,
+    pub(super) claim: Claim,
+    pub(super) record: HostRecord,
+    pub(super) credential: Option<Credential>,
+    pub(super) session: Option<Box<dyn Session>>,
+    /// Failed tries of each step since it last succeeded, in this process.
+    tried: HashMap<StepKind, u32>,
+    /// The step that a dead executor was in: taking it up is not a new attempt.
+    taken_over: Option<StepKind>,
+    /// The last run is over without a result: the next one is a new attempt.
+    run_is_over: bool,
+}
+
+impl HostTask {
+    pub(super) fn new(job: Arc<JobRun>, row: TaskRow, claim: Claim, record: HostRecord) -> Self {
+        let taken_over = match record.state {
+            HostState::Running { step, .. } => Some(step),
+            // Let go in the middle of a step, or between two tries of it.
+            _ => record.steps.iter().rfind(|step| step.outcome.is_none()).map(|step| step.step),
+        };
+        Self { job, row, claim, record, credential: None, session: None, tried: HashMap::new(), taken_over, run_is_over: false }
+    }
+
+    /// Works until there is an outcome, and records it.
+    pub(super) async fn run(mut self) -> Result<(), Left> {
+        let ended = self.work().await;
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            Err(Halt::Failed(failure)) => Outcome::Failed { failure },
+            Err(Halt::Unknown(failure)) => Outcome::Unknown { failure },
+            Err(Halt::Nothing(why)) => Outcome::Skipped { why },
+            Err(Halt::Stopped) => Outcome::Interrupted { why: self.interrupted_in() },
+            Err(Halt::Left(left)) => return Err(left),
+        };
+        match self.append(vec![EventKind::HostFinished { outcome }]).await {
+            Ok(()) => Ok(()),
+            Err(Halt::Left(left)) => Err(left),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn interrupted_in(&self) -> String {
+        let what = match &self.record.state {
+            HostState::Running { step: StepKind::RunScript, .. } => "run_script; the script goes on by itself on the host".to_owned(),
+            HostState::Running { step, .. } => step.to_string(),
+            _ => "between steps".into(),
+        };
+        format!("{} during {what}", self.job.stop.reason())
+    }
+
+    async fn work(&mut self) -> Result<Outcome, Halt> {
+        let attempt = self.record.attempts.max(1);
+        self.append(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }]).await?;
+        self.credential = self.job.store.credential(self.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+        loop {
+            match self.pass().await {
+                Ok(()) => return Ok(Outcome::Succeeded),
+                Err(Halt::Failed(failure)) => self.after(failure).await?,
+                Err(halt) => return Err(halt),
+            }
+        }
+    }
+
+    /// Does every step that is not done yet, in order.
+    async fn pass(&mut self) -> Result<(), Halt> {
+        for step in self.row.spec.outline.clone() {
+            if self.is_due(step.kind) {
+                self.step(step).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, step: StepKind) -> bool {
+        match step {
+            StepKind::Connect => self.session.is_none() && self.needs_session(),
+            // What the probe found is in the plan; a plan that stands needs no second look.
+            StepKind::Probe => self.record.plan.is_none(),
+            _ => !self.record.is_done(step),
+        }
+    }
+
+    /// Is anything left that is done on the host itself?
+    fn needs_session(&self) -> bool {
+        let on_host = |step: &Step| !matches!(step.kind, StepKind::Connect | StepKind::Register);
+        self.row.spec.outline.iter().any(|step| on_host(step) && self.is_due(step.kind))
+    }
+
+    async fn step(&mut self, step: Step) -> Result<(), Halt> {
+        if self.job.stop.is_asked() {
+            return Err(Halt::Stopped);
+        }
+        let kind = step.kind;
+        let attempt = self.attempt_of(kind);
+        let run_id = (kind == StepKind::RunScript).then(|| RunId::new(self.row.id, kind, attempt));
+        self.append(vec![EventKind::StepStarted { step: kind, attempt, run_id }]).await?;
+        let stop = self.job.stop.clone();
+        let let_go = async {
+            // Nothing was begun on the host yet: no reason to wait for it.
+            if kind == StepKind::Connect { stop.asked().await } else { stop.over().await }
+        };
+        let went = tokio::select! {
+            went = within(step, self.carry_out(step, attempt)) => went,
+            () = let_go => return Err(Halt::Stopped),
+        };
+        match went {
+            Ok(Went { outcome, figures }) => {
+                self.tried.remove(&kind);
+                self.run_is_over = false;
+                self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures }]).await
+            }
+            Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
+            Err(Halt::Unknown(failure)) => Err(Halt::Unknown(failure.at(kind))),
+            Err(Halt::Nothing(why)) => {
+                let outcome = StepOutcome::Done { changed: false };
+                self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures: Figures::detail(why.clone()) }]).await?;
+                Err(Halt::Nothing(why))
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    async fn carry_out(&mut self, step: Step, attempt: u32) -> Result<Went, Halt> {
+        match step.kind {
+            StepKind::Connect => steps::connect::carry_out(self).await,
+            StepKind::Probe => steps::probe::carry_out(self).await,
+            StepKind::UploadPackage => steps::upload::carry_out(self).await,
+            StepKind::UploadFiles => steps::files::carry_out(self).await,
+            StepKind::RunScript => steps::script::carry_out(self, attempt, step).await,
+            StepKind::Verify => steps::verify::carry_out(self).await,
+            StepKind::VerifyGone => steps::verify::gone(self).await,
+            StepKind::Register => steps::finish::register(self).await,
+            StepKind::Cleanup => steps::finish::cleanup(self).await,
+        }
+    }
+
+    /// Number of the attempt that begins now.
+    fn attempt_of(&mut self, kind: StepKind) -> u32 {
+        let before = self.record.step(kind).map_or(0, |record| record.attempts);
+        let same = self.taken_over.take_if(|taken| *taken == kind).is_some()
+            // The run goes on by itself while we reconnect.
+            || (kind == StepKind::RunScript && !self.run_is_over && before > 0);
+        if same { before.max(1) } else { before + 1 }
+    }
+
+    /// Decides what follows a failure: a pause and another pass, or the end.
+    async fn after(&mut self, failure: Failure) -> Result<(), Halt> {
+        let step = failure.step.unwrap_or(StepKind::Connect);
+        if self.session.take_if(|_| step != StepKind::Connect).is_some() {
+            tracing::debug!(host = %self.row.address, step = %step, code = %failure.code, "session dropped");
+        }
+        let tried = self.tried.entry(step).or_insert(0);
+        *tried += 1;
+        let tried = *tried;
+        let pause = match self.in_flight_until(&failure) {
+            Some(left) if left.is_zero() => return self.give_up(step, failure, true).await,
+            Some(left) => Some(Duration::from_secs(u64::from(tried)).min(IN_FLIGHT_PAUSE).min(left)),
+            None => retry::pause(&failure, step.effect(), tried),
+        };
+        let Some(pause) = pause else { return self.give_up(step, failure, false).await };
+        if step == StepKind::RunScript {
+            self.run_is_over = !is_link(&failure);
+        }
+        let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.append(vec![EventKind::AttemptFailed { step, failure, retry_in_ms }]).await?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.job.stop.asked() => Err(Halt::Stopped),
+        }
+    }
+
+    async fn give_up(&mut self, step: StepKind, failure: Failure, in_flight: bool) -> Result<(), Halt> {
+        if let HostState::Running { attempt, .. } = self.record.state {
+            let outcome = StepOutcome::Failed { failure: failure.clone() };
+            self.append(vec![EventKind::StepFinished { step, attempt, outcome, figures: Figures::default() }]).await?;
+        }
+        let open_run = self.run_in_flight().is_some() && step == StepKind::Connect;
+        Err(if in_flight || open_run { Halt::Unknown(failure) } else { Halt::Failed(failure) })
+    }
+
+    /// The run that was started and has no result yet.
+    fn run_in_flight(&self) -> Option<&crate::domain::record::StepRecord> {
+        self.record.step(StepKind::RunScript).filter(|step| step.outcome.is_none() && !self.run_is_over)
+    }
+
+    /// How long a host may stay out of reach while its script is known to run; `None` when that is not the case.
+    fn in_flight_until(&self, failure: &Failure) -> Option<Duration> {
+        let run = self.run_in_flight()?;
+        if !is_link(failure) {
+            return None;
+        }
+        let timeout = self.row.spec.outline.iter().find(|step| step.kind == StepKind::RunScript).and_then(Step::deadline)?;
+        let gone = self.job.clock.now().duration_since(run.attempt_started).unsigned_abs();
+        Some(timeout.saturating_sub(gone))
+    }
+
+    /// Makes events durable, then part of our own state.
+    pub(super) async fn append(&mut self, events: Vec<EventKind>) -> Result<(), Halt> {
+        let at = self.job.clock.now();
+        for event in &events {
+            self.record
+                .apply(event, at)
+                .map_err(|error| Halt::Left(Left::Journal(JournalError::Failed(error.to_string().into()))))?;
+        }
+        self.write(Write::Host { claim: self.claim, at, events }).await
+    }
+
+    /// Makes a write durable.
+    pub(super) async fn write(&self, write: Write) -> Result<(), Halt> {
+        self.job.journal.write(write).await.map_err(|error| match error {
+            JournalError::Stale => Halt::Left(Left::Fenced),
+            JournalError::Failed(_) => Halt::Left(Left::Journal(error)),
+        })
+    }
+
+    /// The settled plan.
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
+        self.record.plan.clone().ok_or_else(|| Failure::new(Code::Internal, "there is no settled plan"))
+    }
+
+    /// The session.
+    pub(super) fn session(&mut self) -> Result<&mut dyn Session, Failure> {
+        match self.session.as_mut() {
+            Some(session) => Ok(&mut **session),
+            None => Err(Failure::new(Code::ConnectionLost, "there is no session with the host")),
+        }
+    }
+
+    /// Starts a program as root, as the plan says how.
+    pub(super) async fn talk(&mut self, program: &str, args: &[&str]) -> Result<Talk, Failure> {
+        let plan = self.plan()?;
+        self.talk_as(program, args, (plan.privilege, plan.dialect)).await
+    }
+
+    /// Starts a program as root in a given way, before there is a plan.
+    pub(super) async fn talk_as(
+        &mut self,
+        program: &str,
+        args: &[&str],
+        (privilege, dialect): (crate::domain::plan::Privilege, crate::domain::shell::Dialect),
+    ) -> Result<Talk, Failure> {
+        let password = self.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
+        let root = Become { privilege, dialect, password: password.as_ref() };
+        Talk::open_as_root(self.session()?, program, args, root).await
+    }
+}
+
+/// Is it the way to the host that failed, not the host?
+fn is_link(failure: &Failure) -> bool {
+    match failure.class {
+        FailureClass::Unreachable => true,
+        FailureClass::Lost => !matches!(failure.code.as_ref(), "rebooted" | "run_lost" | "terminated"),
+        _ => false,
+    }
+}
+
+/// The step's deadline round its work. run_script keeps its own, because a run must be ended before it may be called late.
+async fn within(step: Step, work: impl Future<Output = Result<Went, Halt>>) -> Result<Went, Halt> {
+    match step.deadline().filter(|_| step.kind != StepKind::RunScript) {
+        None => work.await,
+        Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            Err(Halt::Failed(Failure::new(Code::StepTimeout, format!("{} did not end within {} s", step.kind, deadline.as_secs()))))
+        }),
+    }
+}

@@ -1,0 +1,108 @@
+//! The one writer of the record: it groups what all hosts want written into few transactions.
+//!
+//! While one transaction is on its way to the disk, the next batch gathers by itself, so there is nothing to tune and no wait:
+//! 10,000 hosts cost hundreds of transactions, one host is written at once.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::store::{OutputChunk, Store, Write, Written};
+
+/// Writes in one transaction at most.
+const BATCH: usize = 512;
+
+/// Writes that wait at most; a full queue holds hosts up, which is right when the disk cannot follow.
+const QUEUE: usize = 1_024;
+
+/// Why a write did not happen.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another executor claimed the host task: stop working on it.
+    #[error("another executor took the host over")]
+    Stale,
+    /// The record failed.
+    #[error("{0}")]
+    Failed(Arc<str>),
+}
+
+struct Request {
+    write: Write,
+    answer: Option<oneshot::Sender<Result<Written, JournalError>>>,
+}
+
+/// A way to the writer.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    queue: mpsc::Sender<Request>,
+    commits: watch::Receiver<u64>,
+}
+
+impl Journal {
+    /// Starts the writer; it ends when the last `Journal` is dropped.
+    #[must_use]
+    pub fn start(store: Arc<dyn Store>, tracker: &TaskTracker) -> Self {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let (committed, commits) = watch::channel(0);
+        tracker.spawn(write(store, requests, committed));
+        Self { queue, commits }
+    }
+
+    /// Writes and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`JournalError`]; nothing of this write is in the record then.
+    pub async fn write(&self, write: Write) -> Result<(), JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || JournalError::Failed("the writer of the record is gone".into());
+        self.queue.send(Request { write, answer: Some(answer) }).await.map_err(|_| gone())?;
+        match answered.await.map_err(|_| gone())?? {
+            Written::Done(_) => Ok(()),
+            Written::Stale => Err(JournalError::Stale),
+        }
+    }
+
+    /// Hands over a piece of output without waiting for the disk. Losing it never changes state.
+    pub async fn output(&self, chunk: OutputChunk) {
+        let _ = self.queue.send(Request { write: Write::Output(chunk), answer: None }).await;
+    }
+
+    /// Changes with every transaction.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+}
+
+async fn write(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>, committed: watch::Sender<u64>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while requests.recv_many(&mut batch, BATCH).await > 0 {
+        let (writes, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|request| (request.write, request.answer)).unzip();
+        let results = match store.commit(writes).await {
+            Ok(written) => written.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the record could not be written");
+                let text: Arc<str> = chain(&error).into();
+                vec![Err(JournalError::Failed(text)); answers.len()]
+            }
+        };
+        committed.send_modify(|count| *count += 1);
+        for (answer, result) in answers.into_iter().zip(results) {
+            if let Some(answer) = answer {
+                // Whoever asked may have been stopped since.
+                let _ = answer.send(result);
+            }
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,144 @@
+//! Order, time and concurrency: one pipeline per host, no barrier between hosts.
+//!
+//! ```text
+//!  Engine::run(job) ─► dispatcher ──spawns──► host task ─► connect ─► probe ─► … ─► outcome
+//!                         │                      │ every change of state
+//!                         │                      ▼
+//!                         └── JobFinished ──► journal (group commit) ──► record ──► feeds
+//! ```
+//! Four laws (`reference/style.md` 7.4): StepStarted is durable before the step's first byte, StepFinished before the next
+//! StepStarted; every wait is a select over the work, its deadline and the stop; permits are taken in one order; a soft stop
+//! lets the step finish, a hard one lets go and records Interrupted, never Failed.
+//!
+//! Never here: printing, SQL, russh, choosing steps. To add a step kind: its file in `steps`, its arm in `host_task`.
+
+mod ask;
+pub mod bucket;
+pub mod cancel;
+pub mod clock;
+mod dispatcher;
+mod host_keys;
+mod host_task;
+pub mod journal;
+pub mod limits;
+mod payload;
+pub mod progress;
+pub mod retry;
+mod steps;
+mod talk;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::Timestamp;
+use crate::domain::id::JobId;
+use crate::domain::site::Site;
+use crate::packages::PackageSource;
+use crate::store::{Store, StoreError};
+use crate::transport::{HostKeys, Transport};
+use cancel::Stop;
+use clock::Clock;
+use host_keys::RecordedKeys;
+use journal::{Journal, JournalError};
+use limits::Limits;
+use progress::{Board, Progress};
+
+/// Makes the transport once the engine can give it the record's host keys.
+pub type MakeTransport = Box<dyn FnOnce(Arc<dyn HostKeys>) -> Arc<dyn Transport> + Send>;
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The job record.
+    pub store: Arc<dyn Store>,
+    /// Where packages are.
+    pub packages: Arc<dyn PackageSource>,
+    /// The site.
+    pub site: Arc<Site>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The way to hosts.
+    pub transport: MakeTransport,
+}
+
+/// Works on jobs in this process.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    packages: Arc<dyn PackageSource>,
+    site: Arc<Site>,
+    clock: Arc<dyn Clock>,
+    transport: Arc<dyn Transport>,
+    limits: Arc<Limits>,
+    journal: Journal,
+    board: Board,
+}
+
+/// How a run of a job ended for this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every host ended.
+    Finished,
+    /// It was stopped; `resume` goes on.
+    Interrupted,
+}
+
+/// A run of a job could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The record failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record failed while it was written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal contradicts itself.
+    #[error("the journal of job {0} contradicts itself")]
+    Corrupt(JobId, #[source] crate::domain::state::IllegalEvent),
+}
+
+impl Engine {
+    /// Joins the parts and starts the journal. Needs a running runtime.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, packages, site, clock, transport } = parts;
+        let journal = Journal::start(store.clone(), &TaskTracker::new());
+        let keys = RecordedKeys { store: store.clone(), journal: journal.clone(), clock: clock.clone() };
+        Self {
+            limits: Arc::new(Limits::new(&site.limits)),
+            transport: transport(Arc::new(keys)),
+            journal,
+            board: Board::default(),
+            store,
+            packages,
+            site,
+            clock,
+        }
+    }
+
+    /// Works on a held job until every host ended or `stop` made it let go.
+    ///
+    /// # Errors
+    /// When the record fails. Hosts that were being worked on are taken up by the next run.
+    pub async fn run(&self, job: JobId, stop: Stop) -> Result<Ended, EngineError> {
+        dispatcher::run(self, job, stop).await
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Changes with every transaction of the journal.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.journal.commits()
+    }
+
+    /// What the running hosts are sending right now.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.board.snapshot()
+    }
+}

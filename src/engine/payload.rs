@@ -1,0 +1,127 @@
+//! Package archives of a job: read, hashed and recompressed once, shared by all hosts as one buffer.
+//!
+//! Whoever needs an archive first loads it while the others wait for the same cell; a thousand hosts cost one copy.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use crate::domain::failure::{Code, Failure};
+use crate::domain::package::PackageEntry;
+use crate::domain::plan::{Form, PayloadRef};
+use crate::packages::{PackageError, PackageSource, archive};
+use crate::plan::render::Templates;
+
+/// The archives of a job.
+pub(super) struct Payloads {
+    source: Arc<dyn PackageSource>,
+    archives: Mutex<HashMap<String, Arc<OnceCell<Arc<Archive>>>>>,
+}
+
+/// One archive in memory.
+pub(super) struct Archive {
+    /// What it is.
+    pub(super) entry: PackageEntry,
+    /// Its templates.
+    pub(super) templates: Templates,
+    stored: Payload,
+    zstd: OnceCell<Option<Payload>>,
+    gzip: OnceCell<Option<Payload>>,
+    tar: OnceCell<Option<Payload>>,
+}
+
+/// Bytes that travel.
+#[derive(Clone, Debug)]
+pub(super) struct Payload {
+    /// What they are.
+    pub(super) reference: PayloadRef,
+    /// The bytes, shared.
+    pub(super) bytes: Bytes,
+}
+
+impl Payload {
+    fn new(bytes: Bytes, form: Form) -> Self {
+        Self { reference: PayloadRef { sha256: archive::digest(&bytes), size: bytes.len() as u64, form }, bytes }
+    }
+}
+
+fn failure(error: &PackageError) -> Failure {
+    let code = match error {
+        PackageError::Invalid { .. } | PackageError::Damaged { .. } | PackageError::Taken { .. } => Code::BadPackage,
+        PackageError::Unavailable { .. } => Code::Store,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// Work for a core, not for the runtime.
+async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T, PackageError> + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new(Code::Internal, error.to_string()))?.map_err(|error| failure(&error))
+}
+
+impl Payloads {
+    pub(super) fn new(source: Arc<dyn PackageSource>) -> Self {
+        Self { source, archives: Mutex::default() }
+    }
+
+    /// All packages there are.
+    pub(super) async fn index(&self) -> Result<Vec<PackageEntry>, Failure> {
+        self.source.list().await.map_err(|error| failure(&error))
+    }
+
+    /// The archive of a package, loaded by the first who asks.
+    pub(super) async fn archive(&self, entry: &PackageEntry) -> Result<Arc<Archive>, Failure> {
+        let cell = {
+            let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+            archives.entry(entry.sha256.clone()).or_default().clone()
+        };
+        cell.get_or_try_init(|| self.load(entry)).await.cloned()
+    }
+
+    async fn load(&self, entry: &PackageEntry) -> Result<Arc<Archive>, Failure> {
+        let bytes = self.source.fetch(entry).await.map_err(|error| failure(&error))?;
+        let names: Vec<String> = entry.manifest.config.iter().map(|config| config.template.clone()).collect();
+        let templates = if names.is_empty() {
+            BTreeMap::new()
+        } else {
+            let bytes = bytes.clone();
+            let read = move || archive::read_files(&bytes, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            compute(read).await?
+        };
+        let reference = PayloadRef { sha256: entry.sha256.clone(), size: bytes.len() as u64, form: Form::Gzip };
+        Ok(Arc::new(Archive {
+            entry: entry.clone(),
+            templates,
+            stored: Payload { reference, bytes },
+            zstd: OnceCell::new(),
+            gzip: OnceCell::new(),
+            tar: OnceCell::new(),
+        }))
+    }
+}
+
+impl Archive {
+    /// The bytes that travel to a host that can unpack `form`; recompressed only when `compress` asks for it and it is
+    /// worth it. A host without gzip gets the bare archive either way.
+    pub(super) async fn payload(&self, form: Form, compress: bool) -> Result<Payload, Failure> {
+        let other = match (form, compress) {
+            (Form::Zstd, true) => self.form(&self.zstd, Form::Zstd).await?,
+            (Form::Gzip, true) => self.form(&self.gzip, Form::Gzip).await?,
+            (Form::Tar, _) => self.form(&self.tar, Form::Tar).await?,
+            (Form::Zstd | Form::Gzip, false) => None,
+        };
+        Ok(other.unwrap_or_else(|| self.stored.clone()))
+    }
+
+    async fn form(&self, cell: &OnceCell<Option<Payload>>, form: Form) -> Result<Option<Payload>, Failure> {
+        let made = cell.get_or_try_init(|| async {
+            let stored = self.stored.bytes.clone();
+            let made = compute(move || archive::recompress(&stored, form).map(|bytes| Payload::new(bytes.into(), form))).await?;
+            let worth_it = archive::pays(self.stored.reference.size, made.reference.size);
+            Ok::<_, Failure>((worth_it || form == Form::Tar).then_some(made))
+        });
+        made.await.cloned()
+    }
+}

@@ -1,0 +1,56 @@
+//! upload_files: rendered configuration and service files go to the task's stage directory, in one stream.
+
+use bytes::Bytes;
+
+use crate::assets;
+use crate::domain::event::Figures;
+use crate::domain::failure::{Code, Failure};
+use crate::domain::plan::Work;
+use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::talk::Talk;
+use crate::plan::params;
+use crate::plan::render::{self, RenderedFile, Values};
+use crate::transport::TransportError;
+
+pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
+    let plan = task.plan()?;
+    let Work::Install { package, installed, .. } = &plan.work else {
+        return Ok(Went::unchanged("nothing to upload"));
+    };
+    let archive = task.job.payloads.archive(package).await?;
+    let values = Values::of(&task.row.spec, &task.job.spec, package, &plan.paths);
+    let files = render::stage(&package.manifest, installed, &values, &archive.templates)?;
+    let stage = params::stage_dir(&plan, task.row.id);
+    let list = triples(&files);
+    let mut args = vec![stage.as_str()];
+    args.extend(list.iter().map(String::as_str));
+    let mut talk = task.talk(&assets::BUNDLE, &args).await?;
+    send(&mut talk, &files).await?;
+    match talk.answer().await?.as_deref() {
+        Some("stored") => {}
+        other => {
+            let message = format!("the host did not store the files ({})", other.unwrap_or("no answer"));
+            return Err(Failure::new(Code::ConnectionLost, message).with_tail(&talk.complaint()).into());
+        }
+    }
+    let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
+    Ok(Went::changed(Figures::detail(format!("{} files, {bytes} bytes", files.len()))))
+}
+
+/// NAME MODE SIZE of each file, as `receive.sh` wants them.
+pub(super) fn triples(files: &[RenderedFile]) -> Vec<String> {
+    files.iter().flat_map(|file| [file.name.clone(), file.mode.clone(), file.bytes.len().to_string()]).collect()
+}
+
+/// Sends the files' bytes one after another; the program says itself when it did not want them.
+pub(super) async fn send(talk: &mut Talk, files: &[RenderedFile]) -> Result<(), Halt> {
+    let stream: Bytes = files.iter().flat_map(|file| file.bytes.iter().copied()).collect();
+    let sent = async {
+        talk.send(stream).await?;
+        talk.finish().await
+    };
+    match sent.await {
+        Ok(()) | Err(TransportError::Ended) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

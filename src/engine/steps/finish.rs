@@ -1,0 +1,56 @@
+//! register and cleanup: the inventory learns of it, the target keeps only what the next job can use.
+
+use crate::assets;
+use crate::domain::event::Figures;
+use crate::domain::outcome::StepOutcome;
+use crate::domain::plan::Work;
+use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::store::{HostRow, Write};
+
+/// Runs kept on a target (DESIGN 11).
+const KEEP_RUNS: &str = "5";
+
+pub(in crate::engine) async fn register(task: &mut HostTask) -> Result<Went, Halt> {
+    let plan = task.plan()?;
+    let installed = plan.work.installed();
+    let (write, detail) = match &plan.work {
+        Work::Install { .. } => {
+            let row = HostRow {
+                address: task.row.address,
+                spec: task.row.spec.host.clone(),
+                package: installed.name.clone(),
+                version: installed.version.clone(),
+                digest: installed.digest.clone(),
+                job: task.job.job,
+                at: task.job.clock.now(),
+            };
+            (Write::Register(Box::new(row)), format!("{} {}", installed.name, installed.version))
+        }
+        Work::Uninstall { .. } => (Write::Forget(task.row.address), format!("{} is gone", installed.name)),
+    };
+    task.write(write).await?;
+    Ok(Went::changed(Figures::detail(detail)))
+}
+
+/// A target that could not be tidied has its agent all the same: a warning, not a failure.
+pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt> {
+    let plan = task.plan()?;
+    let owner = task.row.id.to_string();
+    let (keep, mode) = match &plan.work {
+        Work::Install { payload, package, .. } => (format!("{} {}", payload.sha256, package.sha256), "keep"),
+        Work::Uninstall { .. } => (String::new(), "purge"),
+    };
+    let tidied = async {
+        let mut talk = task.talk(assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
+        talk.answer().await
+    };
+    Ok(match tidied.await {
+        Ok(Some(word)) if word == "done" => Went::changed(Figures::default()),
+        Ok(_) => warned("the host gave no answer".into()),
+        Err(failure) => warned(failure.to_string()),
+    })
+}
+
+fn warned(message: String) -> Went {
+    Went { outcome: StepOutcome::Warned { message: format!("not tidied up: {message}") }, figures: Figures::default() }
+}

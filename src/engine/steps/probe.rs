@@ -1,0 +1,84 @@
+//! probe: learn what the host is, become root, settle the plan. Changes nothing.
+
+use bytes::Bytes;
+
+use crate::assets;
+use crate::domain::event::{EventKind, Figures};
+use crate::domain::facts::{Facts, ProbeError};
+use crate::domain::failure::{Code, Failure};
+use crate::domain::plan::{Plan, Privilege};
+use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::talk::Talk;
+use crate::plan::choose;
+use crate::plan::settle::{Known, Package};
+
+/// Longest answer of a probe: a `landfall.toml` and a few blobs.
+const ANSWER_CAP: usize = 1 << 20;
+
+pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
+    let setup_path = setup_path(task);
+    let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
+    let talk = Talk::open(task.session()?, line).await?;
+    let mut facts = answer(talk, &setup_path).await?;
+    let mut privilege = Privilege::Root;
+    if facts.uid != 0 {
+        privilege = Privilege::Sudo;
+        if !facts.has("sudo") {
+            let message = format!("the account {} is not root and there is no sudo on the host", facts.user);
+            return Err(Failure::new(Code::NotRoot, message).into());
+        }
+        let (shell, dialect) = (facts.shell.clone(), facts.dialect());
+        let talk = task.talk_as(&assets::PROBE_LINE, &[], (privilege, dialect)).await?;
+        // As root everything but the login shell of the account is known better.
+        facts = Facts { shell, ..answer(talk, &setup_path).await? };
+        if facts.uid != 0 {
+            return Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into());
+        }
+    }
+    let detail = format!("{} {}, {}, {}", facts.distro, facts.cpu, facts.init, if privilege == Privilege::Root { "root" } else { "sudo" });
+    match settle(task, &facts, privilege).await? {
+        Some(plan) => {
+            task.append(vec![EventKind::PlanSettled { plan: Box::new(plan) }]).await?;
+            Ok(Went::changed(Figures::detail(detail.trim())))
+        }
+        None => Err(Halt::Nothing("no such agent is installed on the host".into())),
+    }
+}
+
+/// The setup path whose room and contents are asked for.
+fn setup_path(task: &HostTask) -> String {
+    let facts = Facts::default();
+    Known { job: &task.job.spec, task: &task.row.spec, facts: &facts, privilege: Privilege::Root }.paths().setup_path
+}
+
+async fn answer(mut talk: Talk, setup_path: &str) -> Result<Facts, Halt> {
+    // A shell that is gone already gives no answer, which says more than the write's error.
+    if talk.send(Bytes::from(format!("{setup_path}\n"))).await.is_ok() {
+        let _ = talk.finish().await;
+    }
+    let output = talk.rest(ANSWER_CAP).await?;
+    Facts::parse(&output).map_err(|error| {
+        let code = match error {
+            ProbeError::Incomplete => Code::NoShell,
+            ProbeError::BadInstalled { .. } => Code::SeveralInstalled,
+        };
+        let how = talk.exit().map(|exit| format!(" ({exit})")).unwrap_or_default();
+        Halt::Failed(Failure::new(code, format!("{error}{how}")).with_tail(&talk.complaint()))
+    })
+}
+
+/// The plan, when there is something to do.
+async fn settle(task: &HostTask, facts: &Facts, privilege: Privilege) -> Result<Option<Plan>, Failure> {
+    let job = &task.job.spec;
+    let known = Known { job, task: &task.row.spec, facts, privilege };
+    let os = known.check_os()?;
+    if !job.kind.installs() {
+        return known.uninstall();
+    }
+    let index = task.job.payloads.index().await?;
+    let entry = choose::pick(&index, job.kind.role(), &job.package, (os, &facts.cpu))?;
+    let form = known.form()?;
+    let archive = task.job.payloads.archive(entry).await?;
+    let payload = archive.payload(form, task.row.spec.host.enable_compression).await?;
+    known.install(Package { entry: &archive.entry, payload: &payload.reference, templates: &archive.templates }).map(Some)
+}

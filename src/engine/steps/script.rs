@@ -1,0 +1,203 @@
+//! run_script: start the script detached, follow its log by byte offset, take its exit code.
+//!
+//! The run belongs to the target: it survives the session and the executor. Starting is guarded by the run id, so starting
+//! again is how a lost session, a retry and a takeover all find their run.
+
+use std::time::Duration;
+
+use crate::assets;
+use crate::domain::event::Figures;
+use crate::domain::failure::{Code, Failure};
+use crate::domain::id::RunId;
+use crate::domain::plan::{Plan, Step, StepKind};
+use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::steps::files::{send, triples};
+use crate::engine::talk::Raw;
+use crate::plan::params::{self, Run};
+use crate::plan::render::RenderedFile;
+use crate::store::OutputChunk;
+
+/// The follower beats every 5 s; six missed beats are a dead link.
+const BEAT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Starting is a few small files and one fork.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A kill waits for TERM, then KILL.
+const KILL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// End of the log that goes into a failure.
+const TAIL: usize = 8 * 1024;
+
+/// How a run ended, as the target tells it.
+enum RunEnd {
+    Exit(i32),
+    Rebooted,
+    Lost,
+}
+
+pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step: Step) -> Result<Went, Halt> {
+    let plan = task.plan()?;
+    let run = Run { id: RunId::new(task.row.id, StepKind::RunScript, attempt), task: task.row.id, epoch: task.claim.epoch };
+    if attempt > 1 {
+        // What the attempt before may have left running must not meet the new one.
+        kill(task, &plan, &RunId::new(task.row.id, StepKind::RunScript, attempt - 1)).await?;
+    }
+    let deadline = remaining(task, step);
+    let whole = async {
+        start(task, &plan, &run, step).await?;
+        follow(task, &plan, &run.id, attempt).await
+    };
+    let (end, tail) = match tokio::time::timeout(deadline, whole).await {
+        Ok(ended) => ended?,
+        Err(_) => return Err(late(task, &plan, &run.id, step).await),
+    };
+    match end {
+        RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
+        RunEnd::Exit(code) => Err(failure(code, &tail).into()),
+        RunEnd::Rebooted => Err(Failure::new(Code::Rebooted, "the host was restarted while the script ran").with_tail(&tail).into()),
+        RunEnd::Lost => Err(Failure::new(Code::RunLost, "the script is gone and left no exit code").with_tail(&tail).into()),
+    }
+}
+
+/// What is left of the run's deadline; a takeover does not begin it anew.
+fn remaining(task: &HostTask, step: Step) -> Duration {
+    let whole = step.deadline().unwrap_or(Duration::from_secs(600));
+    let began = task.record.step(StepKind::RunScript).map_or_else(|| task.job.clock.now(), |record| record.attempt_started);
+    let gone = task.job.clock.now().duration_since(began).unsigned_abs();
+    // A run that ended while nobody looked must still be asked for its result.
+    whole.saturating_sub(gone).max(BEAT_DEADLINE)
+}
+
+async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<(), Halt> {
+    let file = |name: &str, text: &str| RenderedFile { name: name.into(), mode: "0700".into(), bytes: text.as_bytes().to_vec() };
+    let files = [
+        file("agent.sh", &assets::AGENT),
+        file("runner.sh", assets::RUNNER),
+        RenderedFile { mode: "0600".into(), ..file("params", &params::render(plan, run)?) },
+    ];
+    let (id, owner, epoch, deadline) = (run.id.to_string(), run.task.to_string(), run.epoch.0.to_string(), step.timeout_s.to_string());
+    let list = triples(&files);
+    let mut args = vec![plan.state_dir.as_str(), &id, plan.work.action(), &owner, &epoch, &deadline];
+    args.extend(list.iter().map(String::as_str));
+    let starting = async {
+        let mut talk = task.talk(&assets::START_RUN, &args).await?;
+        send(&mut talk, &files).await?;
+        match talk.answer().await {
+            Ok(Some(word)) if word == "started" || word == "attached" => Ok(()),
+            // A slow machine: the run is there, its process was not seen yet. Following tells.
+            Err(failure) if failure.code == Code::RunLost.row().word => Ok(()),
+            Ok(other) => {
+                let message = format!("the host did not start the script ({})", other.as_deref().unwrap_or("no answer"));
+                Err(Halt::Failed(Failure::new(Code::ConnectionLost, message).with_tail(&talk.complaint())))
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    };
+    tokio::time::timeout(START_DEADLINE, starting)
+        .await
+        .unwrap_or_else(|_| Err(Failure::new(Code::ConnectionLost, "starting the script got no answer").into()))
+}
+
+/// Streams the log from where the record has it, until the run ended.
+async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> Result<(RunEnd, String), Halt> {
+    let known = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await;
+    let mut offset = known.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+    let mut talk = task.talk(assets::FOLLOW, &[&plan.state_dir, run.as_str(), &offset.to_string()]).await?;
+    let mut tail = Vec::new();
+    let mut end: Option<(RunEnd, u64)> = None;
+    loop {
+        if let Some((end, _)) = end.take_if(|(_, size)| offset >= *size) {
+            return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
+        }
+        let next = tokio::time::timeout(BEAT_DEADLINE, talk.raw()).await;
+        match next.map_err(|_| Failure::new(Code::ConnectionLost, format!("no sign of the script for {} s", BEAT_DEADLINE.as_secs())))?? {
+            Raw::Bytes(data) => {
+                tail.extend_from_slice(&data);
+                if tail.len() > 2 * TAIL {
+                    tail.drain(..tail.len() - TAIL);
+                }
+                let chunk = OutputChunk { task: task.row.id, step: StepKind::RunScript, attempt, offset, data };
+                offset += chunk.data.len() as u64;
+                task.job.journal.output(chunk).await;
+            }
+            Raw::Word(word) => end = end.or(ending(&word, offset)?),
+            Raw::Exit => {
+                let how = talk.exit().map_or_else(String::new, ToString::to_string);
+                return Err(Failure::new(Code::ConnectionLost, format!("following the script ended ({how})")).with_tail(&talk.complaint()).into());
+            }
+        }
+    }
+}
+
+/// What a word of `follow.sh` says about the end, and how long the log is then.
+fn ending(word: &str, offset: u64) -> Result<Option<(RunEnd, u64)>, Failure> {
+    if let Some(exit) = word.strip_prefix("exit=") {
+        let parsed = exit.split_once(' ').and_then(|(code, size)| Some((code.trim().parse().ok()?, size.trim().parse().ok()?)));
+        let (code, size) = parsed.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{word}`")))?;
+        return Ok(Some((RunEnd::Exit(code), size)));
+    }
+    Ok(match word {
+        "rebooted" => Some((RunEnd::Rebooted, offset)),
+        "lost" | "missing" => Some((RunEnd::Lost, offset)),
+        _ => None,
+    })
+}
+
+/// The run is past its deadline: it is killed, and only when that is confirmed it is called late.
+async fn late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -> Halt {
+    let message = format!("the script did not end within {} s", step.timeout_s);
+    match kill(task, plan, run).await {
+        Ok(()) => Halt::Failed(Failure::new(Code::StepTimeout, format!("{message} and was killed"))),
+        Err(Halt::Failed(cause)) => {
+            Halt::Unknown(Failure::new(Code::StepTimeout, format!("{message} and may still be running")).because(cause))
+        }
+        Err(halt) => halt,
+    }
+}
+
+/// Ends a run and everything in its process group.
+async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
+    let killing = async {
+        let mut talk = task.talk(assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
+        match talk.answer().await?.as_deref() {
+            Some("killed" | "gone") => Ok(()),
+            other => Err(Failure::new(Code::RunLost, format!("run {run} could not be killed ({})", other.unwrap_or("no answer")))),
+        }
+    };
+    let killed = tokio::time::timeout(KILL_DEADLINE, killing).await;
+    Ok(killed.unwrap_or_else(|_| Err(Failure::new(Code::ConnectionLost, "killing the run got no answer")))?)
+}
+
+/// The failure that an exit code stands for.
+fn failure(code: i32, tail: &str) -> Failure {
+    match assets::script_exit(code) {
+        Some(row) => Failure::of_script(row, format!("{}: {}", row.message, last_line(tail))).with_tail(tail),
+        None => Failure::new(Code::ScriptUnknownExit, format!("the script ended with exit code {code}")).with_tail(tail),
+    }
+}
+
+/// The message of the last line that is one: `date time LEVEL step status message`.
+fn last_line(tail: &str) -> String {
+    let line = tail.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let message = line.splitn(6, ' ').nth(5).unwrap_or(line);
+    message.trim().chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_log_is_its_message() {
+        let log = "2026-11-24 10:00:00 INFO check_env START x\n2026-11-24 10:00:01 ERROR check_env FAILED /opt has 3 kB free\n\n";
+        assert_eq!(last_line(log), "/opt has 3 kB free");
+        assert_eq!(last_line("odd"), "odd");
+    }
+
+    #[test]
+    fn an_exit_code_of_the_table_has_its_name_and_another_one_is_told_as_it_is() {
+        assert_eq!(failure(21, "").code, "disk_full");
+        assert_eq!(failure(99, "").code, "script_unknown_exit");
+    }
+}

@@ -1,0 +1,104 @@
+//! upload_package: the payload goes to its content address: skipped when it is there, taken up where it broke off, verified
+//! on the target, renamed last.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::assets;
+use crate::domain::event::Figures;
+use crate::domain::failure::{Code, Failure};
+use crate::domain::outcome::StepOutcome;
+use crate::domain::plan::{StepKind, Work};
+use crate::engine::bucket::Bucket;
+use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::payload::Payload;
+use crate::engine::progress::Progress;
+use crate::engine::talk::Talk;
+use crate::transport::TransportError;
+
+/// Bytes given to a budget and to the session at once: OpenSSH's packet.
+const PIECE: usize = 32 * 1024;
+
+/// The target hashes what it got: slow disks and old CPUs do a MB/s or two.
+const DIGEST_DEADLINE: Duration = Duration::from_secs(600);
+
+pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
+    let plan = task.plan()?;
+    let Work::Install { package, payload: wanted, .. } = &plan.work else {
+        return Ok(Went::unchanged("nothing to upload"));
+    };
+    let archive = task.job.payloads.archive(package).await?;
+    let payload = archive.payload(wanted.form, task.row.spec.host.enable_compression).await?;
+    if payload.reference != *wanted {
+        return Err(Failure::new(Code::Internal, "the package is not made of the same bytes again").into());
+    }
+    let job = task.job.clone();
+    let _permit = job.limits.upload().await;
+    let size = wanted.size.to_string();
+    let mut talk = task.talk(assets::PUT, &[&plan.state_dir, &wanted.sha256, &size, &plan.digest_tool]).await?;
+    let figures = |sent: u64| Figures {
+        bytes_sent: Some(sent),
+        stored_bytes: Some(package.size),
+        payload_bytes: Some(wanted.size),
+        detail: None,
+    };
+    let first = answer(&mut talk).await?;
+    if first == "have" {
+        let outcome = StepOutcome::Skipped { why: "the host has these bytes already".into() };
+        return Ok(Went { outcome, figures: figures(0) });
+    }
+    let offset = first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);
+    let offset = offset.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{first}`")))?;
+    let sent = send(task, &mut talk, &payload, offset).await?;
+    let stored = tokio::time::timeout(DIGEST_DEADLINE, answer(&mut talk)).await.map_err(|_| {
+        Failure::new(Code::StepTimeout, format!("the host did not confirm the payload within {} s", DIGEST_DEADLINE.as_secs()))
+    })??;
+    let mut went = Went::changed(figures(sent));
+    let mut notes = vec![format!("{} bytes as {}", wanted.size, wanted.form.word())];
+    if offset > 0 {
+        notes.push(format!("taken up at {offset}"));
+    }
+    went.figures.detail = Some(notes.join(", "));
+    if stored == "stored=unverified" {
+        went.outcome = StepOutcome::Warned { message: "the host has no tool to verify SHA-256 with; only the size was checked".into() };
+    }
+    Ok(went)
+}
+
+async fn answer(talk: &mut Talk) -> Result<String, Failure> {
+    talk.answer().await?.ok_or_else(|| {
+        let how = talk.exit().map_or_else(String::new, ToString::to_string);
+        Failure::new(Code::ConnectionLost, format!("the host ended the upload without an answer ({how})")).with_tail(&talk.complaint())
+    })
+}
+
+/// Sends the payload from `offset` within all budgets; gives the bytes sent.
+async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) -> Result<u64, Halt> {
+    let total = payload.reference.size;
+    let entry = task.job.board.enter(Progress { host: task.row.address, step: StepKind::UploadPackage, done: offset, total });
+    let own = Bucket::new(task.row.spec.host.bt_speed_limit);
+    // The tightest wins: a piece goes when the last of them lets it.
+    let budgets: Vec<&Bucket> = [own.as_ref(), task.job.bandwidth.as_ref(), task.job.limits.bandwidth.as_ref()].into_iter().flatten().collect();
+    let mut rest: Bytes = payload.bytes.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(payload.bytes.len())..);
+    let mut sent = 0;
+    while !rest.is_empty() {
+        let piece = rest.split_to(PIECE.min(rest.len()));
+        let size = piece.len();
+        for budget in &budgets {
+            budget.pass(size).await;
+        }
+        match talk.send(piece).await {
+            Ok(()) => {}
+            // It says why in its answer.
+            Err(TransportError::Ended) => return Ok(sent),
+            Err(error) => return Err(error.into()),
+        }
+        sent += size as u64;
+        entry.at(offset + sent);
+    }
+    match talk.finish().await {
+        Ok(()) | Err(TransportError::Ended) => Ok(sent),
+        Err(error) => Err(error.into()),
+    }
+}

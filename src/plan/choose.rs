@@ -1,0 +1,90 @@
+//! Which package a job gets (DESIGN 10): the job's choice, else the site's default, else the only one there is.
+
+use std::collections::BTreeSet;
+
+use crate::domain::failure::{Code, Failure};
+use crate::domain::host::Os;
+use crate::domain::package::{PackageChoice, PackageEntry, Role, version_key};
+
+/// Settles name and version as far as that can be known before the host is; a version stays open for `latest`.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub fn settle(index: &[PackageEntry], role: Role, choice: &PackageChoice, default: Option<&str>) -> Result<PackageChoice, String> {
+    let of_role: Vec<&PackageEntry> = index.iter().filter(|entry| entry.manifest.role == role).collect();
+    let names: BTreeSet<&str> = of_role.iter().map(|entry| entry.manifest.name.as_str()).collect();
+    let name = match (choice.name.as_deref().or(default), names.iter().next()) {
+        (Some(name), _) if names.contains(name) => name,
+        (Some(name), _) => return Err(format!("there is no {} package named `{name}`: see `landfall package list`", role.word())),
+        (None, None) => return Err(format!("there is no {} package: add one with `landfall package add`", role.word())),
+        (None, Some(only)) if names.len() == 1 => only,
+        (None, Some(_)) => {
+            let names: Vec<_> = names.into_iter().collect();
+            return Err(format!(
+                "there are several {} packages ({}): name one with `package`, or as `default_package` of the site",
+                role.word(),
+                names.join(", ")
+            ));
+        }
+    };
+    let version = choice.version.clone().filter(|version| version != "latest");
+    if let Some(version) = &version
+        && !of_role.iter().any(|entry| entry.manifest.name == name && entry.manifest.version == *version)
+    {
+        return Err(format!("there is no version {version} of package `{name}`: see `landfall package list`"));
+    }
+    Ok(PackageChoice { name: Some(name.to_owned()), version })
+}
+
+/// The package for one host: the newest that fits its OS and CPU.
+///
+/// # Errors
+/// [`Code::NoPackage`], naming what there is.
+pub fn pick<'a>(index: &'a [PackageEntry], role: Role, choice: &PackageChoice, host: (Os, &str)) -> Result<&'a PackageEntry, Failure> {
+    let named: Vec<&PackageEntry> = index
+        .iter()
+        .filter(|entry| entry.manifest.role == role)
+        .filter(|entry| choice.name.as_ref().is_none_or(|name| *name == entry.manifest.name))
+        .filter(|entry| choice.version.as_ref().is_none_or(|version| *version == entry.manifest.version))
+        .collect();
+    let (os, cpu) = host;
+    named.iter().copied().filter(|entry| entry.fits(os, cpu)).max_by_key(|entry| version_key(&entry.manifest.version)).ok_or_else(|| {
+        let there: Vec<_> = named.iter().map(|entry| format!("{} {}", entry.manifest.os, entry.manifest.cpu)).collect();
+        let name = choice.name.as_deref().unwrap_or("the package");
+        Failure::new(
+            Code::NoPackage,
+            format!("{name} is not there for {} {cpu} (it is for: {})", os.word().to_lowercase(), there.join(", ")),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, version: &str, cpu: &str) -> PackageEntry {
+        let manifest = format!(
+            "name = \"{name}\"\nversion = \"{version}\"\nrole = \"agent\"\nos = \"linux\"\ncpu = \"{cpu}\"\n[process]\nstart = \"a\"\n[health]\ntcp = \"a:1\"\n"
+        );
+        PackageEntry { sha256: format!("{name}{version}{cpu}"), size: 1, unpacked: 1, manifest: toml::from_str(&manifest).unwrap() }
+    }
+
+    #[test]
+    fn the_only_package_needs_no_name_and_several_do() {
+        let one = [entry("a", "1", "any")];
+        assert_eq!(settle(&one, Role::Agent, &PackageChoice::default(), None).unwrap().name.as_deref(), Some("a"));
+        let two = [entry("a", "1", "any"), entry("b", "1", "any")];
+        assert!(settle(&two, Role::Agent, &PackageChoice::default(), None).unwrap_err().contains("a, b"));
+        assert_eq!(settle(&two, Role::Agent, &PackageChoice::default(), Some("b")).unwrap().name.as_deref(), Some("b"));
+        assert!(settle(&[], Role::Agent, &PackageChoice::default(), None).unwrap_err().contains("package add"));
+    }
+
+    #[test]
+    fn a_host_gets_the_newest_that_fits_it() {
+        let index = [entry("a", "1.9", "x86_64"), entry("a", "1.10", "x86_64"), entry("a", "2.0", "aarch64")];
+        let choice = PackageChoice { name: Some("a".into()), version: None };
+        assert_eq!(pick(&index, Role::Agent, &choice, (Os::Linux, "x86_64")).unwrap().manifest.version, "1.10");
+        let failure = pick(&index, Role::Agent, &choice, (Os::Linux, "riscv64")).unwrap_err();
+        assert!(failure.message.contains("riscv64") && failure.message.contains("aarch64"), "{}", failure.message);
+    }
+}

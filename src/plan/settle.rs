@@ -1,0 +1,193 @@
+//! Outline + facts + package → the plan of one host. After this there is nothing left to choose.
+
+use super::render::{self, Templates, Values};
+use crate::domain::facts::{Facts, RootFacts};
+use crate::domain::failure::{Code, Failure};
+use crate::domain::host::Os;
+use crate::domain::installed::Installed;
+use crate::domain::package::PackageEntry;
+use crate::domain::plan::{Form, PayloadRef, Plan, Privilege, Work};
+use crate::domain::site::HostPaths;
+use crate::domain::spec::{JobSpec, TaskSpec};
+
+/// Room that a state directory needs beside the payload: scripts, logs of a few runs.
+const STATE_ROOM_KB: u64 = 8 * 1024;
+
+/// What is known when a plan is settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The job.
+    pub job: &'a JobSpec,
+    /// The host task.
+    pub task: &'a TaskSpec,
+    /// What the probe found, as root.
+    pub facts: &'a Facts,
+    /// How root is reached.
+    pub privilege: Privilege,
+}
+
+/// The package for a host, and its templates.
+#[derive(Clone, Copy, Debug)]
+pub struct Package<'a> {
+    /// Its entry.
+    pub entry: &'a PackageEntry,
+    /// The bytes that will travel.
+    pub payload: &'a PayloadRef,
+    /// Its templates.
+    pub templates: &'a Templates,
+}
+
+impl Known<'_> {
+    /// Paths of this host: its own, over the job's, over the access point's; `data_path` of the contract wins for data.
+    #[must_use]
+    pub fn paths(&self) -> HostPaths {
+        let mut own = self.task.host.paths.clone();
+        own.data_path = own.data_path.or_else(|| self.task.host.data_path.clone());
+        HostPaths::linux(&own.over(&self.job.paths).over(&self.task.access_point.linux))
+    }
+
+    /// Is the host of a kind that this release serves, and the one that was announced?
+    ///
+    /// # Errors
+    /// [`Code::UnsupportedOs`], [`Code::OsMismatch`].
+    pub fn check_os(&self) -> Result<Os, Failure> {
+        let found = Os::from_uname(&self.facts.os);
+        if let (Some(stated), Some(found)) = (self.task.host.os_type, found)
+            && stated != found
+        {
+            let message = format!("os_type is {}, but the host runs {}", stated.word(), found.word());
+            return Err(Failure::new(Code::OsMismatch, message));
+        }
+        match found {
+            Some(Os::Linux) => Ok(Os::Linux),
+            _ => Err(Failure::new(Code::UnsupportedOs, format!("the host runs `{}`, which this release does not serve", self.facts.os))),
+        }
+    }
+
+    /// The form in which a package should travel to this host.
+    ///
+    /// # Errors
+    /// [`Code::MissingTool`] when the host can unpack none.
+    pub fn form(&self) -> Result<Form, Failure> {
+        if !self.facts.has("tar") {
+            return Err(Failure::new(Code::MissingTool, "the host has no tar to unpack the package with"));
+        }
+        let compress = self.task.host.enable_compression;
+        Ok(match (compress && self.facts.has("zstd"), self.facts.has("gzip")) {
+            (true, _) => Form::Zstd,
+            (false, true) => Form::Gzip,
+            (false, false) => Form::Tar,
+        })
+    }
+
+    /// The plan that puts a package there. Everything that can be wrong with it is found here, before the host is touched.
+    ///
+    /// # Errors
+    /// Templates, room, places.
+    pub fn install(&self, package: Package<'_>) -> Result<Plan, Failure> {
+        let paths = self.paths();
+        let values = Values::of(self.task, self.job, package.entry, &paths);
+        let installed = render::installed(package.entry, &paths, &values)?;
+        render::stage(&package.entry.manifest, &installed, &values, package.templates)?;
+        self.check_setup_room(package.entry)?;
+        let root = self.root();
+        let there = root.blobs.iter().any(|(digest, _)| *digest == package.payload.sha256);
+        let need_kb = STATE_ROOM_KB + if there { 0 } else { package.payload.size / 1024 };
+        let work = Work::Install {
+            package: Box::new(package.entry.clone()),
+            payload: package.payload.clone(),
+            installed: Box::new(installed),
+        };
+        Ok(self.plan(state_dir(&root, need_kb)?, paths, work))
+    }
+
+    /// The plan that takes away what is there; `Ok(None)` when nothing is.
+    ///
+    /// # Errors
+    /// [`Code::SeveralInstalled`], places.
+    pub fn uninstall(&self) -> Result<Option<Plan>, Failure> {
+        let root = self.root();
+        let wanted = self.job.package.name.as_deref();
+        let there: Vec<&Installed> = root
+            .installed
+            .iter()
+            .filter(|installed| installed.role == self.job.kind.role() && wanted.is_none_or(|name| name == installed.name))
+            .collect();
+        let installed = match there.as_slice() {
+            [] => return Ok(None),
+            [only] => (*only).clone(),
+            several => {
+                let names: Vec<_> = several.iter().map(|installed| installed.name.as_str()).collect();
+                return Err(Failure::new(Code::SeveralInstalled, format!("several packages are installed: {}", names.join(", "))));
+            }
+        };
+        let paths = installed.paths.clone();
+        let work = Work::Uninstall { installed: Box::new(installed) };
+        Ok(Some(self.plan(state_dir(&root, 0)?, paths, work)))
+    }
+
+    fn root(&self) -> RootFacts {
+        self.facts.root.clone().unwrap_or_default()
+    }
+
+    fn plan(&self, state_dir: String, paths: HostPaths, work: Work) -> Plan {
+        Plan {
+            version: 1,
+            steps: self.task.outline.clone(),
+            state_dir,
+            dialect: self.facts.dialect(),
+            privilege: self.privilege,
+            digest_tool: self.facts.digest_tool().into(),
+            paths,
+            work,
+        }
+    }
+
+    fn check_setup_room(&self, entry: &PackageEntry) -> Result<(), Failure> {
+        let Some(room) = &self.facts.setup else { return Ok(()) };
+        if !matches!(room.verdict.as_str(), "ok" | "rw") {
+            return Err(Failure::new(Code::WriteFailed, format!("{} cannot be used for the setup path: {}", room.path, room.verdict)));
+        }
+        let need_kb = entry.unpacked / 1024 + 1024;
+        if room.free_kb < need_kb {
+            let message = format!("{} has {} kB free, the package needs {need_kb} kB", room.path, room.free_kb);
+            return Err(Failure::new(Code::NoSpace, message));
+        }
+        Ok(())
+    }
+}
+
+/// The first place that holds our state already, else the first with room.
+fn state_dir(root: &RootFacts, need_kb: u64) -> Result<String, Failure> {
+    if let Some(state) = &root.state {
+        return Ok(state.clone());
+    }
+    if let Some(place) = root.places.iter().find(|place| place.verdict == "ok" && place.free_kb >= need_kb) {
+        return Ok(place.path.clone());
+    }
+    let tried: Vec<_> = root.places.iter().map(|place| format!("{} ({} kB free, {})", place.path, place.free_kb, place.verdict)).collect();
+    Err(Failure::new(Code::NoSpace, format!("no place for Landfall's state with {need_kb} kB free: {}", tried.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::facts::Room;
+
+    fn place(path: &str, free_kb: u64, verdict: &str) -> Room {
+        Room { path: path.into(), free_kb, verdict: verdict.into() }
+    }
+
+    #[test]
+    fn state_goes_where_it_is_already_else_to_the_first_place_with_room() {
+        let mut root = RootFacts {
+            places: vec![place("/var/lib/landfall", 10, "ok"), place("/opt/landfall", 9_000, "ro"), place("/usr/local/landfall", 9_000, "ok")],
+            ..RootFacts::default()
+        };
+        assert_eq!(state_dir(&root, 100).unwrap(), "/usr/local/landfall");
+        let failure = state_dir(&root, 100_000).unwrap_err();
+        assert!(failure.message.contains("/opt/landfall (9000 kB free, ro)"), "{}", failure.message);
+        root.state = Some("/opt/landfall".into());
+        assert_eq!(state_dir(&root, 100_000).unwrap(), "/opt/landfall");
+    }
+}

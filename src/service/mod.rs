@@ -1,0 +1,87 @@
+//! The use cases that both doors call: submit, run, resume, follow, look.
+//!
+//! Never here: a flag, a colour, an HTTP status; how a step is done (the engine's).
+
+pub mod answer;
+pub mod feed;
+pub mod request;
+pub mod submit;
+pub mod view;
+
+use std::sync::Arc;
+
+use crate::domain::id::JobId;
+use crate::domain::site::Site;
+use crate::domain::state::IllegalEvent;
+use crate::engine::{Ended, Engine, EngineError};
+use crate::store::{Lease, Store};
+
+// What the doors need of the rooms below: they name this one only.
+pub use crate::engine::cancel::{GRACE, Stop};
+pub use crate::engine::progress::Progress;
+pub use crate::packages::{PackageError, PackageSource};
+pub use crate::store::StoreError;
+
+/// A use case could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The job record failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A run could not go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The package repository failed.
+    #[error(transparent)]
+    Packages(#[from] PackageError),
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    NoJob(JobId),
+    /// The journal contradicts itself.
+    #[error("the journal of the job contradicts itself")]
+    Journal(#[from] IllegalEvent),
+}
+
+/// The use cases.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) packages: Arc<dyn PackageSource>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) site: Arc<Site>,
+}
+
+impl Service {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, packages: Arc<dyn PackageSource>, engine: Arc<Engine>, site: Arc<Site>) -> Self {
+        Self { store, packages, engine, site }
+    }
+
+    /// Takes an unfinished job for this process.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`]; [`StoreError::Held`] when a live process has it.
+    pub async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, ServiceError> {
+        if self.store.job(job).await?.is_none() {
+            return Err(ServiceError::NoJob(job));
+        }
+        Ok(self.store.hold(job).await?)
+    }
+
+    /// Works on a held job until every host ended, or `stop` made it let go.
+    ///
+    /// # Errors
+    /// When the record fails; hosts that were running are taken up by the next `resume`.
+    pub async fn run(&self, job: JobId, lease: Box<dyn Lease>, stop: Stop) -> Result<Ended, ServiceError> {
+        let ended = self.engine.run(job, stop).await;
+        drop(lease);
+        Ok(ended?)
+    }
+
+    /// What the running hosts are sending right now.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.engine.progress()
+    }
+}

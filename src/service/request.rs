@@ -1,0 +1,161 @@
+//! The request: the published JSON body, checked as a whole. A job file is the same body.
+//!
+//! Wire quirks taken on purpose (DESIGN 2): `port` and `bt_speed_limit` as number or string; `bk_addressing` as 0/1 or words;
+//! switches as bool or 0/1; empty strings as absent; unknown fields, `actions` and `bk_token` ignored. Every fault of every
+//! host is reported at once, with its path.
+//!
+//! Never here: whether a host may be touched (`submit`). To add a field: [`crate::domain::host::HostSpec`], then [`host`].
+
+mod fields;
+mod host;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use crate::domain::credential::{Credential, Secret};
+use crate::domain::host::HostSpec;
+use crate::domain::job::JobKind;
+use crate::domain::package::PackageChoice;
+use crate::domain::site::{Paths, Site};
+use crate::domain::spec::JobSpec;
+use fields::Fields;
+
+/// One thing wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// Where: `hosts[3].port`.
+    pub path: String,
+    /// What: lower case, no full stop, no secret.
+    pub message: String,
+    /// Published code of this fault.
+    #[serde(skip)]
+    pub code: i64,
+}
+
+/// Published codes of faults (`reference/upstream.md` 2.6, DESIGN 2).
+pub mod code {
+    /// The body or a value in it is wrong.
+    pub const INVALID: i64 = 3_800_001;
+    /// No such business.
+    pub const BUSINESS: i64 = 3_800_004;
+    /// No such cloud.
+    pub const CLOUD: i64 = 3_801_001;
+    /// A proxy in the direct zone.
+    pub const PROXY_IN_DIRECT_ZONE: i64 = 3_801_006;
+    /// No such access point.
+    pub const ACCESS_POINT: i64 = 3_801_007;
+    /// The cloud has no proxy.
+    pub const NO_PROXY: i64 = 3_801_013;
+    /// No host was accepted.
+    pub const ALL_FILTERED: i64 = 3_801_018;
+}
+
+/// Where secrets may come from.
+#[derive(Clone, Debug, Default)]
+pub struct SecretSources {
+    /// May `{"env": ...}` and `{"file": ...}` be used? Only in a job file: over HTTP they would read the server's.
+    pub references: bool,
+    /// Asked from the person at the terminal: used where a host needs a password and gives none.
+    pub asked: Option<Secret>,
+    /// Relative files are looked up here: the job file's directory.
+    pub base: PathBuf,
+}
+
+/// A request that passed its checks.
+#[derive(Debug)]
+pub struct Request {
+    /// What the job is.
+    pub spec: JobSpec,
+    /// For the audit.
+    pub username: Option<String>,
+    /// Its hosts.
+    pub hosts: Vec<RequestedHost>,
+}
+
+/// One host of a request.
+#[derive(Debug)]
+pub struct RequestedHost {
+    /// The host.
+    pub spec: HostSpec,
+    /// Its login, when the request brings one.
+    pub credential: Option<Credential>,
+    /// Does the request name account or port? Else a kept login brings its own.
+    pub names_login: bool,
+}
+
+/// Checks a body.
+///
+/// # Errors
+/// All faults of the body.
+pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Request, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let Some(object) = body.as_object() else {
+        return Err(vec![Fault { path: String::new(), message: "the body must be a JSON object".into(), code: code::INVALID }]);
+    };
+    let mut top = Fields::new(object, String::new(), &mut faults);
+    let kind = job_kind(&mut top);
+    if let Some(id) = top.integer("replace_host_id")
+        && kind != Some(JobKind::ReplaceProxy)
+        && kind != Some(JobKind::InstallProxy)
+    {
+        top.fault("replace_host_id", format!("{id} has no meaning for this job_type"));
+    }
+    if kind == Some(JobKind::ReplaceProxy) && top.integer("replace_host_id").is_none() {
+        top.fault("replace_host_id", "is required for REPLACE_PROXY");
+    }
+    top.switch("is_install_latest_plugins");
+    let username = top.text("bk_username");
+    let package: PackageChoice = top.structure("package").unwrap_or_default();
+    let paths: Paths = top.paths("paths");
+    let vars = top.object("vars");
+    let upload_mb_per_s = top.child("limits").and_then(|mut limits| limits.count("upload_mb_per_s")).unwrap_or(0);
+    let entries = host_entries(&mut top, object);
+    let Some(kind) = kind else { return Err(faults) };
+
+    let mut hosts = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let path = format!("hosts[{index}]");
+        match entry.as_object() {
+            Some(object) => hosts.extend(host::read(Fields::new(object, path, &mut faults), kind, site, sources)),
+            None => faults.push(Fault { path, message: "must be an object".into(), code: code::INVALID }),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(Request { spec: JobSpec { kind, package, vars, paths, upload_mb_per_s }, username, hosts })
+}
+
+fn job_kind(top: &mut Fields<'_>) -> Option<JobKind> {
+    let Some(name) = top.text("job_type") else {
+        top.fault("job_type", "is required");
+        return None;
+    };
+    let kind = JobKind::from_wire(&name);
+    if kind.is_none() {
+        let known: Vec<_> = JobKind::ALL.iter().map(|kind| kind.wire_name()).collect();
+        top.fault("job_type", format!("`{name}` is none of {}", known.join(", ")));
+    }
+    kind
+}
+
+fn host_entries<'a>(top: &mut Fields<'_>, object: &'a Map<String, Value>) -> &'a [Value] {
+    match object.get("hosts") {
+        Some(Value::Array(entries)) if !entries.is_empty() => entries,
+        Some(Value::Array(_)) => {
+            top.fault("hosts", "must name at least one host");
+            &[]
+        }
+        Some(_) => {
+            top.fault("hosts", "must be an array");
+            &[]
+        }
+        None => {
+            top.fault("hosts", "is required");
+            &[]
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! What the record shows of a job: lists, details, logs. Keys are the published API's (`reference/upstream.md` 3.1 to 3.3),
+//! with ours beside them; the terminal's tables and `--output json` are both made from these.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{Service, ServiceError};
+use crate::domain::Timestamp;
+use crate::domain::admission::Exclusion;
+use crate::domain::event::{Event, Figures};
+use crate::domain::failure::Failure;
+use crate::domain::host::Os;
+use crate::domain::id::{JobId, Seq, TaskId};
+use crate::domain::job::{JobKind, Statistics, Status};
+use crate::domain::outcome::{Outcome, StepOutcome};
+use crate::domain::plan::StepKind;
+use crate::domain::record::{HostRecord, StepRecord};
+use crate::domain::state::HostState;
+use crate::store::{JobRow, TaskRow};
+
+/// One job in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobLine {
+    /// Its number.
+    pub id: JobId,
+    /// Its kind.
+    pub job_type: JobKind,
+    /// Its status.
+    pub status: Status,
+    /// Its hosts by status.
+    pub statistics: Statistics,
+    /// Who asked for it.
+    pub created_by: String,
+    /// When it was recorded.
+    pub start_time: Timestamp,
+    /// When its last host ended.
+    pub end_time: Option<Timestamp>,
+    /// Seconds it took.
+    pub cost_time: Option<f64>,
+}
+
+impl From<&JobRow> for JobLine {
+    fn from(row: &JobRow) -> Self {
+        Self {
+            id: row.id,
+            job_type: row.spec.kind,
+            status: row.status,
+            statistics: row.statistics,
+            created_by: row.created_by.clone(),
+            start_time: row.created_at,
+            end_time: row.finished_at,
+            cost_time: row.finished_at.map(|end| seconds(row.created_at, end)),
+        }
+    }
+}
+
+/// The data of a job list.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobList {
+    /// Jobs listed.
+    pub total: usize,
+    /// The newest first.
+    pub list: Vec<JobLine>,
+}
+
+/// The data of a job's details.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobView {
+    /// Its number.
+    pub job_id: JobId,
+    /// Everything the list shows.
+    #[serde(flatten)]
+    pub line: JobLine,
+    /// Its hosts, in the order of the request.
+    pub list: Vec<HostView>,
+    /// Does a live process work on it? Its process id.
+    pub held_by: Option<u32>,
+}
+
+/// One host in a job's details.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostView {
+    /// `host|instance|host|<ip>-<cloud>-0`, or with the host's id.
+    pub instance_id: String,
+    /// Inner address.
+    pub ip: IpAddr,
+    /// Its cloud.
+    pub bk_cloud_id: i64,
+    /// The inventory's id.
+    pub bk_host_id: Option<i64>,
+    /// Its business.
+    pub bk_biz_id: i64,
+    /// As requested, or as found.
+    pub os_type: Option<Os>,
+    /// Wire status.
+    pub status: Status,
+    /// One phrase for people.
+    pub status_display: String,
+    /// The step it is in, or ended in.
+    pub step: Option<StepKind>,
+    /// `succeeded`, `failed` ... once it ended.
+    pub outcome: Option<&'static str>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Why it was left out.
+    #[serde(flatten)]
+    pub exclusion: Option<Exclusion>,
+    /// Tries of the host task.
+    pub attempts: u32,
+    /// Payload bytes sent.
+    pub bytes_sent: u64,
+    /// When an executor took it.
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// Seconds it took.
+    pub cost_time: Option<f64>,
+    /// Its steps.
+    pub steps: Vec<StepView>,
+    /// Its identity in the record.
+    #[serde(skip)]
+    pub task: TaskId,
+}
+
+/// One step of a host in a job's details.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepView {
+    /// Which.
+    pub step: StepKind,
+    /// Wire status: PENDING, RUNNING, SUCCESS or FAILED.
+    pub status: Status,
+    /// First start.
+    pub start_time: Option<Timestamp>,
+    /// Last end.
+    pub finish_time: Option<Timestamp>,
+    /// Tries.
+    pub attempts: u32,
+    /// How it ended: nothing changed, warned, skipped ...
+    pub detail: Option<String>,
+    /// Figures.
+    pub figures: Figures,
+}
+
+/// One step of a host's log.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepLog {
+    /// Which.
+    pub step: StepKind,
+    /// Wire status.
+    pub status: Status,
+    /// First start.
+    pub start_time: Option<Timestamp>,
+    /// Last end.
+    pub finish_time: Option<Timestamp>,
+    /// What happened and what the target printed, one line each.
+    pub log: String,
+}
+
+/// The log of one host.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostLog {
+    /// Its instance id.
+    pub instance_id: String,
+    /// Inner address.
+    pub ip: IpAddr,
+    /// Its cloud.
+    pub bk_cloud_id: i64,
+    /// Its steps.
+    pub steps: Vec<StepLog>,
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+/// How many events are read at a time: bounds memory, not the job.
+const PAGE: u32 = 5_000;
+
+impl Service {
+    /// The newest jobs.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub async fn jobs(&self, limit: u32) -> Result<JobList, ServiceError> {
+        let list: Vec<JobLine> = self.store.jobs(limit).await?.iter().map(JobLine::from).collect();
+        Ok(JobList { total: list.len(), list })
+    }
+
+    /// A job with all its hosts and steps; `None` when there is no such job.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub async fn job(&self, id: JobId) -> Result<Option<JobView>, ServiceError> {
+        let Some(row) = self.store.job(id).await? else { return Ok(None) };
+        let tasks = self.store.tasks(id).await?;
+        let records = self.records(id).await?;
+        let empty = HostRecord::default();
+        let list = tasks.iter().map(|task| host_view(task, records.get(&task.index).unwrap_or(&empty))).collect();
+        Ok(Some(JobView { job_id: id, line: JobLine::from(&row), list, held_by: self.store.holder(id).await? }))
+    }
+
+    /// The logs of a job's hosts, of all or of the one with address `host`.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub async fn logs(&self, id: JobId, host: Option<IpAddr>) -> Result<Option<Vec<HostLog>>, ServiceError> {
+        if self.store.job(id).await?.is_none() {
+            return Ok(None);
+        }
+        let mut records = self.records(id).await?;
+        let mut logs = Vec::new();
+        for task in self.store.tasks(id).await? {
+            if host.is_some_and(|host| host != task.address.ip) {
+                continue;
+            }
+            let record = records.remove(&task.index).unwrap_or_default();
+            let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
+            for chunk in self.store.output(task.id).await? {
+                let text = output.entry(chunk.step).or_default();
+                mark_gap(text, chunk.offset);
+                text.extend_from_slice(&chunk.data);
+            }
+            let steps = step_views(&task, &record)
+                .into_iter()
+                .map(|view| StepLog {
+                    step: view.step,
+                    status: view.status,
+                    start_time: view.start_time,
+                    finish_time: view.finish_time,
+                    log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
+                })
+                .collect();
+            logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
+        }
+        Ok(Some(logs))
+    }
+
+    /// The journals of a job's hosts, folded.
+    async fn records(&self, id: JobId) -> Result<BTreeMap<u32, HostRecord>, ServiceError> {
+        let mut records: BTreeMap<u32, HostRecord> = BTreeMap::new();
+        let mut after = Seq(0);
+        loop {
+            let events: Vec<Event> = self.store.events(id, after, PAGE).await?;
+            let Some(last) = events.last() else { return Ok(records) };
+            after = last.seq;
+            for event in &events {
+                if let Some(index) = event.host_index {
+                    records.entry(index).or_default().apply(&event.kind, event.at)?;
+                }
+            }
+        }
+    }
+}
+
+/// Marks where the record left output out: the text so far ends before `offset`.
+fn mark_gap(text: &mut Vec<u8>, offset: u64) {
+    let have = text.len() as u64;
+    if offset > have && have > 0 && !text.ends_with(b"...\n") && offset - have > 0 {
+        text.extend_from_slice(format!("\n... {} bytes left out ...\n", offset - have).as_bytes());
+    }
+}
+
+fn instance_id(task: &TaskRow) -> String {
+    match task.spec.host.bk_host_id {
+        Some(id) => format!("host|instance|host|{id}"),
+        None => format!("host|instance|host|{}-{}-0", task.address.ip, task.address.cloud),
+    }
+}
+
+fn host_view(task: &TaskRow, record: &HostRecord) -> HostView {
+    let outcome = record.outcome();
+    let step = match (&record.state, outcome.and_then(Outcome::failure)) {
+        (HostState::Running { step, .. }, _) => Some(*step),
+        (_, Some(failure)) => failure.step,
+        _ => None,
+    };
+    HostView {
+        instance_id: instance_id(task),
+        ip: task.address.ip,
+        bk_cloud_id: task.address.cloud,
+        bk_host_id: task.spec.host.bk_host_id,
+        bk_biz_id: task.spec.host.bk_biz_id,
+        os_type: task.spec.host.os_type,
+        status: record.state.status(),
+        status_display: status_display(record),
+        step,
+        outcome: outcome.map(Outcome::word),
+        failure: outcome.and_then(Outcome::failure).cloned(),
+        exclusion: record.exclusion.clone(),
+        attempts: record.attempts,
+        bytes_sent: record.bytes_sent(),
+        start_time: record.started,
+        end_time: record.finished,
+        cost_time: record.started.zip(record.finished).map(|(from, to)| seconds(from, to)),
+        steps: step_views(task, record),
+        task: task.id,
+    }
+}
+
+fn status_display(record: &HostRecord) -> String {
+    match &record.state {
+        HostState::Pending => "waiting".into(),
+        HostState::Ready => "between steps".into(),
+        HostState::Running { step, attempt: 1 } => format!("{step}"),
+        HostState::Running { step, attempt } => format!("{step}, attempt {attempt}"),
+        HostState::Finished(Outcome::Succeeded) => "done".into(),
+        HostState::Finished(Outcome::Skipped { why }) => format!("nothing to do: {why}"),
+        HostState::Finished(Outcome::Failed { failure } | Outcome::Unknown { failure }) => failure.to_string(),
+        HostState::Finished(Outcome::Interrupted { why }) => format!("interrupted: {why}"),
+        HostState::LeftOut => record.exclusion.as_ref().map_or_else(String::new, |exclusion| exclusion.message(crate::domain::site::Language::En)),
+    }
+}
+
+/// The steps of the settled plan, else of the outline, each as it went.
+fn step_views(task: &TaskRow, record: &HostRecord) -> Vec<StepView> {
+    if record.exclusion.is_some() {
+        return Vec::new();
+    }
+    let planned = record.plan.as_ref().map_or(&task.spec.outline, |plan| &plan.steps);
+    planned
+        .iter()
+        .map(|step| match record.step(step.kind) {
+            Some(went) => StepView {
+                step: went.step,
+                status: step_status(went, &record.state),
+                start_time: Some(went.started),
+                finish_time: went.finished,
+                attempts: went.attempts,
+                detail: step_detail(went),
+                figures: went.figures.clone(),
+            },
+            None => StepView {
+                step: step.kind,
+                status: Status::Pending,
+                start_time: None,
+                finish_time: None,
+                attempts: 0,
+                detail: None,
+                figures: Figures::default(),
+            },
+        })
+        .collect()
+}
+
+fn step_status(step: &StepRecord, host: &HostState) -> Status {
+    match &step.outcome {
+        Some(outcome) if outcome.is_done() => Status::Success,
+        Some(_) => Status::Failed,
+        // A host that failed in this step has no StepFinished for it when the connection went first.
+        None if host.is_terminal() => Status::Failed,
+        None => Status::Running,
+    }
+}
+
+fn step_detail(step: &StepRecord) -> Option<String> {
+    match &step.outcome {
+        Some(StepOutcome::Done { changed: true }) | None => step.figures.detail.clone(),
+        Some(StepOutcome::Done { changed: false }) => Some(step.figures.detail.clone().unwrap_or_else(|| "nothing to do".into())),
+        Some(StepOutcome::Warned { message }) => Some(message.clone()),
+        Some(StepOutcome::Skipped { why }) => Some(why.clone()),
+        Some(StepOutcome::Failed { failure }) => Some(failure.to_string()),
+    }
+}
+
+/// What the record knows of a step, then what the target printed.
+fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
+    let mut log = String::new();
+    let mut say = |line: String| {
+        log.push_str(&line);
+        log.push('\n');
+    };
+    for failure in step.map_or(&[][..], |step| &step.failures) {
+        say(format!("[landfall] attempt failed: {failure}"));
+    }
+    if let Some(detail) = step.and_then(step_detail) {
+        say(format!("[landfall] {detail}"));
+    }
+    if let Some(StepOutcome::Failed { failure }) = step.and_then(|step| step.outcome.as_ref()) {
+        say(format!("[landfall] remedy: {}", failure.remedy));
+        if output.is_empty() && !failure.tail.is_empty() {
+            say(failure.tail.clone());
+        }
+    }
+    log.push_str(&String::from_utf8_lossy(output));
+    log
+}

@@ -1,0 +1,173 @@
+//! The TCP connection below russh, and the stream that russh reads and writes.
+//!
+//! Never here: SSH. Three things are done to the bytes' way, each for a measured reason (`reference/performance.md` 1, 3):
+//! TCP_QUICKACK is armed again after every read (sshd keeps Nagle on and would wait 40 ms for our delayed ACK: 2.4 times
+//! the latency), reads go through 4 KiB (russh reads every packet in two small pieces), and nodelay is on.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::transport::TransportError;
+
+/// Read buffer: more only costs memory per session (8 KiB: +8 kB, no gain).
+const READ_BUFFER: usize = 4096;
+
+/// The kernel gives up on unacknowledged or unaccepted bytes after this. russh sends no keepalive while a write is
+/// blocked, so a peer that died in the middle of an upload would else be noticed after a quarter of an hour.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// How much of the server's first words is kept for the diagnosis.
+const FIRST_WORDS: usize = 512;
+
+/// What [`dial`] gives.
+pub(super) struct Dialled {
+    /// For russh.
+    pub(super) line: BufReader<Line>,
+    /// Shuts the connection down when dropped.
+    pub(super) hangup: Hangup,
+    /// What the server said first.
+    pub(super) seen: Seen,
+}
+
+/// Opens the TCP connection within `after`.
+pub(super) async fn dial(address: SocketAddr, after: Duration) -> Result<Dialled, TransportError> {
+    let endpoint = address.to_string();
+    let tcp = match timeout(after, TcpStream::connect(address)).await {
+        Ok(Ok(tcp)) => Arc::new(tcp),
+        Ok(Err(error)) => return Err(unreachable(endpoint, &error, after)),
+        Err(_) => return Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
+    };
+    let hangup = Hangup(Arc::clone(&tcp));
+    // Neither option decides whether the host can be reached.
+    let _ = tcp.set_nodelay(true);
+    let _ = SockRef::from(&*tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    let seen = Seen::default();
+    let line = BufReader::with_capacity(READ_BUFFER, Line { tcp, seen: Some(seen.clone()) });
+    Ok(Dialled { line, hangup, seen })
+}
+
+/// Why the connection was not made.
+fn unreachable(endpoint: String, error: &io::Error, after: Duration) -> TransportError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => TransportError::Refused { endpoint },
+        io::ErrorKind::TimedOut => TransportError::TimedOut { endpoint, phase: "connect", after },
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            TransportError::Closed { endpoint, phase: "handshake", cause: error.to_string() }
+        }
+        // Unreachable network or host, and what only our side can cause (no address, no descriptor, a local firewall).
+        _ => TransportError::NoRoute { endpoint, cause: error.to_string() },
+    }
+}
+
+/// Shuts the connection down when dropped, whatever russh's task is doing: it may be blocked in a write, or hold the
+/// line for channels that nobody uses any more.
+pub(super) struct Hangup(Arc<TcpStream>);
+
+impl Drop for Hangup {
+    fn drop(&mut self) {
+        // It fails when the server was faster.
+        let _ = SockRef::from(&*self.0).shutdown(Shutdown::Both);
+    }
+}
+
+/// The first bytes from the server.
+#[derive(Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<Vec<u8>>>);
+
+impl Seen {
+    /// What was seen.
+    pub(super) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what still has a place; false when it is full.
+    fn keep(&self, bytes: &[u8]) -> bool {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = FIRST_WORDS.saturating_sub(kept.len());
+        kept.extend(bytes.iter().take(room));
+        kept.len() < FIRST_WORDS
+    }
+}
+
+/// The TCP stream as russh sees it.
+pub(super) struct Line {
+    tcp: Arc<TcpStream>,
+    seen: Option<Seen>,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            match self.tcp.try_read(buf.initialize_unfilled()) {
+                Ok(count) => {
+                    if let Some(seen) = &self.seen {
+                        let fresh = buf.initialize_unfilled().get(..count).unwrap_or_default();
+                        if !seen.keep(fresh) {
+                            self.seen = None;
+                        }
+                    }
+                    buf.advance(count);
+                    // The kernel forgets it after every few segments.
+                    let _ = SockRef::from(&*self.tcp).set_tcp_quickack(true);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            match self.tcp.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A connection that is gone already is shut down enough; russh would report this error in place of the true one.
+        let _ = SockRef::from(&*self.tcp).shutdown(Shutdown::Write);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_decides_what_it_means() {
+        let say = |code| unreachable("h:22".into(), &io::Error::from_raw_os_error(code), Duration::from_secs(1));
+        assert!(matches!(say(nix::libc::ECONNREFUSED), TransportError::Refused { .. }));
+        assert!(matches!(say(nix::libc::EHOSTUNREACH), TransportError::NoRoute { .. }));
+        assert!(matches!(say(nix::libc::ENETUNREACH), TransportError::NoRoute { .. }));
+        assert!(matches!(say(nix::libc::ETIMEDOUT), TransportError::TimedOut { phase: "connect", .. }));
+    }
+
+    #[test]
+    fn only_the_first_words_are_kept() {
+        let seen = Seen::default();
+        assert!(seen.keep(b"SSH-2.0-x\r\n"));
+        assert!(!seen.keep(&[0; 2 * FIRST_WORDS]));
+        assert_eq!(seen.take().len(), FIRST_WORDS);
+    }
+}

@@ -1,0 +1,136 @@
+//! What proves the login, made ready: a password, or a private key read from its text.
+//!
+//! Keys are read off the runtime: the bcrypt of an encrypted one takes a good part of a second of CPU. A fleet shares one
+//! key, so the last few are remembered; they live as long as the transport and are wiped with it. Never here: sending.
+//!
+//! Texts of errors name neither key nor passphrase.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use russh::keys::{PrivateKey, decode_secret_key};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::domain::credential::{Auth, Secret};
+use crate::transport::TransportError;
+
+/// Read keys that are remembered: a job has one, or one per team.
+const REMEMBERED: usize = 8;
+
+/// What will be offered.
+pub(super) enum Proof {
+    /// As `password`, or to one keyboard-interactive question.
+    Password(Secret),
+    /// By a signature.
+    Key(Arc<PrivateKey>),
+}
+
+impl Proof {
+    /// Its word in errors and their codes.
+    pub(super) fn method(&self) -> &'static str {
+        match self {
+            Self::Password(_) => "password",
+            Self::Key(_) => "key",
+        }
+    }
+}
+
+type Slot = Arc<OnceCell<Arc<PrivateKey>>>;
+
+/// The keys read so far, newest last, by a digest of text and passphrase.
+#[derive(Default)]
+pub(super) struct Keys {
+    known: Mutex<VecDeque<([u8; 32], Slot)>>,
+}
+
+impl Keys {
+    /// Makes a credential ready.
+    pub(super) async fn prepare(&self, auth: &Auth) -> Result<Proof, TransportError> {
+        match auth {
+            Auth::Password(password) => Ok(Proof::Password(password.clone())),
+            Auth::Key { pem, passphrase } => {
+                let slot = self.slot(digest(pem, passphrase.as_ref())).await;
+                // Hosts that come meanwhile wait here instead of reading it again.
+                let key = slot.get_or_try_init(|| read(pem.clone(), passphrase.clone())).await?;
+                Ok(Proof::Key(Arc::clone(key)))
+            }
+        }
+    }
+
+    async fn slot(&self, digest: [u8; 32]) -> Slot {
+        let mut known = self.known.lock().await;
+        if let Some((_, slot)) = known.iter().find(|(other, _)| *other == digest) {
+            return Arc::clone(slot);
+        }
+        if known.len() >= REMEMBERED {
+            known.pop_front();
+        }
+        let slot = Slot::default();
+        known.push_back((digest, Arc::clone(&slot)));
+        slot
+    }
+}
+
+/// Tells one key text from another.
+fn digest(pem: &Secret, passphrase: Option<&Secret>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(pem.expose_secret());
+    // No key text holds a zero byte.
+    hash.update([0, u8::from(passphrase.is_some())]);
+    hash.update(passphrase.map_or("", |secret| secret.expose_secret()));
+    hash.finalize().into()
+}
+
+/// Reads a key on a thread of its own.
+async fn read(pem: Secret, passphrase: Option<Secret>) -> Result<Arc<PrivateKey>, TransportError> {
+    let reading = tokio::task::spawn_blocking(move || parse(pem.expose_secret(), passphrase.as_ref()));
+    let key = reading.await.unwrap_or_else(|_| Err("its reader broke".to_owned()));
+    key.map(Arc::new).map_err(|cause| TransportError::KeyUnusable { cause })
+}
+
+/// OpenSSH, PEM (PKCS#1, SEC1), PKCS#8 and PuTTY texts.
+fn parse(text: &str, passphrase: Option<&Secret>) -> Result<PrivateKey, String> {
+    let text = repair(text);
+    let text = text.expose_secret();
+    if !text.contains("PRIVATE KEY-----") && !text.starts_with("PuTTY-User-Key-File-") {
+        return Err("it is not a private key in OpenSSH or PEM form".to_owned());
+    }
+    let opened = decode_secret_key(text, passphrase.map(|secret| secret.expose_secret()));
+    let key = opened.map_err(|error| explain(&error, text, passphrase.is_some()))?;
+    // An OpenSSH key stays encrypted without a word when no passphrase was given.
+    if key.is_encrypted() { Err("it is encrypted and no passphrase was given".to_owned()) } else { Ok(key) }
+}
+
+/// Undoes what forms, spreadsheets and Windows do to a key: CR LF, lone CR, `\n` in letters, blanks around lines.
+fn repair(text: &str) -> Secret {
+    let mut clean = String::with_capacity(text.len() + 1);
+    let text = text.trim_start_matches('\u{feff}');
+    let unescaped;
+    let text = if text.contains("\\n") && !text.trim().contains('\n') {
+        unescaped = Secret::from(text.replace("\\r", "").replace("\\n", "\n"));
+        unescaped.expose_secret()
+    } else {
+        text
+    };
+    for line in text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
+        clean.push_str(line);
+        clean.push('\n');
+    }
+    Secret::from(clean)
+}
+
+/// Our words for what russh says: never its own, which may quote what it could not read.
+fn explain(error: &russh::keys::Error, text: &str, with_passphrase: bool) -> String {
+    use russh::keys::Error;
+    let encrypted = text.contains("ENCRYPTED") || matches!(error, Error::KeyIsEncrypted);
+    let words = match error {
+        _ if encrypted && !with_passphrase => "it is encrypted and no passphrase was given",
+        Error::UnsupportedKeyType { .. } | Error::UnknownAlgorithm(_) => "its type is not supported",
+        Error::SshKey(russh::keys::ssh_key::Error::AlgorithmUnknown) => "its type is not supported",
+        _ if with_passphrase => "the passphrase does not open it, or its text is damaged",
+        _ => "its text is damaged",
+    };
+    words.to_owned()
+}

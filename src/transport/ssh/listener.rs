@@ -1,0 +1,270 @@
+//! What the server says outside of an answer: its host key, why it hangs up, why it opens no channel.
+//!
+//! russh calls a [`Listener`] from its own task; what it heard is left in [`Notes`] for the caller's task. Errors go that
+//! way too, because russh may report the end of the socket in place of the reason. Channels that a server opens towards
+//! us are refused: russh would accept them all.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg, Session};
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use russh::{Channel, ChannelId, ChannelOpenFailure};
+use tokio_util::sync::CancellationToken;
+
+use crate::transport::TransportError;
+
+use super::hostkey::{self, Expectation};
+
+/// A connection of russh with our listener.
+pub(super) type Link = Handle<Listener>;
+
+/// Longest quotation of a server.
+const QUOTE: usize = 200;
+
+/// How the connection ended.
+#[derive(Clone, Debug)]
+pub(super) enum Goodbye {
+    /// The server said so (SSH_MSG_DISCONNECT).
+    Said(String),
+    /// The server has no method left for us.
+    NoMethod,
+    /// It broke.
+    Broke(String),
+}
+
+impl std::fmt::Display for Goodbye {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Said(words) => write!(f, "the server says: {words}"),
+            Self::NoMethod => f.write_str("the server has no login method left"),
+            Self::Broke(cause) => f.write_str(cause),
+        }
+    }
+}
+
+/// What was heard on one connection.
+pub(super) struct Notes {
+    endpoint: String,
+    expectation: Expectation,
+    heard: Mutex<Heard>,
+    ended: CancellationToken,
+}
+
+#[derive(Default)]
+struct Heard {
+    offered: Option<PublicKey>,
+    verdict: Option<TransportError>,
+    goodbye: Option<Goodbye>,
+    refusal: Option<String>,
+}
+
+impl Notes {
+    /// Empty ones.
+    pub(super) fn new(endpoint: String, expectation: Expectation) -> Self {
+        Self { endpoint, expectation, heard: Mutex::default(), ended: CancellationToken::new() }
+    }
+
+    /// Address and port.
+    pub(super) fn endpoint(&self) -> String {
+        self.endpoint.clone()
+    }
+
+    /// What is expected of the host key.
+    pub(super) fn expectation(&self) -> &Expectation {
+        &self.expectation
+    }
+
+    /// Why the host key was refused, if it was; only the first time.
+    pub(super) fn verdict(&self) -> Option<TransportError> {
+        self.heard().verdict.take()
+    }
+
+    /// The key to pin in OpenSSH form, if it is new.
+    pub(super) fn to_pin(&self) -> Result<Option<String>, TransportError> {
+        if !self.expectation.pins() {
+            return Ok(None);
+        }
+        let offered = self.heard().offered.take();
+        offered.as_ref().map(hostkey::openssh).transpose()
+    }
+
+    /// How the connection ended, if it did.
+    pub(super) fn goodbye(&self) -> Option<Goodbye> {
+        self.heard().goodbye.clone()
+    }
+
+    /// Why the last channel was refused; only the first time.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.heard().refusal.take()
+    }
+
+    /// Waits until russh's task is over; what it heard last is noted by then.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// The connection is gone.
+    pub(super) fn lost(&self) -> TransportError {
+        let cause = self.goodbye().map_or_else(|| "it was closed".to_owned(), |goodbye| goodbye.to_string());
+        TransportError::Lost { endpoint: self.endpoint(), cause }
+    }
+
+    /// Translates what ended a handshake.
+    pub(super) fn handshake_failure(&self, error: &russh::Error, seen: &[u8]) -> TransportError {
+        let endpoint = self.endpoint();
+        if let russh::Error::NoCommonAlgo { kind, theirs, .. } = error {
+            return TransportError::NoCommonAlgorithm { endpoint, what: no_common(kind, theirs) };
+        }
+        if let Some(stranger) = self.stranger(seen) {
+            return stranger;
+        }
+        let phase = "handshake";
+        match error {
+            russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) | russh::Error::SendError => {
+                let cause = match self.goodbye() {
+                    Some(Goodbye::Said(words)) => Goodbye::Said(words).to_string(),
+                    _ if seen.is_empty() => "before it said anything".to_owned(),
+                    _ => broke(error),
+                };
+                TransportError::Closed { endpoint, phase, cause }
+            }
+            other => TransportError::NotSsh { endpoint, cause: quote(&other.to_string()) },
+        }
+    }
+
+    /// Translates a handshake that did not end.
+    pub(super) fn handshake_silence(&self, seen: &[u8], after: Duration) -> TransportError {
+        let timed_out = || TransportError::TimedOut { endpoint: self.endpoint(), phase: "handshake", after };
+        if seen.is_empty() { timed_out() } else { self.stranger(seen).unwrap_or_else(timed_out) }
+    }
+
+    /// What the first words say when they are not SSH's. An sshd may say more than its version: lines before it are
+    /// allowed, and one that takes no more connections writes a sentence in its place.
+    fn stranger(&self, seen: &[u8]) -> Option<TransportError> {
+        let (endpoint, text) = (self.endpoint(), String::from_utf8_lossy(seen));
+        let speaks = |version: &str| text.lines().any(|line| line.starts_with(version));
+        if seen.is_empty() || speaks("SSH-2.0-") || speaks("SSH-1.99-") {
+            return None;
+        }
+        let said = quote(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
+        // OpenSSH's two sentences: MaxStartups, and PerSourcePenalties since 9.8.
+        let busy = ["Exceeded MaxStartups", "Not allowed at this time"].iter().any(|words| text.contains(words));
+        let cause = format!("it says \"{said}\"");
+        Some(if busy {
+            TransportError::Closed { endpoint, phase: "handshake", cause }
+        } else {
+            TransportError::NotSsh { endpoint, cause }
+        })
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What both sides lack, and what the server has.
+fn no_common(kind: &russh::AlgorithmKind, theirs: &[String]) -> String {
+    let kind = match kind {
+        russh::AlgorithmKind::Kex => "key exchange",
+        russh::AlgorithmKind::Key => "host key algorithm",
+        russh::AlgorithmKind::Cipher => "cipher",
+        russh::AlgorithmKind::Compression => "compression",
+        russh::AlgorithmKind::Mac => "MAC",
+    };
+    format!("{kind} (it offers {})", quote(&theirs.join(", ")))
+}
+
+/// The error of a broken connection in words.
+fn broke(error: &russh::Error) -> String {
+    match error {
+        russh::Error::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it was closed".to_owned(),
+        russh::Error::HUP | russh::Error::Disconnect => "it was closed".to_owned(),
+        russh::Error::KeepaliveTimeout => "no answer to keepalives".to_owned(),
+        other => quote(&other.to_string()),
+    }
+}
+
+/// The server's words on one line, cut, without control characters.
+fn quote(words: &str) -> String {
+    let line: String = words.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTE).collect();
+    line.trim_end().to_owned()
+}
+
+/// Hears the server in russh's task.
+pub(super) struct Listener(Arc<Notes>);
+
+impl Listener {
+    /// One that leaves what it hears in `notes`.
+    pub(super) fn new(notes: Arc<Notes>) -> Self {
+        Self(notes)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.ended.cancel();
+    }
+}
+
+/// Refuses a channel that the server opens: a dropped reply is a refusal.
+macro_rules! refuse {
+    ($($name:ident($($kind:ty),*);)*) => {
+        $(async fn $name(
+            &mut self,
+            _: Channel<Msg>,
+            $(_: $kind,)*
+            _: ChannelOpenHandle,
+            _: &mut Session,
+        ) -> Result<(), russh::Error> {
+            Ok(())
+        })*
+    };
+}
+
+impl client::Handler for Listener {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        let key = key.public_key();
+        let judgement = self.0.expectation.judge(&self.0.endpoint, &key);
+        let mut heard = self.0.heard();
+        heard.offered = Some(key);
+        heard.verdict = judgement.err();
+        Ok(heard.verdict.is_none())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        _: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.0.heard().refusal = Some(quote(description));
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<russh::Error>) -> Result<(), russh::Error> {
+        let goodbye = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => Goodbye::Said(quote(&info.message)),
+            DisconnectReason::Error(russh::Error::NoAuthMethod) => Goodbye::NoMethod,
+            DisconnectReason::Error(error) => Goodbye::Broke(broke(&error)),
+        };
+        self.0.heard().goodbye = Some(goodbye);
+        Ok(())
+    }
+
+    refuse! {
+        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
+        server_channel_open_forwarded_streamlocal(&str);
+        server_channel_open_agent_forward();
+        server_channel_open_session();
+        server_channel_open_direct_tcpip(&str, u32, &str, u32);
+        server_channel_open_direct_streamlocal(&str);
+        server_channel_open_x11(&str, u32);
+    }
+}

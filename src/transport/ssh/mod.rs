@@ -1,0 +1,142 @@
+//! SSH by russh: from a target and a login to a session.
+//!
+//! The only room that names russh. Never here: retries and pacing (the engine's), what a command means, where keys and
+//! passwords come from.
+//!
+//! ```text
+//! record ──pinned──► hostkey ─┐ expectation                        ┌──► process   a command
+//!                             ▼                                    │
+//! dial ──► line ──► russh ──► listener ──► auth ──► pin ──► session┤
+//! (TCP)    (stream)  (task)   (host key,   (none,                  └──► tunnel    a connection of the host
+//!                              goodbye)     one proof)
+//! ```
+//! One session is one TCP connection and one task of russh. Every channel adds one task ([`channel`]) that drains it.
+//! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
+//!
+//! What may be in our log: russh's own records (crate `log`) name sizes and message types; see `telemetry` for the caps.
+//!
+//! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in [`key`], its exchange in
+//! [`auth`]. To add an algorithm: [`config`].
+
+mod auth;
+mod channel;
+mod config;
+mod dial;
+mod hostkey;
+mod key;
+mod listener;
+mod process;
+mod session;
+mod tunnel;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use crate::domain::site::HostKeyPolicy;
+
+use super::{HostKeys, Login, Session, Target, Transport, TransportError};
+use auth::Exchange;
+use config::Configs;
+use dial::Dialled;
+use hostkey::Expectation;
+use key::Keys;
+use listener::{Link, Listener, Notes};
+use session::SshSession;
+
+/// Deadline of the whole login. Long, because PAM stacks ask directories, and delay their answer to a wrong password.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A write that moves no byte for so long has stalled. Not a total: a slow transfer that moves is fine.
+pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How this transport behaves, for all its connections.
+#[derive(Clone, Debug)]
+pub struct SshSettings {
+    /// What an unknown or changed host key means.
+    pub host_keys: HostKeyPolicy,
+    /// The file of policy `KnownHosts`; the user's own when absent.
+    pub known_hosts: Option<PathBuf>,
+    /// Deadline of TCP connect, and again of the handshake.
+    pub connect_timeout: Duration,
+    /// Deadline of the login.
+    pub login_timeout: Duration,
+    /// Deadline of the next byte of a write, and of an answer to a request on an established session.
+    pub progress_timeout: Duration,
+}
+
+impl Default for SshSettings {
+    fn default() -> Self {
+        Self {
+            host_keys: HostKeyPolicy::AcceptNew,
+            known_hosts: None,
+            connect_timeout: Duration::from_secs(15),
+            login_timeout: LOGIN_TIMEOUT,
+            progress_timeout: PROGRESS_TIMEOUT,
+        }
+    }
+}
+
+/// Reaches hosts by SSH, directly.
+pub struct SshTransport {
+    settings: SshSettings,
+    host_keys: Arc<dyn HostKeys>,
+    configs: Configs,
+    keys: Keys,
+}
+
+impl SshTransport {
+    /// A transport with these settings; `host_keys` is the record of pinned keys.
+    #[must_use]
+    pub fn new(settings: SshSettings, host_keys: Arc<dyn HostKeys>) -> Self {
+        if settings.host_keys == HostKeyPolicy::Off {
+            hostkey::warn_unchecked();
+        }
+        Self { settings, host_keys, configs: Configs::build(), keys: Keys::default() }
+    }
+
+    /// Version exchange, key exchange and host key, under one deadline.
+    async fn handshake(&self, target: &Target, dialled: Dialled, notes: &Arc<Notes>) -> Result<Established, TransportError> {
+        let Dialled { line, hangup, seen } = dialled;
+        let config = self.configs.pick(target.legacy, notes.expectation().algorithm());
+        let handshake = russh::client::connect_stream(config, line, Listener::new(Arc::clone(notes)));
+        let after = self.settings.connect_timeout;
+        match timeout(after, handshake).await {
+            Ok(Ok(link)) => Ok(Established { link, hangup }),
+            // A host key that was refused ends the handshake with an error of its own.
+            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &seen.take()))),
+            Err(_) => Err(notes.handshake_silence(&seen.take(), after)),
+        }
+    }
+}
+
+/// A connection whose host key was accepted, before the login.
+struct Established {
+    link: Link,
+    hangup: dial::Hangup,
+}
+
+#[async_trait]
+impl Transport for SshTransport {
+    async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError> {
+        let address = SocketAddr::new(target.dial, target.port);
+        let endpoint = address.to_string();
+        // Before the dial: what cannot be used, or not be looked up, costs the host no connection.
+        let proof = self.keys.prepare(&login.auth).await?;
+        let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
+        let notes = Arc::new(Notes::new(endpoint, expectation));
+
+        let dialled = dial::dial(address, self.settings.connect_timeout).await?;
+        let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
+        let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
+        exchange.run(&proof, self.settings.login_timeout).await?;
+        if let Some(key) = notes.to_pin()? {
+            self.host_keys.pin(target, &key).await?;
+        }
+        Ok(Box::new(SshSession::new(link, hangup, notes, self.settings.progress_timeout)))
+    }
+}

@@ -1,0 +1,86 @@
+//! An authenticated connection: opens commands and tunnels on it, says goodbye.
+//!
+//! Never here: the login ([`super::auth`]), the life of a channel ([`super::channel`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use russh::{ChannelOpenFailure, Disconnect};
+use tokio::time::timeout;
+
+use crate::transport::{ForwardError, Process, Session, Stream, TransportError};
+
+use super::channel::{self, NotOpen, Opened, Order};
+use super::dial::Hangup;
+use super::listener::{Link, Notes};
+use super::process::SshProcess;
+use super::tunnel::Tunnel;
+
+/// How long the goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A session; dropped, its connection is shut down, and with it everything that was opened on it.
+pub(super) struct SshSession {
+    link: Arc<Link>,
+    notes: Arc<Notes>,
+    /// Deadline of answers and of progress.
+    patience: Duration,
+    _hangup: Hangup,
+}
+
+impl SshSession {
+    /// A session on a connection that has logged in.
+    pub(super) fn new(link: Link, hangup: Hangup, notes: Arc<Notes>, patience: Duration) -> Self {
+        Self { link: Arc::new(link), notes, patience, _hangup: hangup }
+    }
+
+    /// Opens a channel; `None` when the server does not answer in time.
+    async fn open(&self, order: Order) -> Option<Result<Opened, NotOpen>> {
+        timeout(self.patience, channel::open(Arc::clone(&self.link), order)).await.ok()
+    }
+
+    /// The server's own words on the channel it refused, or what its code means.
+    fn words(&self, why: &ChannelOpenFailure) -> String {
+        self.notes.refusal().filter(|words| !words.is_empty()).unwrap_or_else(|| why.description().to_owned())
+    }
+
+    fn silent(&self) -> TransportError {
+        let cause = format!("no answer within {} s", self.patience.as_secs());
+        TransportError::Lost { endpoint: self.notes.endpoint(), cause }
+    }
+}
+
+#[async_trait]
+impl Session for SshSession {
+    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        let cause = match self.open(Order::Exec(line)).await {
+            Some(Ok(opened)) => {
+                return Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience)));
+            }
+            Some(Err(NotOpen::Channel(why))) => format!("no channel: {}", self.words(&why)),
+            Some(Err(NotOpen::Command)) => "the request failed".to_owned(),
+            Some(Err(NotOpen::Lost)) => return Err(self.notes.lost()),
+            None => return Err(self.silent()),
+        };
+        Err(TransportError::NoExec { endpoint: self.notes.endpoint(), cause })
+    }
+
+    async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+        match self.open(Order::Connect { host: host.to_owned(), port }).await {
+            Some(Ok(opened)) => Ok(Box::new(Tunnel::new(opened))),
+            Some(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) | None => Err(ForwardError::NotYet),
+            Some(Err(NotOpen::Channel(why))) => Err(ForwardError::NotAllowed(self.words(&why))),
+            Some(Err(NotOpen::Command | NotOpen::Lost)) => Err(self.notes.lost().into()),
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        let goodbye = async {
+            if self.link.disconnect(Disconnect::ByApplication, "done", "").await.is_ok() {
+                self.notes.ended().await;
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
