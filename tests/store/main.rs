@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     reason = "a test that fails must say where"
 )]
 
@@ -51,6 +52,7 @@ rules! {
         jobs_are_listed_newest_first_with_their_own_statistics,
         the_status_of_a_job_is_the_fold_of_its_hosts_until_its_journal_says_it,
         a_job_is_held_by_one_at_a_time,
+        who_holds_a_job_can_be_asked_without_disturbing_those_who_take_it,
         a_host_that_has_ended_takes_output_but_no_more_events,
         a_host_may_end_before_it_began,
         a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all;
@@ -63,6 +65,7 @@ rules! {
         writes_for_what_is_not_there_are_refused_alone,
         seq_has_no_gaps_over_concurrent_commits_to_several_jobs,
         output_is_listed_in_the_order_its_steps_began,
+        where_an_output_ends_is_known_though_its_middle_is_gone,
         output_that_is_sent_again_is_kept_once_and_the_longer_one,
         of_a_long_output_the_head_and_the_tail_are_kept,
         one_giant_piece_of_output_is_cut_like_many_small_ones,

@@ -1,5 +1,6 @@
 //! Rules of a record: creating, holding, claiming, listing.
 
+use futures_util::future::join;
 use landfall::domain::event::EventKind;
 use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -160,6 +161,27 @@ pub(crate) async fn a_job_is_held_by_one_at_a_time(store: &dyn Store) {
     drop(lease);
     store.hold(JobId(1)).await.unwrap();
     drop(other);
+}
+
+pub(crate) async fn who_holds_a_job_can_be_asked_without_disturbing_those_who_take_it(store: &dyn Store) {
+    assert_eq!(store.holder(JobId(1)).await.unwrap(), None);
+    let lease = store.hold(JobId(1)).await.unwrap();
+    assert_eq!(store.holder(JobId(1)).await.unwrap(), Some(std::process::id()));
+    assert_eq!(store.holder(JobId(2)).await.unwrap(), None);
+    drop(lease);
+    assert_eq!(store.holder(JobId(1)).await.unwrap(), None);
+
+    let look = || async {
+        for _ in 0..300 {
+            store.holder(JobId(1)).await.unwrap();
+        }
+    };
+    let take = async {
+        for _ in 0..300 {
+            drop(store.hold(JobId(1)).await.unwrap());
+        }
+    };
+    join(join(look(), look()), take).await;
 }
 
 pub(crate) async fn a_host_that_has_ended_takes_output_but_no_more_events(store: &dyn Store) {

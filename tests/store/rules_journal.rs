@@ -209,6 +209,18 @@ pub(crate) async fn output_is_listed_in_the_order_its_steps_began(store: &dyn St
     assert_eq!(seen, expected);
 }
 
+pub(crate) async fn where_an_output_ends_is_known_though_its_middle_is_gone(store: &dyn Store) {
+    let (_, claims) = claimed(store, job(0..1)).await;
+    let task = claims[0].task;
+    assert_eq!(store.output_end(task, StepKind::RunScript, 1).await.unwrap(), 0);
+    commit(store, Write::Output(chunk(task, 0, b"hello"))).await;
+    assert_eq!(store.output_end(task, StepKind::RunScript, 1).await.unwrap(), 5);
+    commit(store, Write::Output(chunk(task, 5, &vec![7; 12 << 20]))).await;
+    assert_eq!(store.output_end(task, StepKind::RunScript, 1).await.unwrap(), 5 + (12 << 20));
+    assert_eq!(store.output_end(task, StepKind::RunScript, 2).await.unwrap(), 0);
+    assert_eq!(store.output_end(task, StepKind::Verify, 1).await.unwrap(), 0);
+}
+
 pub(crate) async fn output_that_is_sent_again_is_kept_once_and_the_longer_one(store: &dyn Store) {
     let (_, claims) = claimed(store, job(0..1)).await;
     let task = claims[0].task;
