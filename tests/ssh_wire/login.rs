@@ -9,7 +9,8 @@ use landfall::domain::plan::Effect;
 use landfall::transport::TransportError;
 use russh::MethodKind;
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, EcdsaCurve};
+use russh::keys::ssh_key::private::RsaKeypair;
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 
 use crate::client::{Client, key, password, settings};
 use crate::server::{Ways, new_key, serve};
@@ -117,6 +118,19 @@ async fn keys_of_every_common_kind_log_in() {
         Client::new().connect(server.address, key(&ours)).await.expect("a session").close().await;
         assert_eq!(server.book.keys.load(Ordering::SeqCst), 1);
     }
+}
+
+#[tokio::test]
+async fn an_rsa_key_signs_with_sha2_and_is_offered_once() {
+    let pair = RsaKeypair::random(&mut russh::keys::key::safe_rng(), 2048).unwrap();
+    let ours = PrivateKey::from(pair);
+    let server = serve(Ways { authorized: vec![ours.public_key().clone()], ..Ways::default() }).await;
+    Client::new().connect(server.address, key(&ours)).await.expect("a session").close().await;
+    let stranger = serve(Ways::default()).await;
+    let error = Client::new().fails(stranger.address, key(&ours)).await;
+    assert!(matches!(error, TransportError::Refusal { method: "key", .. }), "{error:?}");
+    assert_eq!([&server, &stranger].map(|server| server.book.keys.load(Ordering::SeqCst)), [1, 1]);
+    assert_eq!(*server.book.signatures.lock().unwrap(), [Algorithm::Rsa { hash: Some(HashAlg::Sha512) }]);
 }
 
 #[tokio::test]

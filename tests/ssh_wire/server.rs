@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet, Sig};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet, Preferred, Sig, cipher, kex, mac};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -43,6 +43,8 @@ pub(crate) struct Ways {
     pub(crate) host_keys: Vec<PrivateKey>,
     /// Window for the client's bytes.
     pub(crate) window: u32,
+    /// Does it know SHA-1 and CBC only?
+    pub(crate) old: bool,
     /// Said before the version.
     pub(crate) greeting: &'static str,
 }
@@ -61,6 +63,7 @@ impl Default for Ways {
             max_sessions: 10,
             host_keys: vec![new_key(Algorithm::Ed25519)],
             window: 2 * 1024 * 1024,
+            old: false,
             greeting: "",
         }
     }
@@ -73,6 +76,8 @@ pub(crate) struct Book {
     pub(crate) connections: AtomicUsize,
     /// Passwords that came, by whatever method.
     pub(crate) passwords: AtomicUsize,
+    /// How the keys signed.
+    pub(crate) signatures: Mutex<Vec<Algorithm>>,
     /// Keys that were offered.
     pub(crate) keys: AtomicUsize,
     /// Logins that succeeded.
@@ -144,10 +149,21 @@ pub(crate) async fn serve(ways: Ways) -> Server {
         auth_rejection_time: Duration::ZERO,
         max_auth_attempts: ways.tries,
         nodelay: true,
+        preferred: if ways.old { old() } else { Preferred::DEFAULT },
         ..server::Config::default()
     });
     let task = tokio::spawn(accept(listener, config, ways, Arc::clone(&book)));
     Server { address, book, host_keys, task }
+}
+
+/// What sshd spoke before 2013.
+fn old() -> Preferred {
+    Preferred {
+        kex: Cow::Borrowed(&[kex::DH_G14_SHA1]),
+        cipher: Cow::Borrowed(&[cipher::AES_128_CBC]),
+        mac: Cow::Borrowed(&[mac::HMAC_SHA1]),
+        ..Preferred::DEFAULT
+    }
 }
 
 async fn accept(listener: TcpListener, config: Arc<server::Config>, ways: Ways, book: Arc<Book>) {
@@ -342,7 +358,8 @@ impl server::Handler for Play {
         Ok(if known { Auth::Accept } else { Auth::reject() })
     }
 
-    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+    async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+        self.book.signatures.lock().unwrap().push(key.algorithm.clone());
         Ok(Auth::Accept)
     }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use landfall::transport::TransportError;
 use landfall::transport::ssh::SshSettings;
+use landfall::transport::{Login, Target, Transport, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::client::{Client, password, settings};
+use crate::client::{Client, password, settings, target};
 use crate::server::{Ways, says, serve};
 
 /// How a connection to a listener that says this, and then closes or keeps silent, fails.
@@ -105,6 +105,18 @@ async fn a_handshake_that_nobody_waits_for_any_more_hangs_up() {
     let (abandoned, end) = tokio::join!(timeout(Duration::from_millis(100), client.connect(to, password("x"))), server);
     assert!(abandoned.is_err());
     assert!(end.is_ok(), "the connection stays open");
+}
+
+#[tokio::test]
+async fn an_old_sshd_is_reached_only_where_old_algorithms_are_allowed() {
+    let server = serve(Ways { old: true, ..Ways::default() }).await;
+    let client = Client::new();
+    let error = client.fails(server.address, password("correct horse")).await;
+    let TransportError::NoCommonAlgorithm { what, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(what, "key exchange (it offers diffie-hellman-group14-sha1)");
+    let login = Login { account: "root".into(), auth: password("correct horse") };
+    let target = Target { legacy: true, ..target(server.address) };
+    client.transport.connect(&target, &login).await.expect("a session").close().await;
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use crate::domain::site::HostKeyPolicy;
+use crate::domain::site::{HostKeyPolicy, SshPolicy};
 
 use super::{HostKeys, Login, Session, Target, Transport, TransportError};
 use auth::Exchange;
@@ -79,6 +79,17 @@ impl Default for SshSettings {
             connect_timeout: Duration::from_secs(15),
             login_timeout: LOGIN_TIMEOUT,
             progress_timeout: PROGRESS_TIMEOUT,
+        }
+    }
+}
+
+impl From<&SshPolicy> for SshSettings {
+    fn from(policy: &SshPolicy) -> Self {
+        Self {
+            host_keys: policy.host_keys,
+            known_hosts: policy.known_hosts.as_ref().map(PathBuf::from),
+            connect_timeout: Duration::from_secs(policy.connect_timeout_s),
+            ..Self::default()
         }
     }
 }

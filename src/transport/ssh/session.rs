@@ -97,6 +97,7 @@ impl Session for SshSession {
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
         match self.open(Order::Connect { host: host.to_owned(), port }).await {
             Some(Ok(opened)) => Ok(Box::new(Tunnel::new(opened))),
+            // No answer: the host is still trying, which takes minutes where packets are dropped.
             Some(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) | None => Err(ForwardError::NotYet),
             Some(Err(NotOpen::Channel(why))) => Err(ForwardError::NotAllowed(self.words(&why))),
             Some(Err(NotOpen::Command | NotOpen::Lost)) => Err(self.notes.lost().into()),
