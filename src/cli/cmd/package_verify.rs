@@ -40,7 +40,7 @@ pub(crate) async fn verify(context: &mut Context) -> Result<ExitStatus, CliError
     }
     let is_whole = verdicts.iter().all(|verdict| verdict.ok);
     if !is_whole {
-        context.out.note("hint: add a damaged package again with `landfall package add FILE.tgz`");
+        context.out.hint("add a damaged package again with `landfall package add FILE.tgz`");
     }
     Ok(if is_whole { ExitStatus::Success } else { ExitStatus::Unsuccessful })
 }
