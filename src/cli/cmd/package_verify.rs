@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::package_list::short;
 use crate::app;
+use crate::cli::Context;
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
-use crate::cli::Context;
 use crate::domain::package::PackageEntry;
 use crate::service::ServiceError;
 
