@@ -113,7 +113,8 @@ mod tests {
     fn what_sees_secrets_is_capped_however_much_is_asked_for() {
         for (target, level, shown) in [
             ("landfall::engine", Level::TRACE, true),
-            ("russh::client", Level::INFO, true),
+            ("russh::client", Level::WARN, true),
+            ("russh::client", Level::INFO, false),
             ("russh::cipher", Level::DEBUG, false),
             ("russh_sftp", Level::TRACE, false),
             ("sqlx::query", Level::DEBUG, false),
