@@ -425,6 +425,26 @@ fn bytes_that_cannot_be_unpacked_are_refused() {
 }
 
 #[test]
+fn what_the_tar_of_this_system_packs_is_a_package() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, data) in [("package.toml", MANIFEST), ("etc/agent.conf.j2", "x"), ("bin/node_exporter", "#!")] {
+        let path = directory.path().join("root").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, data).unwrap();
+    }
+    std::os::unix::fs::symlink("node_exporter", directory.path().join("root/bin/exporter")).unwrap();
+    for arguments in [
+        &["-czf", "a.tgz", "-C", "root", "."][..],
+        &["-czf", "a.tgz", "--format=pax", "-C", "root", "package.toml", "etc", "bin"],
+    ] {
+        let status = std::process::Command::new("tar").args(arguments).current_dir(directory.path()).status().unwrap();
+        assert!(status.success());
+        let entry = archive::inspect("a.tgz", &std::fs::read(directory.path().join("a.tgz")).unwrap()).unwrap();
+        assert_eq!(entry.unpacked, MANIFEST.len() as u64 + 3);
+    }
+}
+
+#[test]
 fn templates_are_read_by_name() {
     let bytes = Pack::sound().bytes();
     let files = archive::read_files(&bytes, &["etc/agent.conf.j2", "package.toml"]).unwrap();

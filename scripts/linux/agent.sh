@@ -246,6 +246,8 @@ unpack_pkg() {
         die $EXIT_UNPACK_FAILED unpack_pkg "$blob cannot be unpacked as $form"
     fi
     [ -n "$(ls -A "$new")" ] || die $EXIT_UNPACK_FAILED unpack_pkg "$blob is empty"
+    # An archive made of `.` carries the mode of the directory it was packed in, often 0700.
+    chmod 755 "$new"
     rm -f "$digest_file"
     # The running program keeps its files: they are moved aside, not overwritten.
     if [ -e "$target" ]; then mv "$target" "$home/releases/.old-$release" || die $EXIT_SETUP_FAILED unpack_pkg "$target"; fi

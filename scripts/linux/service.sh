@@ -67,6 +67,8 @@ running() {
 start_agent() {
     if [ "$process" = none ]; then return; fi
     say INFO start_agent START "$name"
+    began=$(date '+%Y-%m-%d %H:%M:%S') log_size=0
+    if [ -f "$log" ]; then log_size=$(wc -c <"$log"); fi
     if under_systemd; then
         systemctl reset-failed "$name.service" 2>/dev/null
         systemctl start "$name.service" || die "$EXIT_START_FAILED" start_agent "systemctl start $name.service failed"
@@ -77,11 +79,11 @@ start_agent() {
     say INFO start_agent DONE "$name"
 }
 
-last_words() {
+last_words() { # of this start, not of an earlier one
     if under_systemd; then
-        journalctl -u "$name.service" -n 5 --no-pager -o cat 2>/dev/null
+        journalctl -u "$name.service" --since "$began" -n 5 --no-pager -o cat 2>/dev/null
     elif [ -f "$log" ]; then
-        tail -n 5 "$log"
+        tail -c +$((log_size + 1)) "$log" | tail -n 5
     fi
 }
 

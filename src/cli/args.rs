@@ -47,12 +47,10 @@ pub(crate) struct Common {
     pub(crate) verbose: u8,
 }
 
-/// Form of what is written to stdout.
+/// For people or for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people
     Text,
-    /// For programs
     Json,
 }
 

@@ -13,6 +13,7 @@ mod ask;
 mod cmd;
 mod exit;
 mod out;
+mod quiet;
 mod report;
 mod style;
 mod text;
@@ -52,20 +53,19 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let Common { data_dir, site, database_url, output, verbose } = line.common;
-    let notes = Paint::stderr();
-    let logs = telemetry::start(verbose, notes.is_coloured());
+    let logs = telemetry::start(verbose, Paint::stderr().is_coloured());
     lifecycle::raise_file_limit();
     let settings = Settings::settle(Flags { data_dir, site, database_url });
     let mut context = Context { settings, output, out: Printer::new(), paint: Paint::stdout(), logs };
     let result = carry_out(line.command, &mut context);
     let status = result.unwrap_or_else(|error| {
-        tell(&error, &mut context.out, notes);
+        tell(&error, &mut context.out);
         ExitStatus::of_error(&error)
     });
     match context.out.close() {
         Ok(()) => status.into(),
         Err(source) => {
-            tell(&CliError::System { what: "write to stdout", source }, &mut context.out, notes);
+            tell(&CliError::System { what: "write to stdout", source }, &mut context.out);
             ExitStatus::Internal.into()
         }
     }
@@ -98,10 +98,10 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
 }
 
 /// Prints an error with its causes, each once, and what to do about it.
-fn tell(error: &CliError, out: &mut Printer, paint: Paint) {
-    out.note(format!("{} {}", paint.bad("error:"), chain(error)));
+fn tell(error: &CliError, out: &mut Printer) {
+    out.error(chain(error));
     if let Some(hint) = report::hint::hint(error) {
-        out.note(format!("{} {hint}", paint.strong("hint:")));
+        out.hint(hint);
     }
 }
 

@@ -6,10 +6,14 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
+use super::style::Paint;
+
 /// Writes data to stdout and everything else to stderr.
 pub(crate) struct Printer {
     data: Box<dyn Write + Send>,
     notes: Box<dyn Write + Send>,
+    /// For stderr.
+    paint: Paint,
     broken: Option<ErrorKind>,
     fault: Option<io::Error>,
 }
@@ -21,7 +25,7 @@ impl Printer {
     }
 
     pub(crate) fn over(data: Box<dyn Write + Send>, notes: Box<dyn Write + Send>) -> Self {
-        Self { data, notes, broken: None, fault: None }
+        Self { data, notes, paint: Paint::stderr(), broken: None, fault: None }
     }
 
     /// One line of data, flushed: whoever reads it may act on it at once.
@@ -52,6 +56,21 @@ impl Printer {
     pub(crate) fn note(&mut self, text: impl Display) {
         // When stderr is closed there is nobody left to tell.
         let _ = writeln!(self.notes, "{text}");
+    }
+
+    /// What went wrong.
+    pub(crate) fn error(&mut self, text: impl Display) {
+        self.note(format!("{} {text}", self.paint.bad("error:")));
+    }
+
+    /// What may come of something.
+    pub(crate) fn warning(&mut self, text: impl Display) {
+        self.note(format!("{} {text}", self.paint.warn("warning:")));
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&mut self, text: impl Display) {
+        self.note(format!("{} {text}", self.paint.strong("hint:")));
     }
 
     /// What kept data from being written, if anything did.

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// How far the clock may lag behind and still catch up: the timers' grain and the time a write takes, not a burst.
+const SLACK: Duration = Duration::from_millis(200);
+
 /// A budget shared by everybody who holds it.
 #[derive(Debug)]
 pub struct Bucket {
@@ -22,11 +25,11 @@ impl Bucket {
         (mb_per_s > 0).then(|| Self { bytes_per_second: f64::from(mb_per_s) * 1e6, next: Mutex::new(None) })
     }
 
-    /// Takes `bytes` from the budget and says when they may go. An idle budget saves nothing up.
+    /// Takes `bytes` from the budget and says when they may go. An idle budget saves no more than [`SLACK`] up.
     #[must_use]
     pub fn reserve(&self, bytes: usize, now: Instant) -> Instant {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = next.map_or(now, |next| next.max(now));
+        let start = next.map_or(now, |next| next.max(now.checked_sub(SLACK).unwrap_or(now)));
         let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
         let after = start + cost;
         *next = Some(after);
@@ -74,6 +77,24 @@ mod tests {
             host.await.unwrap();
         }
         assert!((1.9..=2.1).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_lost_on_the_way_is_made_up_and_idle_time_is_not() {
+        let bucket = Bucket::new(1).unwrap();
+        let begun = Instant::now();
+        for _ in 0..100 {
+            bucket.pass(32_000).await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        let took = begun.elapsed().as_secs_f64();
+        assert!((3.15..=3.25).contains(&took), "{took}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let begun = Instant::now();
+        for _ in 0..100 {
+            bucket.pass(32_000).await;
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(2_990), "{:?}", begun.elapsed());
     }
 
     #[test]

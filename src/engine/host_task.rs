@@ -238,7 +238,7 @@ impl HostTask {
     async fn carry_out(&mut self, step: Step, attempt: u32) -> Result<Went, Halt> {
         match step.kind {
             StepKind::Connect => steps::connect::carry_out(self).await,
-            StepKind::Probe => steps::probe::carry_out(self).await,
+            StepKind::Probe => steps::probe::carry_out(self, step).await,
             StepKind::UploadPackage => steps::upload::carry_out(self).await,
             StepKind::UploadFiles => steps::files::carry_out(self).await,
             StepKind::RunScript => steps::script::carry_out(self, attempt, step).await,
@@ -369,12 +369,16 @@ fn is_link(failure: &Failure) -> bool {
     }
 }
 
-/// The step's deadline round its work. run_script keeps its own, because a run must be ended before it may be called late.
+/// The step's deadline round its work. Two keep their own: run_script, because a run must be ended before it may be called late,
+/// and probe, because preparing the package for the whole job is not the host's fault.
 async fn within(step: Step, work: impl Future<Output = Result<Went, Halt>>) -> Result<Went, Halt> {
-    match step.deadline().filter(|_| step.kind != StepKind::RunScript) {
+    match step.deadline().filter(|_| !matches!(step.kind, StepKind::RunScript | StepKind::Probe)) {
         None => work.await,
-        Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
-            Err(Halt::Failed(Failure::new(Code::StepTimeout, format!("{} did not end within {} s", step.kind, deadline.as_secs()))))
-        }),
+        Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(late(step).into())),
     }
+}
+
+/// The step is past its deadline.
+pub(super) fn late(step: Step) -> Failure {
+    Failure::new(Code::StepTimeout, format!("{} did not end within {} s", step.kind, step.timeout_s))
 }

@@ -172,7 +172,8 @@ pub enum Write {
 pub enum Written {
     /// It is durable; the last `seq` it took, where it took any.
     Done(Option<Seq>),
-    /// Refused: the claim is not the latest one of its host task, or what it writes to does not exist.
+    /// Refused: the claim is not the latest one of its host task, the host task has ended, or what is written to does not
+    /// exist.
     Stale,
 }
 

@@ -15,9 +15,10 @@ use landfall::domain::package::PackageChoice;
 use landfall::domain::plan::{Step, StepKind};
 use landfall::domain::record::HostRecord;
 use landfall::domain::site::{AccessPoint, Paths};
+use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, JobSpec, NewHost, NewJob, Store, TaskRow, TaskSpec, Write, Written};
+use landfall::store::{Claim, NewHost, NewJob, Store, TaskRow, Write, Written};
 use tempfile::TempDir;
 
 /// The password of every host of a [`job`].
@@ -186,7 +187,7 @@ pub(crate) async fn folded(store: &dyn Store, job: JobId) -> Vec<HostRecord> {
         after = last.seq;
         for event in &page {
             if let Some(index) = event.host_index {
-                records[index as usize].apply(event).unwrap();
+                records[index as usize].apply(&event.kind, event.at).unwrap();
             }
         }
     }

@@ -10,10 +10,15 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
     reason = "a test that fails must say where"
 )]
 
+mod figures;
+mod files;
 mod fixture;
+mod processes;
 mod rules_credentials;
 mod rules_jobs;
 mod rules_journal;
@@ -47,15 +52,20 @@ rules! {
         jobs_are_listed_newest_first_with_their_own_statistics,
         the_status_of_a_job_is_the_fold_of_its_hosts_until_its_journal_says_it,
         a_job_is_held_by_one_at_a_time,
-        a_terminal_host_keeps_its_status,
-        a_host_may_end_before_it_began;
+        who_holds_a_job_can_be_asked_without_disturbing_those_who_take_it,
+        a_host_that_has_ended_takes_output_but_no_more_events,
+        a_host_may_end_before_it_began,
+        a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all;
     rules_journal:
         what_was_committed_folds_to_what_the_lists_show,
+        any_legal_course_keeps_lists_and_fold_alike,
+        a_commit_that_was_broken_off_leaves_the_next_one_alone,
         events_come_back_as_they_were_written_page_by_page,
         a_stale_epoch_is_refused_alone_in_its_batch,
         writes_for_what_is_not_there_are_refused_alone,
         seq_has_no_gaps_over_concurrent_commits_to_several_jobs,
         output_is_listed_in_the_order_its_steps_began,
+        where_an_output_ends_is_known_though_its_middle_is_gone,
         output_that_is_sent_again_is_kept_once_and_the_longer_one,
         of_a_long_output_the_head_and_the_tail_are_kept,
         one_giant_piece_of_output_is_cut_like_many_small_ones,

@@ -1,11 +1,13 @@
 //! Rules of a record: creating, holding, claiming, listing.
 
+use futures_util::future::join;
 use landfall::domain::event::EventKind;
 use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
-use landfall::store::{Store, StoreError, Write, Written};
+use landfall::domain::plan::StepKind;
+use landfall::store::{OutputChunk, Store, StoreError, Write, Written};
 
 use crate::fixture::{
     address, at, claim_of, claimed, commit, end, ended, folded, host, host_write, interrupted, job, job_of, left_out,
@@ -161,13 +163,37 @@ pub(crate) async fn a_job_is_held_by_one_at_a_time(store: &dyn Store) {
     drop(other);
 }
 
-pub(crate) async fn a_terminal_host_keeps_its_status(store: &dyn Store) {
-    let (id, claims) = claimed(store, job(0..1)).await;
+pub(crate) async fn who_holds_a_job_can_be_asked_without_disturbing_those_who_take_it(store: &dyn Store) {
+    assert_eq!(store.holder(JobId(1)).await.unwrap(), None);
+    let lease = store.hold(JobId(1)).await.unwrap();
+    assert_eq!(store.holder(JobId(1)).await.unwrap(), Some(std::process::id()));
+    assert_eq!(store.holder(JobId(2)).await.unwrap(), None);
+    drop(lease);
+    assert_eq!(store.holder(JobId(1)).await.unwrap(), None);
+
+    let look = || async {
+        for _ in 0..300 {
+            store.holder(JobId(1)).await.unwrap();
+        }
+    };
+    let take = async {
+        for _ in 0..300 {
+            drop(store.hold(JobId(1)).await.unwrap());
+        }
+    };
+    join(join(look(), look()), take).await;
+}
+
+pub(crate) async fn a_host_that_has_ended_takes_output_but_no_more_events(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..2)).await;
     end(store, claims[0], 1).await;
-    // A fold would refuse this; the columns must not follow it either.
-    let answers = store.commit(vec![host_write(claims[0], 2, vec![EventKind::HostStarted])]).await.unwrap();
-    assert!(matches!(answers[..], [Written::Done(_)]));
+    let before = store.events(id, Seq(0), 100).await.unwrap();
+    let late = OutputChunk { task: claims[0].task, step: StepKind::Verify, attempt: 1, offset: 0, data: "late".into() };
+    let again = |claim| host_write(claim, 2, vec![EventKind::HostStarted]);
+    let answers = store.commit(vec![again(claims[0]), Write::Output(late), again(claims[1])]).await.unwrap();
+    assert_eq!(answers, [Written::Stale, Written::Done(None), Written::Done(Some(Seq(before.len() as i64 + 1)))]);
     assert_eq!(store.tasks(id).await.unwrap()[0].status, Status::Success);
+    assert_eq!(store.output(claims[0].task).await.unwrap().len(), 1);
     assert!(store.busy(&[address(0)]).await.unwrap().is_empty());
 }
 
@@ -177,4 +203,18 @@ pub(crate) async fn a_host_may_end_before_it_began(store: &dyn Store) {
     commit(store, host_write(claims[0], 1, vec![ended(Outcome::Failed { failure })])).await;
     assert_eq!(store.tasks(id).await.unwrap()[0].status, Status::Failed);
     assert_eq!(store.job(id).await.unwrap().unwrap().status, Status::Failed);
+}
+
+pub(crate) async fn a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all(store: &dyn Store) {
+    for (round, patience_ms) in [0, 1, 3, 10, 30, 60, 100, 150].into_iter().enumerate() {
+        let from = round as u32 * 1000;
+        let creating = store.create_job(job(from..from + 1000), at(0));
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(patience_ms), creating).await;
+        for row in store.jobs(100).await.unwrap() {
+            assert_eq!(row.statistics.total_count, 1000);
+        }
+    }
+    // The next one finds the record as it should be.
+    let id = store.create_job(job(100_000..100_010), at(1)).await.unwrap();
+    assert_eq!(store.claim(id).await.unwrap().len(), 10);
 }

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use landfall::domain::admission::{Exception, Exclusion};
 use landfall::domain::event::EventKind;
+use landfall::domain::failure::{Code, Failure};
 use landfall::domain::id::{JobId, Seq, TaskId};
+use landfall::domain::job::Status;
+use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
+use landfall::domain::state::HostState;
 use landfall::store::{Claim, HostRow, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Store, Write, Written};
 
-use crate::fixture::{address, at, claimed, commit, folded, good_course, host_spec, host_write, job};
+use crate::fixture::{address, at, claimed, commit, ended, folded, good_course, host_spec, host_write, interrupted, job};
 
 pub(crate) async fn what_was_committed_folds_to_what_the_lists_show(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..40)).await;
@@ -26,6 +31,78 @@ pub(crate) async fn what_was_committed_folds_to_what_the_lists_show(store: &dyn 
     let busy = store.busy(&tasks.iter().map(|task| task.address).collect::<Vec<_>>()).await.unwrap();
     let unfinished = tasks.iter().filter(|task| task.index % 10 < 9).map(|task| (task.address, id)).collect::<Vec<_>>();
     assert_eq!(busy, unfinished);
+}
+
+/// Numbers that look random and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+pub(crate) async fn any_legal_course_keeps_lists_and_fold_alike(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..60)).await;
+    let step = StepKind::RunScript;
+    let failure = Failure::new(Code::NoSpace, "full");
+    let all = [
+        EventKind::HostStarted,
+        EventKind::StepStarted { step, attempt: 1, run_id: None },
+        EventKind::StepFinished { step, attempt: 1, outcome: StepOutcome::Done { changed: true }, figures: Default::default() },
+        EventKind::AttemptFailed { step, failure: failure.clone(), retry_in_ms: 5 },
+        EventKind::AttemptStarted { attempt: 2 },
+        EventKind::CancelAsked { reason: "x".into() },
+        EventKind::HostIgnored { exclusion: Exclusion::new(Exception::Unsupported, "x") },
+        interrupted(),
+        ended(Outcome::Succeeded),
+        ended(Outcome::Skipped { why: "x".into() }),
+        ended(Outcome::Failed { failure: failure.clone() }),
+        ended(Outcome::Unknown { failure }),
+    ];
+    let mut dice = Dice(7);
+    let mut states = vec![HostState::Pending; claims.len()];
+    for round in 0..40 {
+        let mut batch = Vec::new();
+        for (claim, state) in claims.iter().zip(&mut states) {
+            let mut events = Vec::new();
+            for _ in 0..dice.below(4) {
+                let event = &all[dice.below(if round < 20 { 8 } else { all.len() })];
+                if let Ok(next) = state.next(event) {
+                    *state = next;
+                    events.push(event.clone());
+                }
+            }
+            batch.push(host_write(*claim, round, events));
+        }
+        store.commit(batch).await.unwrap();
+        let tasks = store.tasks(id).await.unwrap();
+        let busy = store.busy(&tasks.iter().map(|task| task.address).collect::<Vec<_>>()).await.unwrap();
+        for (state, task) in states.iter().zip(&tasks) {
+            assert_eq!(state.status(), task.status, "host {} in round {round}", task.index);
+            assert_eq!(!state.is_terminal(), busy.contains(&(task.address, id)), "host {} in round {round}", task.index);
+        }
+        assert_eq!(store.job(id).await.unwrap().unwrap().status, Status::fold(states.iter().map(HostState::status)));
+    }
+    assert!(states.iter().any(HostState::is_terminal) && states.contains(&HostState::LeftOut));
+    for (record, state) in folded(store, id).await.iter().zip(&states) {
+        assert_eq!(&record.state, state);
+    }
+}
+
+pub(crate) async fn a_commit_that_was_broken_off_leaves_the_next_one_alone(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..50)).await;
+    for round in 0..30u64 {
+        let batch =
+            claims.iter().map(|claim| host_write(*claim, 1, vec![EventKind::CancelAsked { reason: "x".into() }; 20])).collect();
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(400 * round), store.commit(batch)).await;
+        let last = commit(store, host_write(claims[0], 2, vec![EventKind::CancelAsked { reason: "y".into() }])).await.unwrap();
+        // Either the whole batch of a thousand is before it, or nothing of it.
+        assert_eq!((last.0 - 2 - round as i64) % 1000, 0, "{last:?} in round {round}");
+    }
+    let seqs: Vec<i64> = store.events(id, Seq(0), 100_000).await.unwrap().iter().map(|event| event.seq.0).collect();
+    assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());
 }
 
 pub(crate) async fn events_come_back_as_they_were_written_page_by_page(store: &dyn Store) {
@@ -55,7 +132,7 @@ pub(crate) async fn a_stale_epoch_is_refused_alone_in_its_batch(store: &dyn Stor
     assert_eq!(answers, [Written::Done(Some(Seq(2))), Written::Stale, Written::Done(Some(Seq(3)))]);
     let hosts: Vec<_> = store.events(id, Seq(1), 10).await.unwrap().iter().map(|event| event.host_index).collect();
     assert_eq!(hosts, [Some(0), Some(2)]);
-    assert_eq!(store.tasks(id).await.unwrap()[1].status, landfall::domain::job::Status::Pending);
+    assert_eq!(store.tasks(id).await.unwrap()[1].status, Status::Pending);
 }
 
 pub(crate) async fn writes_for_what_is_not_there_are_refused_alone(store: &dyn Store) {
@@ -130,6 +207,18 @@ pub(crate) async fn output_is_listed_in_the_order_its_steps_began(store: &dyn St
         (StepKind::Connect, 1, 0, b"c"),
     ];
     assert_eq!(seen, expected);
+}
+
+pub(crate) async fn where_an_output_ends_is_known_though_its_middle_is_gone(store: &dyn Store) {
+    let (_, claims) = claimed(store, job(0..1)).await;
+    let task = claims[0].task;
+    assert_eq!(store.output_end(task, StepKind::RunScript, 1).await.unwrap(), 0);
+    commit(store, Write::Output(chunk(task, 0, b"hello"))).await;
+    assert_eq!(store.output_end(task, StepKind::RunScript, 1).await.unwrap(), 5);
+    commit(store, Write::Output(chunk(task, 5, &vec![7; 12 << 20]))).await;
+    assert_eq!(store.output_end(task, StepKind::RunScript, 1).await.unwrap(), 5 + (12 << 20));
+    assert_eq!(store.output_end(task, StepKind::RunScript, 2).await.unwrap(), 0);
+    assert_eq!(store.output_end(task, StepKind::Verify, 1).await.unwrap(), 0);
 }
 
 pub(crate) async fn output_that_is_sent_again_is_kept_once_and_the_longer_one(store: &dyn Store) {

@@ -50,6 +50,6 @@ async fn recall(mut feed: Feed, reporter: &mut dyn Reporter) -> Result<Feed, Ser
         if events.is_empty() {
             return Ok(feed);
         }
-        events.iter().for_each(|event| reporter.recall(event));
+        reporter.recall(&events);
     }
 }

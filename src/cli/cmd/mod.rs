@@ -12,6 +12,8 @@ pub(super) mod package_verify;
 pub(super) mod run;
 pub(super) mod site_check;
 
+use serde_json::Value;
+
 use super::Context;
 use super::args::Output;
 use super::exit::{CliError, ExitStatus};
@@ -40,7 +42,7 @@ fn answered(result: Result<ExitStatus, CliError>, context: &mut Context) -> Resu
     if context.output == Output::Json && !ran {
         let message = super::chain(&error);
         let envelope = match ExitStatus::of_error(&error) {
-            ExitStatus::Usage => Envelope::faults(&[Fault { path: String::new(), message, code: code::INVALID }], language()),
+            ExitStatus::Usage => refusal(message),
             ExitStatus::Success
             | ExitStatus::Unsuccessful
             | ExitStatus::NotAccepted
@@ -50,4 +52,17 @@ fn answered(result: Result<ExitStatus, CliError>, context: &mut Context) -> Resu
         context.out.json(&envelope);
     }
     Err(error)
+}
+
+/// The envelope of what was wrong before there was a request to look at.
+fn refusal(message: String) -> Envelope {
+    let code = code::INVALID;
+    let told = format!("{message}（{code}）");
+    Envelope {
+        result: false,
+        code,
+        data: Value::Null,
+        message: told,
+        errors: Some(vec![Fault { path: String::new(), message, code }]),
+    }
 }

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::package_list::short;
 use crate::app;
+use crate::cli::Context;
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
-use crate::cli::Context;
 use crate::domain::package::PackageEntry;
 use crate::service::ServiceError;
 
@@ -40,7 +40,7 @@ pub(crate) async fn verify(context: &mut Context) -> Result<ExitStatus, CliError
     }
     let is_whole = verdicts.iter().all(|verdict| verdict.ok);
     if !is_whole {
-        context.out.note("hint: add a damaged package again with `landfall package add FILE.tgz`");
+        context.out.hint("add a damaged package again with `landfall package add FILE.tgz`");
     }
     Ok(if is_whole { ExitStatus::Success } else { ExitStatus::Unsuccessful })
 }

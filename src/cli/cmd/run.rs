@@ -53,12 +53,12 @@ async fn submit_and_follow(run: Run, context: &mut Context) -> Result<ExitStatus
 /// Prints why nothing was recorded.
 fn refused(rejection: &Rejection, file: &Path, context: &mut Context) -> ExitStatus {
     let Context { out, output, .. } = context;
-    out.note(format!("error: {rejection}"));
+    out.error(rejection);
     let status = match rejection {
         Rejection::Faults(faults) => {
             faults.iter().for_each(|fault| out.note(fault_line(fault, file)));
             if faults.iter().any(|fault| fault.path == "package") {
-                out.note("hint: `landfall package list` shows the packages, `landfall package add FILE.tgz` adds one");
+                out.hint("`landfall package list` shows the packages, `landfall package add FILE.tgz` adds one");
             }
             ExitStatus::Usage
         }

@@ -32,7 +32,7 @@ pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
     }
     let Some(site) = site else {
         let file = context.settings.site_file.as_ref().map_or_else(String::new, |file| file.display().to_string());
-        context.out.note(format!("error: {file} is not valid: {}", text::count(faults.len(), "fault")));
+        context.out.error(format!("{file} is not valid: {}", text::count(faults.len(), "fault")));
         faults.iter().for_each(|fault| context.out.note(fault));
         return Ok(ExitStatus::Usage);
     };
@@ -41,7 +41,7 @@ pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
         context.out.data(&text);
     }
     for name in unused(&site) {
-        context.out.note(format!("warning: `{name}` is declared, but this release does not carry it out"));
+        context.out.warning(format!("`{name}` is declared, but this release does not carry it out"));
     }
     Ok(ExitStatus::Success)
 }

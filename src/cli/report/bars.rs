@@ -10,28 +10,29 @@
 //! ```
 //! At most as many host lines as the terminal has room for: a thousand hosts do not flood it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::line;
-use super::slots::Slots;
+use super::lines::{HOST_WIDTH, Wording};
 use super::tally::{HostNow, Tally};
 use super::{Reporter, summary};
 use crate::cli::out::Printer;
+use crate::cli::quiet::Quiet;
 use crate::cli::style::{self, Paint};
 use crate::cli::text;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::host::Address;
 use crate::domain::outcome::{Outcome, StepOutcome};
+use crate::domain::plan::StepKind;
 use crate::service::Progress;
 use crate::service::view::JobView;
 use crate::telemetry::{Logs, Redirect};
 
 /// Redraws a second; more costs CPU and nobody sees it.
 const HERTZ: u8 = 10;
-/// Lines that are not hosts: the job, the bytes, "and more", two of what was before.
+/// Lines that are not hosts: the job, the bytes, "and more", two of what was printed before.
 const OTHER_LINES: usize = 5;
 /// Host lines at most, however tall the terminal is.
 const MOST_LINES: usize = 40;
@@ -41,24 +42,48 @@ const BAR_COLUMNS: usize = 92;
 /// Draws a job.
 pub(crate) struct Bars<'a> {
     out: &'a mut Printer,
-    paint: Paint,
+    wording: Wording,
     tally: Tally,
     multi: MultiProgress,
     job: ProgressBar,
     bytes: ProgressBar,
-    more: ProgressBar,
+    /// In the order they got their line; a host keeps it as long as it runs.
     hosts: Vec<HostBar>,
-    slots: Slots,
+    more: Option<ProgressBar>,
     sending: Sending,
     /// Log lines go above the bars while these are drawn.
     _redirect: Redirect,
+    /// An echo would move the cursor under the bars.
+    _quiet: Quiet,
 }
 
-/// One host line.
+/// The line of one running host.
 struct HostBar {
     bar: ProgressBar,
-    host: Option<u32>,
-    sends: bool,
+    /// Its position in the request.
+    index: u32,
+    form: Form,
+}
+
+/// Form of a host's line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Its step.
+    Words,
+    /// An upload in figures.
+    Figures,
+    /// An upload in figures with a bar.
+    Bar,
+}
+
+impl Form {
+    fn template(self) -> &'static str {
+        match self {
+            Self::Words => "{wide_msg}",
+            Self::Figures => "{prefix}  {msg:14}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}",
+            Self::Bar => "{prefix}  {msg:14}  [{bar:20.cyan}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}",
+        }
+    }
 }
 
 /// Bytes of uploads in flight. What a target had before is not counted as sent.
@@ -71,7 +96,8 @@ struct Sending {
 impl Sending {
     /// Payload bytes sent so far, never less than before: an upload leaves the board a moment before its step ends.
     fn total(&mut self, finished: u64, sending: &[Progress]) -> u64 {
-        self.first.retain(|host, _| sending.iter().any(|progress| progress.host == *host));
+        let alive: BTreeSet<Address> = sending.iter().map(|progress| progress.host).collect();
+        self.first.retain(|host, _| alive.contains(host));
         let since = |first: &mut BTreeMap<Address, u64>, now: &Progress| {
             now.done.saturating_sub(*first.entry(now.host).or_insert(now.done))
         };
@@ -82,12 +108,11 @@ impl Sending {
 }
 
 impl<'a> Bars<'a> {
-    pub(crate) fn new(out: &'a mut Printer, paint: Paint, logs: &Logs) -> Self {
+    pub(crate) fn new(out: &'a mut Printer, paint: Paint, logs: &Logs, quiet: Quiet) -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
         let line = |template: &str| multi.add(ProgressBar::no_length().with_style(look(template)));
         let job = line("{prefix}  [{bar:24.green}] {pos}/{len}  {elapsed}  {wide_msg}");
-        let bytes = line("        sent {decimal_bytes}, {decimal_bytes_per_sec}");
-        let more = line("{wide_msg}");
+        let bytes = line("        sent {decimal_bytes}, {decimal_bytes_per_sec}  {wide_msg}");
         let above = multi.clone();
         let redirect = logs.through(move |line| {
             above.suspend(|| {
@@ -95,36 +120,53 @@ impl<'a> Bars<'a> {
                 let _ = std::io::stderr().lock().write_all(line);
             });
         });
-        let (tally, hosts, slots, sending) = (Tally::default(), Vec::new(), Slots::default(), Sending::default());
-        Self { out, paint, tally, multi, job, bytes, more, hosts, slots, sending, _redirect: redirect }
+        let wording = Wording { paint, remedy_apart: true };
+        let (tally, hosts, more, sending) = (Tally::default(), Vec::new(), None, Sending::default());
+        Self { out, wording, tally, multi, job, bytes, hosts, more, sending, _redirect: redirect, _quiet: quiet }
     }
 
-    /// As many host lines as there is room for.
-    fn fit(&mut self) {
+    /// Takes the lines of hosts that ended away and gives free ones to others.
+    fn assign(&mut self) {
+        let Self { multi, hosts, tally, more, .. } = self;
         let room = style::size().0.saturating_sub(OTHER_LINES).clamp(1, MOST_LINES);
-        while self.hosts.len() < room {
-            let bar = self.multi.insert_before(&self.more, ProgressBar::no_length().with_style(look("{wide_msg}")));
-            self.hosts.push(HostBar { bar, host: None, sends: false });
+        let mut kept = 0;
+        hosts.retain(|line| {
+            let keeps = kept < room && tally.at(line.index).is_some();
+            if keeps {
+                kept += 1;
+            } else {
+                multi.remove(&line.bar);
+            }
+            keeps
+        });
+        let shown: BTreeSet<u32> = hosts.iter().map(|line| line.index).collect();
+        let mut waiting = tally.running().map(|(index, _)| index).filter(|index| !shown.contains(index));
+        for index in waiting.by_ref().take(room - kept) {
+            let bar = ProgressBar::no_length().with_style(look("{wide_msg}"));
+            let bar = match more.as_ref() {
+                Some(more) => multi.insert_before(more, bar),
+                None => multi.add(bar),
+            };
+            hosts.push(HostBar { bar, index, form: Form::Words });
         }
-        for gone in self.hosts.drain(room..) {
-            gone.bar.finish_and_clear();
-            self.multi.remove(&gone.bar);
+        match (waiting.count(), more.is_some()) {
+            (0, true) => more.take().into_iter().for_each(|line| multi.remove(&line)),
+            (0, false) => {}
+            (count, _) => {
+                let line = more.get_or_insert_with(|| multi.add(ProgressBar::no_length().with_style(look("{wide_msg}"))));
+                line.set_message(format!("... and {count} more"));
+            }
         }
-        self.slots.resize(room);
     }
 
     fn draw_hosts(&mut self, sending: &[Progress]) {
-        let running: Vec<u32> = self.tally.running().map(|(index, _)| index).collect();
-        let more = self.slots.assign(&running);
         let sending: BTreeMap<Address, &Progress> = sending.iter().map(|progress| (progress.host, progress)).collect();
         let wide = style::size().1 >= BAR_COLUMNS;
-        for (line, index) in self.hosts.iter_mut().zip(self.slots.shown()) {
-            match index.and_then(|index| Some((index, self.tally.at(index)?))) {
-                Some((index, now)) => line.show(index, now, sending.get(&address(now)).copied(), wide),
-                None => line.clear(),
+        for line in &mut self.hosts {
+            if let Some(now) = self.tally.at(line.index) {
+                line.show(now, sending.get(&address(now)).copied(), wide);
             }
         }
-        self.more.set_message(if more == 0 { String::new() } else { format!("... and {more} more") });
     }
 
     /// Prints to stdout above the bars.
@@ -135,51 +177,43 @@ impl<'a> Bars<'a> {
 }
 
 impl HostBar {
-    fn show(&mut self, index: u32, now: &HostNow, sending: Option<&Progress>, wide: bool) {
-        let name = format!("{:<15}", text::host(now.host));
-        let step = now.step.map_or("", |step| step.word());
-        let is_new = self.host != Some(index) || self.sends != sending.is_some();
-        self.host = Some(index);
-        self.sends = sending.is_some();
-        match sending {
-            Some(progress) => {
-                if is_new {
-                    self.bar.reset();
-                    let bar = if wide { "[{bar:20.cyan}] " } else { "" };
-                    self.bar.set_style(look(&format!(
-                        "{{prefix}}  {{msg:14}}  {bar}{{decimal_bytes}}/{{decimal_total_bytes}}  {{decimal_bytes_per_sec}}"
-                    )));
-                    self.bar.set_prefix(name);
-                    self.bar.set_message(step);
-                }
-                self.bar.set_length(progress.total);
-                self.bar.set_position(progress.done);
-            }
-            None => {
-                if is_new {
-                    self.bar.set_style(look("{wide_msg}"));
-                }
-                let attempt = if now.attempt > 1 { format!(", try {}", now.attempt) } else { String::new() };
-                let trouble =
-                    now.trouble.as_deref().map_or_else(String::new, |trouble| format!("  waits: {}", text::one_line(trouble)));
-                self.bar.set_message(format!("{name}  {step}{attempt}{trouble}"));
-            }
+    fn show(&mut self, now: &HostNow, sending: Option<&Progress>, wide: bool) {
+        let form = match (sending, wide) {
+            (None, _) => Form::Words,
+            (Some(_), false) => Form::Figures,
+            (Some(_), true) => Form::Bar,
+        };
+        let begins = self.form == Form::Words && form != Form::Words;
+        if self.form != form {
+            self.bar.set_style(look(form.template()));
+            self.form = form;
         }
-    }
-
-    fn clear(&mut self) {
-        if self.host.take().is_some() || self.sends {
-            self.sends = false;
-            self.bar.set_style(look("{wide_msg}"));
+        let name = format!("{:<HOST_WIDTH$}", text::host(now.host));
+        let step = now.step.map_or("", StepKind::word);
+        let Some(progress) = sending else {
+            let attempt = if now.attempt > 1 { format!(", try {}", now.attempt) } else { String::new() };
+            let trouble =
+                now.trouble.as_deref().map_or_else(String::new, |trouble| format!("; failed: {}", text::one_line(trouble)));
+            self.bar.set_message(format!("{name}  {step}{attempt}{trouble}"));
+            return;
+        };
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        if begins {
+            self.bar.set_prefix(name);
+            self.bar.set_message(step);
+            // What the target had before is no speed of ours.
+            self.bar.reset_eta();
         }
-        self.bar.set_message("");
     }
 }
 
 impl Reporter for Bars<'_> {
-    fn recall(&mut self, event: &Event) {
-        self.tally.take(event);
-        self.tally.rest();
+    fn recall(&mut self, events: &[Event]) {
+        self.tally.recall(events);
+        if let Some(event) = events.first() {
+            self.job.set_prefix(format!("job {}", event.job_id));
+        }
     }
 
     fn on(&mut self, event: &Event) {
@@ -193,7 +227,7 @@ impl Reporter for Bars<'_> {
             EventKind::HostFinished { outcome: Outcome::Failed { .. } | Outcome::Unknown { .. } } => true,
             _ => false,
         };
-        if is_worth_a_line && let Some(line) = line(event, ended.as_ref().or(self.tally.host(event)), self.paint) {
+        if is_worth_a_line && let Some(line) = self.wording.line(event, ended.as_ref().or(self.tally.host(event))) {
             self.above(&line);
         }
     }
@@ -203,24 +237,32 @@ impl Reporter for Bars<'_> {
     }
 
     fn tick(&mut self, sending: &[Progress]) {
-        self.fit();
+        self.assign();
         self.job.set_length(self.tally.hosts);
         self.job.set_position(self.tally.ended());
         self.job.set_message(self.tally.counts());
+        let is_first = self.bytes.position() == 0;
         self.bytes.set_position(self.sending.total(self.tally.bytes, sending));
+        if is_first {
+            // What was sent before this process took the job up is no speed of ours.
+            self.bytes.reset_eta();
+        }
         self.draw_hosts(sending);
     }
 
     fn note(&mut self, text: &str) {
         let Self { multi, out, .. } = self;
         multi.suspend(|| out.note(text));
+        // Failures may push it out of sight.
+        self.bytes.set_message(text.to_owned());
     }
 
     fn finish(&mut self, job: &JobView) {
         // A terminal that went away cannot be cleared and need not be.
         let _ = self.multi.clear();
         self.multi.set_draw_target(ProgressDrawTarget::hidden());
-        self.out.data(&summary::render(job, self.paint));
+        let gap = if self.tally.ended() > 0 { "\n" } else { "" };
+        self.out.data(&format!("{gap}{}", summary::render(job, self.wording.paint)));
     }
 }
 
@@ -236,7 +278,6 @@ fn look(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::plan::StepKind;
 
     fn progress(last: u8, done: u64) -> Progress {
         let host = Address { cloud: 0, ip: [10, 77, 0, last].into() };

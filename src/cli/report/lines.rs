@@ -5,39 +5,38 @@ use super::{Reporter, summary};
 use crate::cli::out::Printer;
 use crate::cli::style::Paint;
 use crate::cli::text;
-use crate::domain::event::{Event, EventKind, HostRef};
+use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::Failure;
 use crate::domain::outcome::{Outcome, StepOutcome};
 use crate::domain::site::Language;
 use crate::service::view::JobView;
 
 /// Widest usual address, so that the words behind it line up.
-const HOST_WIDTH: usize = 15;
+pub(super) const HOST_WIDTH: usize = 15;
 
 /// Writes one line per thing worth knowing.
 pub(crate) struct Lines<'a> {
     out: &'a mut Printer,
-    paint: Paint,
+    wording: Wording,
     tally: Tally,
     has_told: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(out: &'a mut Printer, paint: Paint) -> Self {
-        Self { out, paint, tally: Tally::default(), has_told: false }
+        Self { out, wording: Wording { paint, remedy_apart: false }, tally: Tally::default(), has_told: false }
     }
 }
 
 impl Reporter for Lines<'_> {
-    fn recall(&mut self, event: &Event) {
-        self.tally.take(event);
-        self.tally.rest();
+    fn recall(&mut self, events: &[Event]) {
+        self.tally.recall(events);
     }
 
     fn on(&mut self, event: &Event) {
         let ended = self.tally.take(event);
         let host = ended.as_ref().or(self.tally.host(event));
-        if let Some(line) = line(event, host, self.paint) {
+        if let Some(line) = self.wording.line(event, host) {
             self.out.line(line);
             self.has_told = true;
         }
@@ -49,72 +48,80 @@ impl Reporter for Lines<'_> {
 
     fn finish(&mut self, job: &JobView) {
         let gap = if self.has_told { "\n" } else { "" };
-        self.out.data(&format!("{gap}{}", summary::render(job, self.paint)));
+        self.out.data(&format!("{gap}{}", summary::render(job, self.wording.paint)));
     }
 }
 
-/// The line of an event, if it deserves one.
-pub(super) fn line(event: &Event, now: Option<&HostNow>, paint: Paint) -> Option<String> {
-    let about = |text: String| event.host.map(|host| format!("{}  {text}", name(host)));
-    match &event.kind {
-        EventKind::JobAccepted { job_type, hosts, ignored } => {
-            let left_out = if *ignored == 0 { String::new() } else { format!(", {ignored} ignored") };
-            let hosts = text::count(usize::try_from(*hosts).unwrap_or(usize::MAX), "host");
-            // The first line stands alone: whoever reads it knows that nothing of the job can be lost any more.
-            Some(format!("job {} accepted\n{}: {hosts}{left_out}", event.job_id, job_type.wire_name()))
+/// How events become lines.
+#[derive(Clone, Copy)]
+pub(super) struct Wording {
+    pub(super) paint: Paint,
+    /// On a terminal a failure's remedy has a line of its own; in a file one host is one line.
+    pub(super) remedy_apart: bool,
+}
+
+impl Wording {
+    /// The line of an event, if it deserves one.
+    pub(super) fn line(self, event: &Event, now: Option<&HostNow>) -> Option<String> {
+        let about = |text: String| event.host.map(|host| format!("{:<HOST_WIDTH$}  {text}", text::host(host)));
+        match &event.kind {
+            EventKind::JobAccepted { job_type, hosts, ignored } => {
+                let left_out = if *ignored == 0 { String::new() } else { format!(", {ignored} ignored") };
+                let hosts = text::count(usize::try_from(*hosts).unwrap_or(usize::MAX), "host");
+                // The first line stands alone: whoever reads it knows that nothing of the job can be lost any more.
+                Some(format!("job {} accepted\n{}: {hosts}{left_out}", event.job_id, job_type.wire_name()))
+            }
+            EventKind::HostIgnored { exclusion } => {
+                let reason = format!("{}: {}", exclusion.exception.word(), exclusion.message(Language::En));
+                about(format!("{}  {}", self.paint.status(exclusion.exception.status()), text::one_line(&reason)))
+            }
+            EventKind::AttemptFailed { step, failure, retry_in_ms } => {
+                let pause = text::span(*retry_in_ms as f64 / 1000.0);
+                let next = now.map_or(1, |now| now.attempt) + 1;
+                about(format!("{step}: {}; again in {pause} (try {next})", text::one_line(&failure.to_string())))
+            }
+            EventKind::StepFinished { step, outcome: StepOutcome::Warned { message }, .. } => {
+                about(format!("{step}: {} {}", self.paint.warn("warning:"), text::one_line(message)))
+            }
+            EventKind::HostFinished { outcome } => about(self.ending(event, outcome, now)),
+            EventKind::CancelAsked { reason } => Some(format!("job {} is to stop: {}", event.job_id, text::one_line(reason))),
+            EventKind::HostStarted
+            | EventKind::AttemptStarted { .. }
+            | EventKind::PlanSettled { .. }
+            | EventKind::StepStarted { .. }
+            | EventKind::StepFinished { .. }
+            | EventKind::JobFinished { .. }
+            | EventKind::Unknown => None,
         }
-        EventKind::HostIgnored { exclusion } => {
-            let reason = format!("{}: {}", exclusion.exception.word(), exclusion.message(Language::En));
-            about(format!("{}  {}", paint.status(exclusion.exception.status()), text::one_line(&reason)))
+    }
+
+    /// How a host ended: status first, so that a search for it finds its line.
+    fn ending(self, event: &Event, outcome: &Outcome, now: Option<&HostNow>) -> String {
+        let (good, bad) = (self.paint.good("SUCCESS"), self.paint.bad("FAILED"));
+        match outcome {
+            Outcome::Succeeded => format!("{good}  {}", now.map_or_else(|| "done".into(), |now| done(event, now))),
+            Outcome::Skipped { why } => format!("{good}  nothing to do: {}", text::one_line(why)),
+            Outcome::Failed { failure } => format!("{bad}   {}", self.cause(failure)),
+            Outcome::Unknown { failure } => format!("{bad}   how it stands there is unknown: {}", self.cause(failure)),
+            Outcome::Interrupted { why } => format!("{}  {}", self.paint.warn("INTERRUPTED"), text::one_line(why)),
         }
-        EventKind::AttemptFailed { step, failure, retry_in_ms } => {
-            let pause = text::span(*retry_in_ms as f64 / 1000.0);
-            let next = now.map_or(1, |now| now.attempt) + 1;
-            about(format!("{step}: {}; again in {pause} (try {next})", text::one_line(&failure.to_string())))
-        }
-        EventKind::StepFinished { step, outcome: StepOutcome::Warned { message }, .. } => {
-            about(format!("{step}: {} {}", paint.warn("warning:"), text::one_line(message)))
-        }
-        EventKind::HostFinished { outcome } => about(ending(event, outcome, now, paint)),
-        EventKind::CancelAsked { reason } => Some(format!("job {} is to stop: {}", event.job_id, text::one_line(reason))),
-        EventKind::HostStarted
-        | EventKind::AttemptStarted { .. }
-        | EventKind::PlanSettled { .. }
-        | EventKind::StepStarted { .. }
-        | EventKind::StepFinished { .. }
-        | EventKind::JobFinished { .. }
-        | EventKind::Unknown => None,
+    }
+
+    /// Step, cause and remedy of a failure.
+    fn cause(self, failure: &Failure) -> String {
+        let step = failure.step.map_or_else(String::new, |step| format!("{step}: "));
+        let what = failure.to_string();
+        let gap = if self.remedy_apart { format!("\n{:HOST_WIDTH$}  ", "") } else { "; ".into() };
+        format!("{step}{} [{}]{gap}remedy: {}", text::one_line(&what), failure.code, text::one_line(&failure.remedy))
     }
 }
 
-fn name(host: HostRef) -> String {
-    format!("{:<HOST_WIDTH$}", text::host(host))
-}
-
-/// How a host ended: status first, so that a search for it finds its line.
-fn ending(event: &Event, outcome: &Outcome, now: Option<&HostNow>, paint: Paint) -> String {
-    match outcome {
-        Outcome::Succeeded => {
-            let took = now.map_or_else(String::new, |now| format!(" in {}", text::between(now.since, event.at)));
-            let what = now.and_then(|now| {
-                now.package.as_ref().map(|package| if now.removes { format!("{package} removed") } else { package.clone() })
-            });
-            let sent =
-                now.filter(|now| now.bytes > 0).map_or_else(String::new, |now| format!(", {} sent", text::bytes(now.bytes)));
-            format!("{}  {}{took}{sent}", paint.good("SUCCESS"), what.as_deref().unwrap_or("done"))
-        }
-        Outcome::Skipped { why } => format!("{}  nothing to do: {}", paint.good("SUCCESS"), text::one_line(why)),
-        Outcome::Failed { failure } => format!("{}   {}", paint.bad("FAILED"), cause(failure)),
-        Outcome::Unknown { failure } => format!("{}   how it stands there is unknown: {}", paint.bad("FAILED"), cause(failure)),
-        Outcome::Interrupted { why } => format!("{}  {}", paint.warn("INTERRUPTED"), text::one_line(why)),
-    }
-}
-
-/// Step, cause and remedy of a failure on one line.
-fn cause(failure: &Failure) -> String {
-    let step = failure.step.map_or_else(String::new, |step| format!("{step}: "));
-    let what = failure.to_string();
-    format!("{step}{} [{}]; remedy: {}", text::one_line(&what), failure.code, text::one_line(&failure.remedy))
+/// `node-exporter 1.5.0 in 3.4 s, 4.2 MB sent`.
+fn done(event: &Event, now: &HostNow) -> String {
+    let what = now.package.as_deref().unwrap_or("done");
+    let removed = if now.removes { " removed" } else { "" };
+    let sent = if now.bytes > 0 { format!(", {} sent", text::bytes(now.bytes)) } else { String::new() };
+    format!("{what}{removed} in {}{sent}", text::between(now.since, event.at))
 }
 
 #[cfg(test)]
@@ -129,10 +136,10 @@ mod tests {
 
     /// The lines of a journal.
     fn lines(events: Vec<Event>) -> Vec<String> {
-        let mut tally = Tally::default();
+        let (mut tally, wording) = (Tally::default(), Wording { paint: Paint::plain(), remedy_apart: false });
         let told = events.iter().filter_map(|event| {
             let ended = tally.take(event);
-            line(event, ended.as_ref().or(tally.host(event)), Paint::plain())
+            wording.line(event, ended.as_ref().or(tally.host(event)))
         });
         told.collect()
     }

@@ -13,13 +13,13 @@ mod json;
 mod lines;
 #[cfg(test)]
 pub(crate) mod sample;
-mod slots;
 pub(crate) mod summary;
 pub(crate) mod table;
 mod tally;
 
 use super::Context;
 use super::args::Output;
+use super::quiet::Quiet;
 use super::style;
 use crate::domain::event::Event;
 use crate::service::Progress;
@@ -27,8 +27,8 @@ use crate::service::view::JobView;
 
 /// Shows a job as it goes.
 pub(crate) trait Reporter {
-    /// An event from before this process took the job up: known, not shown.
-    fn recall(&mut self, _event: &Event) {}
+    /// Events from before this process took the job up: known, not shown.
+    fn recall(&mut self, _events: &[Event]) {}
 
     /// The next event.
     fn on(&mut self, event: &Event);
@@ -53,7 +53,10 @@ pub(crate) fn choose(context: &mut Context) -> Box<dyn Reporter + '_> {
     let Context { output, out, paint, logs, .. } = context;
     match output {
         Output::Json => Box::new(json::Json::new(out)),
-        Output::Text if style::is_live() => Box::new(bars::Bars::new(out, *paint, logs)),
-        Output::Text => Box::new(lines::Lines::new(out, *paint)),
+        // In the background there is no echo to turn off, and a picture would be drawn over the shell's prompt.
+        Output::Text => match style::is_live().then(Quiet::begin) {
+            Some(Ok(quiet)) => Box::new(bars::Bars::new(out, *paint, logs, quiet)),
+            Some(Err(_)) | None => Box::new(lines::Lines::new(out, *paint)),
+        },
     }
 }

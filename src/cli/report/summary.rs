@@ -12,6 +12,9 @@ use crate::service::view::{HostView, JobView};
 /// Hosts named per cause; the others are counted.
 const NAMED: usize = 5;
 
+/// The outcome of a host whose executor stopped ([`crate::domain::outcome::Outcome::word`]).
+const INTERRUPTED: &str = "interrupted";
+
 /// Hosts that share a cause.
 struct Group<'a> {
     title: String,
@@ -55,11 +58,14 @@ pub(crate) fn headline(job: &JobView, paint: Paint) -> String {
     let took = line.cost_time.map_or_else(String::new, |seconds| format!(" in {}", text::span(seconds)));
     let bytes: u64 = job.list.iter().map(|host| host.bytes_sent).sum();
     let sent = if bytes == 0 { String::new() } else { format!(", {} sent", text::bytes(bytes)) };
+    // On the wire an interrupted host is RUNNING.
+    let interrupted = job.list.iter().filter(|host| host.outcome == Some(INTERRUPTED)).count() as u64;
     let words = [
         (counts.success_count, "success"),
         (counts.failed_count, "failed"),
         (counts.ignored_count, "ignored"),
-        (counts.running_count, "running"),
+        (counts.running_count.saturating_sub(interrupted), "running"),
+        (interrupted, "interrupted"),
         (counts.pending_count, "pending"),
     ];
     let words: Vec<String> =

@@ -100,8 +100,11 @@ impl Tally {
         self.begun.remove(&index)
     }
 
-    /// Nobody works on the job: what its journal left in the middle is not running.
-    pub(crate) fn rest(&mut self) {
+    /// Takes events from before: what they left in the middle is not running, because nobody works on it.
+    pub(crate) fn recall(&mut self, events: &[Event]) {
+        for event in events {
+            self.take(event);
+        }
         for now in self.begun.values_mut() {
             now.is_running = false;
         }
@@ -206,7 +209,7 @@ mod tests {
         assert_eq!(tally.counts(), "0 running, 1 pending, 0 success, 0 failed, 0 ignored");
         tally.take(&event(Some(0), EventKind::HostStarted));
         assert!(tally.at(0).is_some());
-        tally.rest();
+        tally.recall(&[]);
         assert_eq!(tally.counts(), "0 running, 1 pending, 0 success, 0 failed, 0 ignored");
     }
 }

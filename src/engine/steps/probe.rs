@@ -1,13 +1,15 @@
 //! probe: learn what the host is, become root, settle the plan. Changes nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::assets;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
-use crate::domain::plan::{Plan, Privilege};
-use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::domain::plan::{Plan, Privilege, Step};
+use crate::engine::host_task::{Halt, HostTask, Went, late};
 use crate::engine::talk::Talk;
 use crate::plan::choose;
 use crate::plan::settle::{Known, Package};
@@ -15,27 +17,14 @@ use crate::plan::settle::{Known, Package};
 /// Longest answer of a probe: a `landfall.toml` and a few blobs.
 const ANSWER_CAP: usize = 1 << 20;
 
-pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
-    let setup_path = setup_path(task);
-    let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
-    let talk = Talk::open(task.session()?, line).await?;
-    let mut facts = answer(talk, &setup_path).await?;
-    let mut privilege = Privilege::Root;
-    if facts.uid != 0 {
-        privilege = Privilege::Sudo;
-        if !facts.has("sudo") {
-            let message = format!("the account {} is not root and there is no sudo on the host", facts.user);
-            return Err(Failure::new(Code::NotRoot, message).into());
-        }
-        let (shell, dialect) = (facts.shell.clone(), facts.dialect());
-        let talk = task.talk_as(&assets::PROBE_LINE, &[], (privilege, dialect)).await?;
-        // As root everything but the login shell of the account is known better.
-        facts = Facts { shell, ..answer(talk, &setup_path).await? };
-        if facts.uid != 0 {
-            return Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into());
-        }
-    }
-    let detail = format!("{} {}, {}, {}", facts.distro, facts.cpu, facts.init, if privilege == Privilege::Root { "root" } else { "sudo" });
+/// Deadline of the questions when the outline gives none.
+const LONGEST: Duration = Duration::from_secs(60);
+
+pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
+    let deadline = step.deadline().unwrap_or(LONGEST);
+    let (facts, privilege) = tokio::time::timeout(deadline, ask(task)).await.map_err(|_| late(step))??;
+    let how = if privilege == Privilege::Root { "root" } else { "sudo" };
+    let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);
     match settle(task, &facts, privilege).await? {
         Some(plan) => {
             task.append(vec![EventKind::PlanSettled { plan: Box::new(plan) }]).await?;
@@ -43,6 +32,26 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
         }
         None => Err(Halt::Nothing("no such agent is installed on the host".into())),
     }
+}
+
+/// What the host is, seen by root.
+async fn ask(task: &mut HostTask) -> Result<(Facts, Privilege), Halt> {
+    let setup_path = setup_path(task);
+    let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
+    let talk = Talk::open(task.session()?, line).await?;
+    let facts = answer(talk, &setup_path).await?;
+    if facts.uid == 0 {
+        return Ok((facts, Privilege::Root));
+    }
+    if !facts.has("sudo") {
+        let message = format!("the account {} is not root and there is no sudo on the host", facts.user);
+        return Err(Failure::new(Code::NotRoot, message).into());
+    }
+    let (shell, dialect) = (facts.shell.clone(), facts.dialect());
+    let talk = task.talk_as(&assets::PROBE_LINE, &[], (Privilege::Sudo, dialect)).await?;
+    // As root everything but the login shell of the account is known better.
+    let facts = Facts { shell, ..answer(talk, &setup_path).await? };
+    if facts.uid == 0 { Ok((facts, Privilege::Sudo)) } else { Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into()) }
 }
 
 /// The setup path whose room and contents are asked for.

@@ -50,7 +50,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
     };
     let (end, tail) = match tokio::time::timeout(deadline, whole).await {
         Ok(ended) => ended?,
-        Err(_) => return Err(late(task, &plan, &run.id, step).await),
+        Err(_) => return Err(ended_late(task, &plan, &run.id, step).await),
     };
     match end {
         RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
@@ -145,7 +145,7 @@ fn ending(word: &str, offset: u64) -> Result<Option<(RunEnd, u64)>, Failure> {
 }
 
 /// The run is past its deadline: it is killed, and only when that is confirmed it is called late.
-async fn late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -> Halt {
+async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -> Halt {
     let message = format!("the script did not end within {} s", step.timeout_s);
     match kill(task, plan, run).await {
         Ok(()) => Halt::Failed(Failure::new(Code::StepTimeout, format!("{message} and was killed"))),
@@ -172,16 +172,30 @@ async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt>
 /// The failure that an exit code stands for.
 fn failure(code: i32, tail: &str) -> Failure {
     match assets::script_exit(code) {
-        Some(row) => Failure::of_script(row, format!("{}: {}", row.message, last_line(tail))).with_tail(tail),
+        Some(row) => {
+            let failure = Failure::of_script(row, format!("{}: {}", row.message, last_line(tail))).with_tail(tail);
+            match last_warning(tail) {
+                Some(warning) => failure.because(warning),
+                None => failure,
+            }
+        }
         None => Failure::new(Code::ScriptUnknownExit, format!("the script ended with exit code {code}")).with_tail(tail),
     }
 }
 
 /// The message of the last line that is one: `date time LEVEL step status message`.
 fn last_line(tail: &str) -> String {
-    let line = tail.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    let message = line.splitn(6, ' ').nth(5).unwrap_or(line);
-    message.trim().chars().take(300).collect()
+    tail.lines().rfind(|line| !line.trim().is_empty()).map(message).unwrap_or_default()
+}
+
+/// What the script quoted just before it gave up: the end of the agent's own log, the complaint of a tool.
+fn last_warning(tail: &str) -> Option<String> {
+    let before = tail.lines().filter(|line| !line.trim().is_empty()).rev().nth(1)?;
+    before.split(' ').nth(2).filter(|level| *level == "WARN").map(|_| message(before))
+}
+
+fn message(line: &str) -> String {
+    line.splitn(6, ' ').nth(5).unwrap_or(line).trim().chars().take(300).collect()
 }
 
 #[cfg(test)]
@@ -193,6 +207,8 @@ mod tests {
         let log = "2026-11-24 10:00:00 INFO check_env START x\n2026-11-24 10:00:01 ERROR check_env FAILED /opt has 3 kB free\n\n";
         assert_eq!(last_line(log), "/opt has 3 kB free");
         assert_eq!(last_line("odd"), "odd");
+        let log = "2026-11-24 10:00:00 WARN start_agent - address already in use\n2026-11-24 10:00:01 ERROR start_agent FAILED a ended\n";
+        assert_eq!(failure(32, log).causes, ["address already in use"]);
     }
 
     #[test]

@@ -43,23 +43,37 @@ pub(super) async fn commit(store: &SqliteStore, batch: Vec<Write>) -> Result<Vec
     Ok(answers)
 }
 
-/// The latest claim of every host task a batch names, asked in one query.
-async fn known_tasks(tx: &mut Tx, batch: &[Write]) -> Result<HashMap<TaskId, Claim>, StoreError> {
+/// The latest claim of a host task; `open` until the host task has ended.
+#[derive(Clone, Copy)]
+struct Latest {
+    claim: Claim,
+    open: bool,
+}
+
+/// Who may append to the host tasks that a batch names, asked in one query.
+async fn known_tasks(tx: &mut Tx, batch: &[Write]) -> Result<HashMap<TaskId, Latest>, StoreError> {
     let named: HashSet<TaskId> = batch.iter().filter_map(task_of).collect();
     if named.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(String, i64, i64, i64)> =
-        sqlx::query_as("select id, job_id, host_index, epoch from host_task where id in (select value from json_each($1))")
+    let rows: Vec<(String, i64, i64, i64, i64)> =
+        sqlx::query_as("select id, job_id, host_index, epoch, open from host_task where id in (select value from json_each($1))")
             .bind(list(named)?)
             .fetch_all(&mut **tx)
             .await
             .map_err(failed("check claims"))?;
-    let claim = |(id, job, index, epoch): (String, i64, i64, i64)| {
+    let latest = |(id, job, index, epoch, open): (String, i64, i64, i64, i64)| {
         let task = task_id(&id)?;
-        Ok((task, Claim { job: JobId(job), task, index: number("index", index)?, epoch: Epoch(epoch) }))
+        let claim = Claim { job: JobId(job), task, index: number("index", index)?, epoch: Epoch(epoch) };
+        Ok((task, Latest { claim, open: open != 0 }))
     };
-    rows.into_iter().map(claim).collect()
+    rows.into_iter().map(latest).collect()
+}
+
+/// May this claim append? One that is over may not: its epoch was raised, or its host task has ended. So whatever an
+/// executor that was presumed dead still sends, the journal of a host folds.
+fn may_append(known: &HashMap<TaskId, Latest>, claim: &Claim) -> bool {
+    known.get(&claim.task).is_some_and(|latest| latest.open && latest.claim == *claim)
 }
 
 fn task_of(write: &Write) -> Option<TaskId> {
@@ -71,11 +85,11 @@ fn task_of(write: &Write) -> Option<TaskId> {
 }
 
 /// Takes as many `seq` of every job as the batch will append to it; the first of them by job.
-async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Claim>) -> Result<HashMap<JobId, i64>, StoreError> {
+async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Latest>) -> Result<HashMap<JobId, i64>, StoreError> {
     let mut counts: BTreeMap<JobId, i64> = BTreeMap::new();
     for write in batch {
         match write {
-            Write::Host { claim, events, .. } if known.get(&claim.task) == Some(claim) => {
+            Write::Host { claim, events, .. } if may_append(known, claim) => {
                 *counts.entry(claim.job).or_default() += events.len() as i64;
             }
             Write::Job { job, events, .. } => *counts.entry(*job).or_default() += events.len() as i64,
@@ -99,7 +113,7 @@ async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Claim>) -
 /// What a batch amounts to.
 #[derive(Default)]
 struct Settled {
-    known: HashMap<TaskId, Claim>,
+    known: HashMap<TaskId, Latest>,
     /// Next `seq` by job; a job that is not here does not exist.
     seqs: HashMap<JobId, i64>,
     events: Vec<EventRow>,
@@ -118,7 +132,7 @@ impl Settled {
     fn take(&mut self, write: Write) -> Result<Written, StoreError> {
         match write {
             Write::Host { claim, at, events } => {
-                if self.known.get(&claim.task) != Some(&claim) {
+                if !may_append(&self.known, &claim) {
                     return Ok(Written::Stale);
                 }
                 for event in &events {

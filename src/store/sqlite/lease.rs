@@ -27,10 +27,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The lock of one job, held.
 #[derive(Debug)]
 struct FileLease {
-    _lock: File,
+    lock: File,
 }
 
 impl Lease for FileLease {}
+
+impl Drop for FileLease {
+    /// Takes the pid out. A process that goes on living would else pass for the holder whenever somebody looks at the lock
+    /// ([`holder_of`]) while another one takes it.
+    fn drop(&mut self) {
+        // What stays behind when this fails is a pid that is asked again until the look is over.
+        let _ = self.lock.set_len(0);
+    }
+}
 
 /// Holds `job` for this process.
 pub(super) async fn hold(locks: PathBuf, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
@@ -61,7 +70,7 @@ fn take(locks: &Path, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
         match lock.try_lock() {
             Ok(()) => {
                 sign(&mut lock).map_err(failed)?;
-                return Ok(Box::new(FileLease { _lock: lock }));
+                return Ok(Box::new(FileLease { lock }));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => {}

@@ -21,6 +21,9 @@ use crate::transport::TransportError;
 use super::key::Proof;
 use super::listener::{Goodbye, Link, Notes};
 
+/// How long russh is asked for the server's list of signature algorithms: it is there at once, or never.
+const SIGNATURE_LIST: Duration = Duration::from_millis(100);
+
 /// One login on a fresh connection.
 pub(super) struct Exchange<'a> {
     link: &'a mut Link,
@@ -111,19 +114,32 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A signature. RSA keys sign with SHA-512; a server that is too old to know that gets SHA-1 where it is allowed.
+    /// A signature.
     async fn sign(&mut self, key: &Arc<PrivateKey>) -> Result<(), TransportError> {
+        // An ed25519 or ecdsa key has one algorithm, and nothing to ask the server for.
         let rsa = key.algorithm().is_rsa();
-        // Not best_supported_rsa_hash(): it waits a second for servers that never say what they support.
-        let mut result = self.offer_key(key, rsa.then_some(HashAlg::Sha512)).await;
-        if rsa
-            && self.legacy
-            && matches!(&result, Ok(AuthResult::Failure { partial_success: false, remaining_methods })
-            if remaining_methods.contains(&MethodKind::PublicKey))
-        {
+        let hash = if rsa { self.rsa_hash().await? } else { None };
+        let mut result = self.offer_key(key, hash).await;
+        // Some servers name SHA-2 among their algorithms and take SHA-1 only.
+        if rsa && self.legacy && hash.is_some() && takes_another_key(&result) {
             result = self.offer_key(key, None).await;
         }
         self.judge("key", result).await
+    }
+
+    /// The hash an RSA key signs with: the best of those the server names (dropbear names SHA-256 only), else SHA-512.
+    /// `None` is SHA-1.
+    async fn rsa_hash(&self) -> Result<Option<HashAlg>, TransportError> {
+        // The list comes before the answer to `none`. russh would wait a second for one that does not come.
+        match timeout(SIGNATURE_LIST, self.link.best_supported_rsa_hash()).await {
+            Ok(Ok(Some(None))) if self.legacy => Ok(None),
+            Ok(Ok(Some(None))) => Err(TransportError::NoCommonAlgorithm {
+                endpoint: self.notes.endpoint(),
+                what: "signature algorithm for RSA keys (it takes ssh-rsa)".to_owned(),
+            }),
+            Ok(Ok(Some(best))) => Ok(best),
+            Ok(Ok(None) | Err(_)) | Err(_) => Ok(Some(HashAlg::Sha512)),
+        }
     }
 
     async fn offer_key(&mut self, key: &Arc<PrivateKey>, hash: Option<HashAlg>) -> Result<AuthResult, russh::Error> {
@@ -171,6 +187,12 @@ impl<'a> Exchange<'a> {
 
 fn cause(goodbye: Option<Goodbye>) -> String {
     goodbye.map_or_else(|| "without a word".to_owned(), |goodbye| goodbye.to_string())
+}
+
+/// Was the key refused by a server that goes on talking?
+fn takes_another_key(result: &Result<AuthResult, russh::Error>) -> bool {
+    matches!(result, Ok(AuthResult::Failure { partial_success: false, remaining_methods })
+        if remaining_methods.contains(&MethodKind::PublicKey))
 }
 
 /// Methods as the protocol names them.

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use tokio::time::timeout;
 
 use crate::transport::TransportError;
 
+use super::greeting::Greeting;
+
 /// Read buffer: more only costs memory per session (8 KiB: +8 kB, no gain).
 const READ_BUFFER: usize = 4096;
 
@@ -25,17 +27,14 @@ const READ_BUFFER: usize = 4096;
 /// blocked, so a peer that died in the middle of an upload would else be noticed after a quarter of an hour.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
-/// How much of the server's first words is kept for the diagnosis.
-const FIRST_WORDS: usize = 512;
-
 /// What [`dial`] gives.
 pub(super) struct Dialled {
     /// For russh.
     pub(super) line: BufReader<Line>,
     /// Shuts the connection down when dropped.
     pub(super) hangup: Hangup,
-    /// What the server said first.
-    pub(super) seen: Seen,
+    /// What the server says first.
+    pub(super) greeting: Greeting,
 }
 
 /// Opens the TCP connection within `after`.
@@ -50,9 +49,9 @@ pub(super) async fn dial(address: SocketAddr, after: Duration) -> Result<Dialled
     // Neither option decides whether the host can be reached.
     let _ = tcp.set_nodelay(true);
     let _ = SockRef::from(&*tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    let seen = Seen::default();
-    let line = BufReader::with_capacity(READ_BUFFER, Line { tcp, seen: Some(seen.clone()) });
-    Ok(Dialled { line, hangup, seen })
+    let greeting = Greeting::default();
+    let line = BufReader::with_capacity(READ_BUFFER, Line { tcp, listens: Some(greeting.clone()) });
+    Ok(Dialled { line, hangup, greeting })
 }
 
 /// Why the connection was not made.
@@ -79,29 +78,11 @@ impl Drop for Hangup {
     }
 }
 
-/// The first bytes from the server.
-#[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Vec<u8>>>);
-
-impl Seen {
-    /// What was seen.
-    pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Keeps what still has a place; false when it is full.
-    fn keep(&self, bytes: &[u8]) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = FIRST_WORDS.saturating_sub(kept.len());
-        kept.extend(bytes.iter().take(room));
-        kept.len() < FIRST_WORDS
-    }
-}
-
 /// The TCP stream as russh sees it.
 pub(super) struct Line {
     tcp: Arc<TcpStream>,
-    seen: Option<Seen>,
+    /// Until it has heard enough.
+    listens: Option<Greeting>,
 }
 
 impl AsyncRead for Line {
@@ -110,13 +91,12 @@ impl AsyncRead for Line {
             ready!(self.tcp.poll_read_ready(cx))?;
             match self.tcp.try_read(buf.initialize_unfilled()) {
                 Ok(count) => {
-                    if let Some(seen) = &self.seen {
-                        let fresh = buf.initialize_unfilled().get(..count).unwrap_or_default();
-                        if !seen.keep(fresh) {
-                            self.seen = None;
-                        }
-                    }
+                    let before = buf.filled().len();
                     buf.advance(count);
+                    let fresh = buf.filled().get(before..).unwrap_or_default();
+                    if self.listens.as_ref().is_some_and(|greeting| !greeting.hear(fresh)) {
+                        self.listens = None;
+                    }
                     // The kernel forgets it after every few segments.
                     let _ = SockRef::from(&*self.tcp).set_tcp_quickack(true);
                     return Poll::Ready(Ok(()));
@@ -161,13 +141,5 @@ mod tests {
         assert!(matches!(say(nix::libc::EHOSTUNREACH), TransportError::NoRoute { .. }));
         assert!(matches!(say(nix::libc::ENETUNREACH), TransportError::NoRoute { .. }));
         assert!(matches!(say(nix::libc::ETIMEDOUT), TransportError::TimedOut { phase: "connect", .. }));
-    }
-
-    #[test]
-    fn only_the_first_words_are_kept() {
-        let seen = Seen::default();
-        assert!(seen.keep(b"SSH-2.0-x\r\n"));
-        assert!(!seen.keep(&[0; 2 * FIRST_WORDS]));
-        assert_eq!(seen.take().len(), FIRST_WORDS);
     }
 }

@@ -37,7 +37,8 @@ impl Proof {
     }
 }
 
-type Slot = Arc<OnceCell<Arc<PrivateKey>>>;
+/// A key, or why its text gives none: that is remembered too, a wrong passphrase costs as much as the right one.
+type Slot = Arc<OnceCell<Result<Arc<PrivateKey>, String>>>;
 
 /// The keys read so far, newest last, by a digest of text and passphrase.
 #[derive(Default)]
@@ -53,8 +54,8 @@ impl Keys {
             Auth::Key { pem, passphrase } => {
                 let slot = self.slot(digest(pem, passphrase.as_ref())).await;
                 // Hosts that come meanwhile wait here instead of reading it again.
-                let key = slot.get_or_try_init(|| read(pem.clone(), passphrase.clone())).await?;
-                Ok(Proof::Key(Arc::clone(key)))
+                let key = slot.get_or_init(|| read(pem.clone(), passphrase.clone())).await.clone();
+                key.map(Proof::Key).map_err(|cause| TransportError::KeyUnusable { cause })
             }
         }
     }
@@ -84,10 +85,9 @@ fn digest(pem: &Secret, passphrase: Option<&Secret>) -> [u8; 32] {
 }
 
 /// Reads a key on a thread of its own.
-async fn read(pem: Secret, passphrase: Option<Secret>) -> Result<Arc<PrivateKey>, TransportError> {
+async fn read(pem: Secret, passphrase: Option<Secret>) -> Result<Arc<PrivateKey>, String> {
     let reading = tokio::task::spawn_blocking(move || parse(pem.expose_secret(), passphrase.as_ref()));
-    let key = reading.await.unwrap_or_else(|_| Err("its reader broke".to_owned()));
-    key.map(Arc::new).map_err(|cause| TransportError::KeyUnusable { cause })
+    reading.await.unwrap_or_else(|_| Err("its reader broke".to_owned())).map(Arc::new)
 }
 
 /// OpenSSH, PEM (PKCS#1, SEC1), PKCS#8 and PuTTY texts.
@@ -97,6 +97,9 @@ fn parse(text: &str, passphrase: Option<&Secret>) -> Result<PrivateKey, String> 
     if !text.contains("PRIVATE KEY-----") && !text.starts_with("PuTTY-User-Key-File-") {
         return Err("it is not a private key in OpenSSH or PEM form".to_owned());
     }
+    // An open PKCS#8 key is taken for an encrypted one when a passphrase comes with it; an OpenSSH one says what it is.
+    let open = !["ENCRYPTED", "BEGIN OPENSSH", "PuTTY"].iter().any(|mark| text.contains(mark));
+    let passphrase = passphrase.filter(|_| !open);
     let opened = decode_secret_key(text, passphrase.map(|secret| secret.expose_secret()));
     let key = opened.map_err(|error| explain(&error, text, passphrase.is_some()))?;
     // An OpenSSH key stays encrypted without a word when no passphrase was given.
@@ -129,8 +132,82 @@ fn explain(error: &russh::keys::Error, text: &str, with_passphrase: bool) -> Str
         _ if encrypted && !with_passphrase => "it is encrypted and no passphrase was given",
         Error::UnsupportedKeyType { .. } | Error::UnknownAlgorithm(_) => "its type is not supported",
         Error::SshKey(russh::keys::ssh_key::Error::AlgorithmUnknown) => "its type is not supported",
+        // Of the old PEM encryption russh reads RSA keys under AES-128 only.
+        _ if with_passphrase && text.contains("DEK-Info") => {
+            "the passphrase does not open it, or it is an old form to be rewritten with `ssh-keygen -p`"
+        }
         _ if with_passphrase => "the passphrase does not open it, or its text is damaged",
         _ => "its text is damaged",
     };
     words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::Algorithm;
+    use russh::keys::ssh_key::LineEnding;
+
+    use super::*;
+
+    fn fresh() -> (PrivateKey, String) {
+        let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519);
+        let text = key.as_ref().ok().and_then(|key| key.to_openssh(LineEnding::LF).ok()).map(|text| text.to_string());
+        key.ok().zip(text).unwrap_or_else(|| unreachable!("a random key has a text"))
+    }
+
+    fn parses_to(text: &str, key: &PrivateKey) -> bool {
+        parse(text, None).is_ok_and(|read| read.public_key().key_data() == key.public_key().key_data())
+    }
+
+    #[test]
+    fn a_key_that_forms_and_windows_have_mangled_is_read() {
+        let (key, text) = fresh();
+        for mangled in [
+            text.clone(),
+            text.replace('\n', "\r\n"),
+            text.replace('\n', "\r"),
+            text.replace('\n', "\\n"),
+            text.trim().to_owned(),
+            format!("\u{feff}{text}"),
+            text.lines().map(|line| format!("    {line}  \n")).collect(),
+        ] {
+            assert!(parses_to(&mangled, &key), "{}", mangled.escape_debug());
+        }
+    }
+
+    #[test]
+    fn a_passphrase_that_is_not_needed_does_no_harm() {
+        let (key, openssh) = fresh();
+        let mut pkcs8 = Vec::new();
+        assert!(russh::keys::encode_pkcs8_pem(&key, &mut pkcs8).is_ok());
+        for text in [openssh, String::from_utf8_lossy(&pkcs8).into_owned()] {
+            assert!(parse(&text, Some(&"unneeded".into())).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_encrypted_pkcs8_key_opens_with_its_passphrase_only() {
+        let (key, _) = fresh();
+        let mut text = Vec::new();
+        assert!(russh::keys::encode_pkcs8_pem_encrypted(&key, b"sesame", 100, &mut text).is_ok());
+        let text = String::from_utf8_lossy(&text);
+        assert!(parse(&text, Some(&"sesame".into())).is_ok());
+        for passphrase in [None, Some(Secret::from("barley"))] {
+            assert!(parse(&text, passphrase.as_ref()).is_err_and(|cause| !cause.contains("barley")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_read_once_for_all_hosts_and_only_a_few_are_remembered() {
+        let keys = Keys::default();
+        let (_, text) = fresh();
+        let auth = |text: &str| Auth::Key { pem: text.into(), passphrase: None };
+        let first = keys.prepare(&auth(&text)).await;
+        let again = keys.prepare(&auth(&text)).await;
+        assert!(matches!((first, again), (Ok(Proof::Key(first)), Ok(Proof::Key(again))) if Arc::ptr_eq(&first, &again)));
+        for i in 0..2 * REMEMBERED {
+            assert!(keys.prepare(&auth(&format!("not a key {i}"))).await.is_err());
+        }
+        assert_eq!(keys.known.lock().await.len(), REMEMBERED);
+    }
 }

@@ -16,13 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::transport::TransportError;
 
+use super::greeting::{Greeting, quote};
 use super::hostkey::{self, Expectation};
 
 /// A connection of russh with our listener.
 pub(super) type Link = Handle<Listener>;
-
-/// Longest quotation of a server.
-const QUOTE: usize = 200;
 
 /// How the connection ended.
 #[derive(Clone, Debug)]
@@ -113,51 +111,31 @@ impl Notes {
     }
 
     /// Translates what ended a handshake.
-    pub(super) fn handshake_failure(&self, error: &russh::Error, seen: &[u8]) -> TransportError {
+    pub(super) fn handshake_failure(&self, error: &russh::Error, greeting: &Greeting) -> TransportError {
         let endpoint = self.endpoint();
         if let russh::Error::NoCommonAlgo { kind, theirs, .. } = error {
             return TransportError::NoCommonAlgorithm { endpoint, what: no_common(kind, theirs) };
         }
-        if let Some(stranger) = self.stranger(seen) {
+        if let Some(stranger) = greeting.stranger(&endpoint) {
             return stranger;
         }
-        let phase = "handshake";
         match error {
             russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) | russh::Error::SendError => {
                 let cause = match self.goodbye() {
                     Some(Goodbye::Said(words)) => Goodbye::Said(words).to_string(),
-                    _ if seen.is_empty() => "before it said anything".to_owned(),
+                    _ if greeting.is_silence() => "before it said anything".to_owned(),
                     _ => broke(error),
                 };
-                TransportError::Closed { endpoint, phase, cause }
+                TransportError::Closed { endpoint, phase: "handshake", cause }
             }
             other => TransportError::NotSsh { endpoint, cause: quote(&other.to_string()) },
         }
     }
 
-    /// Translates a handshake that did not end.
-    pub(super) fn handshake_silence(&self, seen: &[u8], after: Duration) -> TransportError {
-        let timed_out = || TransportError::TimedOut { endpoint: self.endpoint(), phase: "handshake", after };
-        if seen.is_empty() { timed_out() } else { self.stranger(seen).unwrap_or_else(timed_out) }
-    }
-
-    /// What the first words say when they are not SSH's. An sshd may say more than its version: lines before it are
-    /// allowed, and one that takes no more connections writes a sentence in its place.
-    fn stranger(&self, seen: &[u8]) -> Option<TransportError> {
-        let (endpoint, text) = (self.endpoint(), String::from_utf8_lossy(seen));
-        let speaks = |version: &str| text.lines().any(|line| line.starts_with(version));
-        if seen.is_empty() || speaks("SSH-2.0-") || speaks("SSH-1.99-") {
-            return None;
-        }
-        let said = quote(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
-        // OpenSSH's two sentences: MaxStartups, and PerSourcePenalties since 9.8.
-        let busy = ["Exceeded MaxStartups", "Not allowed at this time"].iter().any(|words| text.contains(words));
-        let cause = format!("it says \"{said}\"");
-        Some(if busy {
-            TransportError::Closed { endpoint, phase: "handshake", cause }
-        } else {
-            TransportError::NotSsh { endpoint, cause }
-        })
+    /// Translates a handshake that did not end within `after`.
+    pub(super) fn handshake_silence(&self, greeting: &Greeting, after: Duration) -> TransportError {
+        let endpoint = self.endpoint();
+        greeting.stranger(&endpoint).unwrap_or(TransportError::TimedOut { endpoint, phase: "handshake", after })
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -174,6 +152,9 @@ fn no_common(kind: &russh::AlgorithmKind, theirs: &[String]) -> String {
         russh::AlgorithmKind::Compression => "compression",
         russh::AlgorithmKind::Mac => "MAC",
     };
+    // These stand among the algorithms and are none.
+    let is_algorithm = |name: &&String| !name.starts_with("kex-strict-") && !name.starts_with("ext-info-");
+    let theirs: Vec<&str> = theirs.iter().filter(is_algorithm).map(String::as_str).collect();
     format!("{kind} (it offers {})", quote(&theirs.join(", ")))
 }
 
@@ -185,12 +166,6 @@ fn broke(error: &russh::Error) -> String {
         russh::Error::KeepaliveTimeout => "no answer to keepalives".to_owned(),
         other => quote(&other.to_string()),
     }
-}
-
-/// The server's words on one line, cut, without control characters.
-fn quote(words: &str) -> String {
-    let line: String = words.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTE).collect();
-    line.trim_end().to_owned()
 }
 
 /// Hears the server in russh's task.

@@ -13,7 +13,8 @@
 //! One session is one TCP connection and one task of russh. Every channel adds one task ([`channel`]) that drains it.
 //! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
 //!
-//! What may be in our log: russh's own records (crate `log`) name sizes and message types; see `telemetry` for the caps.
+//! The log: target `russh` must be capped at `warn` by whoever sets up telemetry, whatever the level asked for. Below that
+//! russh prints packets that it does not expect, lines of known_hosts, and a line for every message.
 //!
 //! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in [`key`], its exchange in
 //! [`auth`]. To add an algorithm: [`config`].
@@ -22,6 +23,7 @@ mod auth;
 mod channel;
 mod config;
 mod dial;
+mod greeting;
 mod hostkey;
 mod key;
 mod listener;
@@ -37,7 +39,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use crate::domain::site::HostKeyPolicy;
+use crate::domain::site::{HostKeyPolicy, SshPolicy};
 
 use super::{HostKeys, Login, Session, Target, Transport, TransportError};
 use auth::Exchange;
@@ -81,6 +83,17 @@ impl Default for SshSettings {
     }
 }
 
+impl From<&SshPolicy> for SshSettings {
+    fn from(policy: &SshPolicy) -> Self {
+        Self {
+            host_keys: policy.host_keys,
+            known_hosts: policy.known_hosts.as_ref().map(PathBuf::from),
+            connect_timeout: Duration::from_secs(policy.connect_timeout_s),
+            ..Self::default()
+        }
+    }
+}
+
 /// Reaches hosts by SSH, directly.
 pub struct SshTransport {
     settings: SshSettings,
@@ -101,15 +114,15 @@ impl SshTransport {
 
     /// Version exchange, key exchange and host key, under one deadline.
     async fn handshake(&self, target: &Target, dialled: Dialled, notes: &Arc<Notes>) -> Result<Established, TransportError> {
-        let Dialled { line, hangup, seen } = dialled;
+        let Dialled { line, hangup, greeting } = dialled;
         let config = self.configs.pick(target.legacy, notes.expectation().algorithm());
         let handshake = russh::client::connect_stream(config, line, Listener::new(Arc::clone(notes)));
         let after = self.settings.connect_timeout;
         match timeout(after, handshake).await {
             Ok(Ok(link)) => Ok(Established { link, hangup }),
             // A host key that was refused ends the handshake with an error of its own.
-            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &seen.take()))),
-            Err(_) => Err(notes.handshake_silence(&seen.take(), after)),
+            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &greeting))),
+            Err(_) => Err(notes.handshake_silence(&greeting, after)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use russh::{ChannelOpenFailure, Disconnect};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::transport::{ForwardError, Process, Session, Stream, TransportError};
 
@@ -20,24 +20,52 @@ use super::tunnel::Tunnel;
 /// How long the goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a refused channel is asked for again when this session had one before. Under MaxSessions 1 sshd counts a
+/// channel until it has tidied up, a moment after both sides closed it; one that was dropped, until its command notices.
+const SLOT: Duration = Duration::from_secs(10);
+
+/// First pause of asking again; doubles up to [`SLOT_PAUSE_MAX`].
+const SLOT_PAUSE: Duration = Duration::from_millis(2);
+
+/// See [`SLOT_PAUSE`].
+const SLOT_PAUSE_MAX: Duration = Duration::from_millis(250);
+
 /// A session; dropped, its connection is shut down, and with it everything that was opened on it.
 pub(super) struct SshSession {
     link: Arc<Link>,
     notes: Arc<Notes>,
     /// Deadline of answers and of progress.
     patience: Duration,
+    /// Had it a command before?
+    used: bool,
     _hangup: Hangup,
 }
 
 impl SshSession {
     /// A session on a connection that has logged in.
     pub(super) fn new(link: Link, hangup: Hangup, notes: Arc<Notes>, patience: Duration) -> Self {
-        Self { link: Arc::new(link), notes, patience, _hangup: hangup }
+        Self { link: Arc::new(link), notes, patience, used: false, _hangup: hangup }
     }
 
     /// Opens a channel; `None` when the server does not answer in time.
     async fn open(&self, order: Order) -> Option<Result<Opened, NotOpen>> {
         timeout(self.patience, channel::open(Arc::clone(&self.link), order)).await.ok()
+    }
+
+    /// Opens a channel with a command; waits for the place of an earlier one where the server has only so many.
+    async fn start(&mut self, line: Vec<u8>) -> Option<Result<Opened, NotOpen>> {
+        let give_up = Instant::now() + SLOT;
+        let mut pause = SLOT_PAUSE;
+        loop {
+            let opened = self.open(Order::Exec(line.clone())).await;
+            let refused = matches!(&opened, Some(Err(NotOpen::Channel(_))));
+            if !(refused && self.used && Instant::now() < give_up) {
+                self.used |= matches!(&opened, Some(Ok(_)));
+                return opened;
+            }
+            sleep(pause).await;
+            pause = SLOT_PAUSE_MAX.min(pause * 2);
+        }
     }
 
     /// The server's own words on the channel it refused, or what its code means.
@@ -54,7 +82,7 @@ impl SshSession {
 #[async_trait]
 impl Session for SshSession {
     async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
-        let cause = match self.open(Order::Exec(line)).await {
+        let cause = match self.start(line).await {
             Some(Ok(opened)) => {
                 return Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience)));
             }
@@ -69,6 +97,7 @@ impl Session for SshSession {
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
         match self.open(Order::Connect { host: host.to_owned(), port }).await {
             Some(Ok(opened)) => Ok(Box::new(Tunnel::new(opened))),
+            // No answer: the host is still trying, which takes minutes where packets are dropped.
             Some(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) | None => Err(ForwardError::NotYet),
             Some(Err(NotOpen::Channel(why))) => Err(ForwardError::NotAllowed(self.words(&why))),
             Some(Err(NotOpen::Command | NotOpen::Lost)) => Err(self.notes.lost().into()),

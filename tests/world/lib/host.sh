@@ -51,12 +51,15 @@ login_value() { # LAYER KEY
     done <"$1/etc/landfall-world/login"
 }
 
-# A host's own key outlives the world: it is made once per name and kind.
-host_key() { # NAME KIND: sets KEY to its path
-    KEY=$CACHE/hostkeys/$1-$2/ssh_host_ed25519_key
+# A host's own key outlives the world: it is made once per address, so whoever pinned the key of an address in one world
+# meets the same key in the next.
+host_key() { # K NUMBER: sets KEY to its path
+    local own
+    own=$(address "$1" "$2")
+    KEY=$CACHE/hostkeys/$own/ssh_host_ed25519_key
     [ ! -f "$KEY.pub" ] || return 0
     mkdir -p "${KEY%/*}.$$"
-    ssh-keygen -q -t ed25519 -N '' -C "root@$1" -f "${KEY%/*}.$$/ssh_host_ed25519_key"
+    ssh-keygen -q -t ed25519 -N '' -C "root@$own" -f "${KEY%/*}.$$/ssh_host_ed25519_key"
     mv -T "${KEY%/*}.$$" "${KEY%/*}" 2>/dev/null || rm -rf "${KEY%/*}.$$"
 }
 
@@ -96,7 +99,7 @@ host_boot() { # K BASE CLIENT_KEY NAME KIND NUMBER LAYER
     tree=$(trees "$1")/$4
     read -r id </proc/sys/kernel/random/uuid
     printf '%s\n' "$id" >"$tree/boot_id"
-    host_key "$4" "$5"
+    host_key "$1" "$6"
     [ -z "$(login_value "$7" key)" ] || authorized=$3.pub
     enter=(nsenter "--net=/run/netns/lfw-$1-$4" unshare --mount --pid --uts --ipc --fork --kill-child)
     if [ -e "$7/etc/landfall-world/init" ]; then

@@ -27,7 +27,7 @@ host_state() { # K NAME
 host_json() { # K DIR NAME KIND NUMBER LAYER [with-state]
     local key_file='' type public
     [ -z "$(login_value "$6" key)" ] || key_file=$2/id_ed25519
-    host_key "$3" "$4"
+    host_key "$1" "$5"
     read -r type public _ <"$KEY.pub"
     printf '{"name":"%s","kind":"%s","ip":"%s","ip6":"%s","port":22,"user":"%s","password":%s,"key_file":%s,' \
         "$3" "$4" "$(address "$1" "$5")" "$(address6 "$1" "$5")" "$(login_value "$6" user)" \
@@ -73,7 +73,7 @@ ssh_config() { # K DIR
     local name kind number layer
     : >"$2/known_hosts"
     while read -r name kind number layer; do
-        host_key "$name" "$kind"
+        host_key "$1" "$number"
         printf '%s %s\n' "$(address "$1" "$number")" "$(cut -d' ' -f1,2 "$KEY.pub")" >>"$2/known_hosts"
         printf 'Host %s\n HostName %s\n User %s\n' "$name" "$(address "$1" "$number")" "$(login_value "$layer" user)"
     done <"$STATE/worlds/$1/hosts"

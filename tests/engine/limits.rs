@@ -1,0 +1,83 @@
+//! Limits of the process, of a job and of a host: how many at once, and how fast.
+
+use std::time::Duration;
+
+use landfall::domain::event::EventKind;
+use landfall::engine::Ended;
+
+use crate::fake::{Ask, Script};
+use crate::world::World;
+
+/// The most hosts that were between HostStarted and HostFinished at once.
+fn most_at_once(world: &World) -> usize {
+    let mut counts = (0_usize, 0_usize);
+    for event in world.store.journal(world.job) {
+        match event.kind {
+            EventKind::HostStarted => counts.0 += 1,
+            EventKind::HostFinished { .. } => counts.0 -= 1,
+            _ => {}
+        }
+        counts.1 = counts.1.max(counts.0);
+    }
+    counts.1
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_hosts_are_worked_on_than_allowed_and_no_fewer() {
+    let mut world = World::install(20).await;
+    world.site.limits.concurrency = 4;
+    for host in world.hosts() {
+        host.latency(Duration::from_millis(300));
+    }
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!(most_at_once(&world), 4);
+    assert_eq!(world.fleet.sessions.most(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_uploads_are_on_their_way_than_allowed_and_no_fewer() {
+    let mut world = World::with(12, 1_000_000, |host| host.bt_speed_limit = 1).await;
+    world.site.limits.uploads = 3;
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!(world.fleet.uploads.most(), 3);
+    assert_eq!(world.fleet.sessions.most(), 12, "the limit holds for the upload only");
+}
+
+/// Bytes per second of the payload of a host.
+fn rate(world: &World, host: usize) -> f64 {
+    let transfer = world.host(host).transfers()[0];
+    assert_eq!(transfer.bytes, world.shelf.size());
+    transfer.bytes as f64 / (transfer.ended - transfer.begun).as_secs_f64()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_speed_limit_of_a_host_is_kept() {
+    let world = World::with(1, 10_000_000, |host| host.bt_speed_limit = 1).await;
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    let rate = rate(&world, 0) / 1e6;
+    assert!((0.99..=1.01).contains(&rate), "{rate} MB/s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_of_the_process_is_shared_by_all_hosts() {
+    let mut world = World::with(8, 1_000_000, |_| {}).await;
+    world.site.limits.upload_mb_per_s = 2;
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    let transfers: Vec<_> = world.hosts().map(|host| host.transfers()[0]).collect();
+    let begun = transfers.iter().map(|transfer| transfer.begun).min().unwrap();
+    let took = transfers.iter().map(|transfer| transfer.ended).max().unwrap() - begun;
+    assert!((3.9..=4.1).contains(&took.as_secs_f64()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_without_hosts_left_to_do_ends_at_once() {
+    let world = World::install(2).await;
+    world.run().await.unwrap();
+    let before = world.store.journal(world.job).len();
+    assert_eq!(world.run().await.unwrap(), Ended::Finished);
+    assert_eq!(world.store.journal(world.job).len(), before, "nothing is written twice");
+}

@@ -1,0 +1,58 @@
+//! The record rules: who lost a claim stops silently, and what cannot be recorded is not claimed.
+
+use std::time::Duration;
+
+use landfall::domain::event::EventKind;
+use landfall::domain::job::Status;
+use landfall::domain::outcome::Outcome;
+use landfall::engine::{Ended, EngineError};
+use landfall::store::Store;
+use tokio::time::Instant;
+
+use crate::fake::{Ask, Script};
+use crate::world::World;
+
+#[tokio::test(start_paused = true)]
+async fn whoever_lost_the_claim_ends_silently_and_writes_nothing_more() {
+    let world = World::install(2).await;
+    for host in world.hosts() {
+        host.runs([Script::takes(50)]);
+    }
+    let claiming = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        world.store.claim(world.job).await.unwrap();
+        world.store.journal(world.job).len()
+    };
+    let (ended, before) = tokio::join!(world.run(), claiming);
+    assert_eq!(ended.unwrap(), Ended::Interrupted);
+    assert_eq!(world.store.journal(world.job).len(), before);
+    assert!((0..2).all(|host| world.record(host).outcome().is_none()));
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_executors_of_one_job_do_every_host_once() {
+    for lead in [0, 100, 1_000, 3_400] {
+        let world = World::install(5).await;
+        let second = async {
+            tokio::time::sleep(Duration::from_millis(lead)).await;
+            world.run().await
+        };
+        let (first, second) = tokio::join!(world.run(), second);
+        assert_eq!(second.unwrap(), Ended::Finished, "{lead}");
+        first.unwrap();
+        world.all_succeeded().await;
+        assert!(world.hosts().all(|host| host.history().len() == 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_was_purged_is_told_as_such() {
+    let world = World::install(1).await;
+    tokio::time::sleep(Duration::from_secs(8 * 86_400)).await;
+    world.store.purge_credentials(world.engine().now()).await.unwrap();
+    world.run().await.unwrap();
+    assert_eq!(world.failure(0).code, "credential_expired");
+    assert_eq!((world.host(0).count(Ask::Connect), world.status().await), (0, Status::Failed));
+}

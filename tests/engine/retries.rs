@@ -1,0 +1,141 @@
+//! What is tried again, how often, after which pause, and what is not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use landfall::domain::failure::FailureClass;
+use landfall::domain::outcome::{Outcome, StepOutcome};
+use landfall::domain::plan::StepKind;
+use tokio::time::Instant;
+
+use crate::fake::{Ask, Trouble};
+use crate::world::{World, pauses};
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_connection_is_tried_again_after_growing_pauses() {
+    let world = World::install(1).await;
+    world.host(0).fault(Ask::Connect, ..3, Trouble::Refused);
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    let retries = world.retries(0, StepKind::Connect);
+    assert!(retries.iter().all(|(code, _)| code == "connection_refused"), "{retries:?}");
+    let announced: Vec<Duration> = retries.into_iter().map(|(_, pause)| pause).collect();
+    assert!(announced.len() == 3 && announced.windows(2).all(|pair| pair[0] < pair[1]), "{announced:?}");
+    let kept = pauses(world.host(0), Ask::Connect);
+    for (kept, announced) in kept.iter().zip(&announced) {
+        assert!(*kept >= *announced && *kept < *announced + Duration::from_millis(100), "{kept:?} {announced:?}");
+    }
+    assert_eq!(world.record(0).step(StepKind::Connect).unwrap().attempts, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_for_good_fails_after_four_tries() {
+    let world = World::install(2).await;
+    world.host(0).fault(Ask::Connect, .., Trouble::Refused);
+    world.run().await.unwrap();
+    let failure = world.failure(0);
+    assert_eq!((failure.class, failure.step), (FailureClass::Unreachable, Some(StepKind::Connect)));
+    assert_eq!((world.host(0).count(Ask::Connect), world.retries(0, StepKind::Connect).len()), (4, 3));
+    let last = world.record(0).step(StepKind::Connect).unwrap().outcome.clone();
+    assert!(matches!(last, Some(StepOutcome::Failed { .. })), "{last:?}");
+    assert_eq!(world.outcome(1), Outcome::Succeeded);
+    world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_password_is_tried_exactly_once() {
+    let world = World::install(1).await;
+    world.host(0).password("another");
+    world.run().await.unwrap();
+    assert_eq!(world.failure(0).code, "password_refused");
+    assert_eq!(world.host(0).count(Ask::Connect), 1);
+    // Nor does anybody who takes the job up later.
+    world.run().await.unwrap();
+    assert_eq!(world.host(0).count(Ask::Connect), 1);
+    world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_arrive_changed_are_sent_once_more_and_no_third_time() {
+    let world = World::install(2).await;
+    world.host(0).fault(Ask::Put, ..1, Trouble::Corrupt);
+    world.host(1).fault(Ask::Put, .., Trouble::Corrupt);
+    world.run().await.unwrap();
+    assert_eq!(world.outcome(0), Outcome::Succeeded);
+    assert_eq!(world.failure(1).code, "checksum_mismatch");
+    assert_eq!((world.host(0).count(Ask::Put), world.host(1).count(Ask::Put)), (2, 2));
+    assert_eq!(world.retries(0, StepKind::UploadPackage)[0].0, "checksum_mismatch");
+    world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_goes_on_where_the_connection_was_lost() {
+    let world = World::install(1).await;
+    world.host(0).fault(Ask::Put, ..1, Trouble::LostAt(100_000)).fault(Ask::Put, 1..2, Trouble::LostAt(50_000));
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    let transfers = world.host(0).transfers();
+    let mut expected = 0;
+    for transfer in &transfers {
+        assert_eq!(transfer.offset, expected, "{transfers:?}");
+        expected += transfer.bytes;
+    }
+    assert_eq!((expected, transfers.len()), (world.shelf.size(), 3));
+    let upload = world.record(0).step(StepKind::UploadPackage).unwrap().clone();
+    assert_eq!(upload.attempts, 3);
+    assert!(upload.figures.detail.unwrap().contains("taken up at"));
+}
+
+/// Everything that is asked of a host during an install, in order.
+const ASKS: [Ask; 9] =
+    [Ask::Connect, Ask::Probe, Ask::Put, Ask::Bundle, Ask::Start, Ask::Follow, Ask::Status, Ask::Forward, Ask::Cleanup];
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_once_at_any_ask_fails_no_host() {
+    for ask in ASKS {
+        for trouble in [Trouble::Lost, Trouble::LostAfter] {
+            let world = World::install(1).await;
+            world.host(0).fault(ask, ..1, trouble);
+            world.run().await.unwrap();
+            assert_eq!(world.outcome(0), Outcome::Succeeded, "{ask:?} {trouble:?}");
+            world.all_succeeded().await;
+            assert_eq!(world.host(0).history().len(), 1, "{ask:?} {trouble:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_always_lost_at_an_ask_ends_with_the_truth() {
+    for ask in ASKS {
+        let world = World::install(1).await;
+        world.host(0).fault(ask, .., Trouble::Lost);
+        world.run().await.unwrap();
+        match (ask, world.outcome(0)) {
+            // It runs, or ran, and nobody can say how it went.
+            (Ask::Start | Ask::Follow, Outcome::Unknown { .. }) | (Ask::Cleanup, Outcome::Succeeded) => {}
+            (Ask::Connect, Outcome::Failed { failure }) => assert_eq!(failure.class, FailureClass::Unreachable),
+            (Ask::Probe | Ask::Put | Ask::Bundle | Ask::Status | Ask::Forward, Outcome::Failed { failure }) => {
+                assert_eq!(failure.class, FailureClass::Lost, "{ask:?}");
+            }
+            (ask, outcome) => panic!("{ask:?}: {outcome:?}"),
+        }
+        assert!(world.host(0).history().len() <= 1);
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_program_on_the_host_refuses_is_told_and_not_tried_again() {
+    for (ask, says, code) in [
+        (Ask::Put, "fail=no_space /opt/landfall/blobs has 3 kB free, 9 kB are needed", "no_space"),
+        (Ask::Put, "fail=state_refused /opt/landfall is a symbolic link", "state_refused"),
+        (Ask::Bundle, "fail=write_failed /opt/landfall/stage", "write_failed"),
+        (Ask::Start, "fail=no_space /opt/landfall/stage has 3 kB free", "no_space"),
+    ] {
+        let world = World::install(1).await;
+        world.host(0).fault(ask, .., Trouble::Says(says));
+        world.run().await.unwrap();
+        assert_eq!((world.failure(0).code.as_ref(), world.host(0).count(ask)), (code, 1), "{says}");
+        world.laws();
+    }
+}

@@ -1,0 +1,108 @@
+//! The death of an executor, anywhere: the next one finds the record as it was left, goes on, and starts no run twice.
+
+use std::time::Duration;
+
+use landfall::domain::event::EventKind;
+use landfall::domain::job::JobKind;
+use landfall::domain::outcome::Outcome;
+use landfall::domain::plan::StepKind;
+use landfall::engine::Ended;
+use landfall::plan::outline::outline;
+
+use crate::fake::{Ask, Ends, Script, Trouble};
+use crate::world::World;
+
+/// Where in a step the executor dies.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The step is in the record; nothing of it was done.
+    Begun,
+    /// It was done on the host; the record does not know.
+    Done,
+    /// The record knows; the executor does not know that.
+    Recorded,
+}
+
+const MOMENTS: [Moment; 3] = [Moment::Begun, Moment::Done, Moment::Recorded];
+
+/// The executor dies when host 1 is at that moment of that step.
+fn dies_at(world: &World, step: StepKind, moment: Moment) {
+    let begins =
+        move |host, event: &EventKind| host == 1 && matches!(event, EventKind::StepStarted { step: begun, .. } if *begun == step);
+    let ends = move |host, event: &EventKind| {
+        host == 1 && matches!(event, EventKind::StepFinished { step: ended, .. } if *ended == step)
+    };
+    match moment {
+        Moment::Begun => world.store.die_after(begins),
+        Moment::Done => world.store.die_before(ends),
+        Moment::Recorded => world.store.die_after(ends),
+    }
+}
+
+/// Every run was started once, and no host needed two.
+fn one_start_per_host(world: &World, runs: usize) {
+    for host in world.hosts() {
+        assert_eq!(host.history().len(), runs, "{:?}", host.history());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_at_any_moment_is_replaced() {
+    for moment in (0..6_000).step_by(70) {
+        let world = World::with(4, 300_000, |host| host.bt_speed_limit = 1).await;
+        world.host(1).latency(Duration::from_millis(230)).fault(Ask::Follow, ..1, Trouble::LostIn(Duration::from_millis(900)));
+        world.host(2).fault(Ask::Put, ..1, Trouble::LostAt(150_000));
+        world.host(3).fault(Ask::Connect, ..2, Trouble::Refused);
+        world.run_until_death(tokio::time::sleep(Duration::from_millis(moment))).await;
+        assert_eq!(world.run().await.unwrap(), Ended::Finished, "at {moment} ms");
+        world.all_succeeded().await;
+        one_start_per_host(&world, 1);
+        log_is_whole(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_hosts_survive_an_executor_that_is_killed_again_and_again() {
+    for pause in [190, 420, 1_130] {
+        let mut world = World::with(30, 300_000, |host| host.bt_speed_limit = 1).await;
+        world.site.limits.concurrency = 8;
+        for (host, index) in world.hosts().zip(0..) {
+            host.latency(Duration::from_millis(10 + 7 * index)).runs([Script::takes(1 + index % 5)]);
+        }
+        let mut deaths = 0;
+        while world.run_until_death(tokio::time::sleep(Duration::from_millis(pause + 13 * deaths))).await {
+            deaths += 1;
+            assert!(deaths < 1_000, "the job gets nowhere");
+        }
+        assert!(deaths > 3, "{deaths}");
+        world.all_succeeded().await;
+        one_start_per_host(&world, 1);
+    }
+}
+
+/// The record has the whole log of every run.
+async fn log_is_whole(world: &World) {
+    for (index, host) in world.hosts().enumerate() {
+        let run_id = world.record(index).step(StepKind::RunScript).unwrap().run_id.clone().unwrap();
+        assert_eq!(String::from_utf8(world.output(index).await), String::from_utf8(host.log(run_id.as_str())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_ended_while_nobody_looked_is_asked_for_its_result() {
+    for (script, good) in [(Script::takes(60), true), (Script::takes(60).ends(Ends::Exit(21)), false)] {
+        let world = World::install(1).await;
+        world.host(0).runs([script]);
+        assert!(world.run_until_death(tokio::time::sleep(Duration::from_secs(20))).await);
+        // Far beyond the deadline of the run.
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+        world.run().await.unwrap();
+        if good {
+            world.all_succeeded().await;
+        } else {
+            assert_eq!(world.failure(0).code, "disk_full");
+        }
+        one_start_per_host(&world, 1);
+        log_is_whole(&world).await;
+    }
+}

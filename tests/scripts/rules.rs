@@ -1,0 +1,155 @@
+//! What the scripts promise in writing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::sandbox::{SHELLS, require};
+use crate::target::{Agent, agent_text, exit_codes, repository, text};
+
+const ALONE: [&str; 6] = ["probe.sh", "put.sh", "runner.sh", "follow.sh", "health.sh", "cleanup.sh"];
+
+/// Every program as it is sent.
+fn programs() -> Vec<(&'static str, String)> {
+    let mut programs: Vec<_> = ALONE.iter().map(|name| (*name, text(&[name]))).collect();
+    programs.push(("bundle.sh", text(&["receive.sh", "bundle.sh"])));
+    programs.push(("start.sh", text(&["receive.sh", "start.sh"])));
+    programs.push(("agent.sh", agent_text()));
+    let agent = Agent { user: "daemon", ..Agent::default() };
+    programs.push(("init.sh.j2", agent.render("init.sh.j2")));
+    programs
+}
+
+#[test]
+fn shellcheck_is_content() {
+    require("shellcheck", "shellcheck");
+    for (name, program) in programs() {
+        let mut child =
+            Command::new("shellcheck").args(["-s", "sh", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn every_shell_can_read_every_program() {
+    for (shell, package) in SHELLS {
+        require(shell, package);
+        for (name, program) in programs() {
+            let words: &[&str] = if shell == "busybox" { &["sh", "-n"] } else { &["-n"] };
+            let mut child = Command::new(shell).args(words).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{name} under {shell}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn the_exit_codes_of_the_scripts_are_those_of_the_table() {
+    let table: BTreeMap<String, i32> = exit_codes().into_iter().map(|(code, name)| (name, code)).collect();
+    assert_eq!(table.values().collect::<BTreeSet<_>>().len(), table.len(), "two names for one code");
+    let mut named = BTreeMap::new();
+    for file in ["agent.sh", "runner.sh"] {
+        for line in text(&[file]).lines() {
+            let Some((name, code)) = line.strip_prefix("EXIT_").and_then(|rest| rest.split_once('=')) else { continue };
+            named.insert(name.to_lowercase(), code.parse::<i32>().unwrap());
+        }
+    }
+    assert_eq!(named, table);
+    // No constant without a use, no number without a name.
+    for (_, program) in programs() {
+        for line in program.lines().map(str::trim) {
+            assert!(!line.starts_with("die ") || line.contains("EXIT_") || line.starts_with("die \"$1\""), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_table_is_complete() {
+    const CLASSES: [&str; 7] = ["script_failed", "transfer", "unprivileged", "incompatible", "lost", "timed_out", "internal"];
+    let source = std::fs::read_to_string(repository().join("scripts/exit_codes.toml")).unwrap();
+    let table: toml::Table = source.parse().unwrap();
+    for code in table["code"].as_array().unwrap() {
+        let code = code.as_table().unwrap();
+        let keys: Vec<_> = code.keys().map(String::as_str).collect();
+        assert_eq!(
+            keys.iter().collect::<BTreeSet<_>>(),
+            ["class", "exit", "message", "name", "remedy", "retry"].iter().collect(),
+            "{code:?}"
+        );
+        assert!(CLASSES.contains(&code["class"].as_str().unwrap()), "{code:?}");
+        assert!(code["retry"].is_bool() && (1..=255).contains(&code["exit"].as_integer().unwrap()), "{code:?}");
+    }
+}
+
+/// Scripts that stand alone carry copies of the same functions. A copy that differs is a mistake in one of them.
+#[test]
+fn a_function_that_several_scripts_have_is_the_same_in_all() {
+    let mut seen: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for file in ["put.sh", "receive.sh", "runner.sh", "follow.sh", "cleanup.sh"] {
+        for (name, body) in functions(&text(&[file])) {
+            if name == "run_alive" {
+                continue;
+            }
+            let (first, known) = seen.entry(name.clone()).or_insert_with(|| (file.to_owned(), body.clone()));
+            assert_eq!(*known, body, "{name} of {first} and of {file}");
+        }
+    }
+    assert!(seen.contains_key("process_facts") && seen.contains_key("own_state"));
+}
+
+fn functions(program: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut lines = program.lines();
+    while let Some(line) = lines.next() {
+        let Some((name, _)) = line.split_once("() {") else { continue };
+        if line.starts_with(' ') || line.ends_with("; }") {
+            continue;
+        }
+        let body: Vec<_> = lines.by_ref().take_while(|line| *line != "}").collect();
+        found.push((name.to_owned(), body.join("\n")));
+    }
+    found
+}
+
+#[test]
+fn nothing_is_used_that_a_target_may_lack() {
+    let forbidden = [
+        "awk ",
+        "mktemp",
+        "python",
+        "perl ",
+        "readlink ",
+        "stat -c",
+        "cp -a",
+        "sed -i",
+        "grep -P",
+        "grep -o",
+        "head -c",
+        "tar zx",
+        "tar xz",
+        "tar -z",
+        "%N",
+        "eval ",
+    ];
+    for (name, program) in programs() {
+        for line in program.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            for word in forbidden {
+                assert!(!line.contains(word), "{name} uses {word}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_unit_quotes_what_systemd_would_expand() {
+    let agent = Agent { setup: "/opt/100% of $it", ..Agent::default() };
+    let unit = agent.render("unit.service.j2");
+    assert!(unit.starts_with("# Installed by landfall\n[Unit]\n"));
+    assert!(unit.contains("\nExecStart=/bin/sh \"/opt/100%% of $$it/demo/start\"\n"), "{unit}");
+    for line in ["Type=simple", "Restart=on-failure", "TimeoutStopSec=10", "WantedBy=multi-user.target"] {
+        assert!(unit.lines().any(|known| known == line), "{line}");
+    }
+}

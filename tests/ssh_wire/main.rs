@@ -1,0 +1,17 @@
+//! SSH on the wire: our transport against servers in this process, good and bad ones.
+//!
+//! Everything goes over real loopback sockets. What only a real sshd can show is in `tests/ssh_real`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod client;
+mod hostkeys;
+mod login;
+mod process;
+mod server;
+mod strangers;

@@ -1,0 +1,166 @@
+//! What only processes can show: who holds a job when its holder is killed, and what a commit is worth then.
+//!
+//! The other process is this test program again, with a role in its environment.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use landfall::domain::event::EventKind;
+use landfall::domain::id::{JobId, Seq};
+use landfall::domain::outcome::StepOutcome;
+use landfall::domain::plan::StepKind;
+use landfall::store::{Claim, OutputChunk, Store, StoreError, Write, Written};
+
+use crate::fixture::{Sqlite, claim_of, folded, host_write, job};
+
+const ROLE: &str = "LANDFALL_TEST_ROLE";
+const DIRECTORY: &str = "LANDFALL_TEST_DIRECTORY";
+
+/// Hosts of the job that is killed again and again.
+const HOSTS: u32 = 4;
+
+/// Another process with a role; what it says are its lines that begin with `@`.
+struct Other {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    fn start(role: &str, directory: &Path) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["processes::in_another_process", "--exact", "--nocapture"])
+            .envs([(ROLE, role.as_ref()), (DIRECTORY, directory.as_os_str())])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines }
+    }
+
+    /// The next thing it says; `None` when it is gone.
+    fn says(&mut self) -> Option<String> {
+        // libtest writes to the same line before the first one.
+        self.lines.by_ref().map_while(Result::ok).find_map(|line| Some(line.split_once('@')?.1.to_owned()))
+    }
+
+    /// Kills it with SIGKILL; what it had still said.
+    fn kill(mut self) -> Vec<String> {
+        self.process.kill().unwrap();
+        let last = std::iter::from_fn(|| self.says()).collect();
+        self.process.wait().unwrap();
+        last
+    }
+}
+
+/// Does nothing by itself: it is what [`Other::start`] runs.
+#[tokio::test]
+async fn in_another_process() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let store = Sqlite::open(std::env::var_os(DIRECTORY).unwrap().into()).await.unwrap();
+    match role.as_str() {
+        "hold" => {
+            let _lease = store.hold(JobId(1)).await.unwrap();
+            println!("@held");
+            std::io::stdin().lines().next();
+        }
+        "append" => append(&store).await,
+        "create" => loop {
+            let jobs = store.jobs(1).await.unwrap().first().map_or(0, |row| row.id.0) as u32;
+            store.create_job(job(jobs * 2000..(jobs + 1) * 2000), crate::fixture::at(0)).await.unwrap();
+            println!("@{}", jobs + 1);
+        },
+        other => panic!("{other}"),
+    }
+}
+
+/// Claims the job and works on all its hosts at once until it is killed; says every `seq` that was acknowledged.
+async fn append(store: &dyn Store) {
+    let _lease = store.hold(JobId(1)).await.unwrap();
+    let claims: Vec<Claim> = store.claim(JobId(1)).await.unwrap().iter().map(claim_of).collect();
+    let step = StepKind::RunScript;
+    let mut batch: Vec<Write> = claims.iter().map(|claim| host_write(*claim, 0, vec![EventKind::HostStarted])).collect();
+    for attempt in 1.. {
+        match store.commit(batch).await.unwrap().last() {
+            Some(Written::Done(Some(seq))) => println!("@{}", seq.0),
+            other => panic!("{other:?}"),
+        }
+        batch = Vec::new();
+        for claim in &claims {
+            batch.push(Write::Output(OutputChunk { task: claim.task, step, attempt, offset: 0, data: vec![b'x'; 5000].into() }));
+            let outcome = StepOutcome::Done { changed: true };
+            let events = vec![
+                EventKind::StepStarted { step, attempt, run_id: None },
+                EventKind::StepFinished { step, attempt, outcome, figures: Default::default() },
+            ];
+            batch.push(host_write(*claim, i64::from(attempt), events));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_free_as_soon_as_its_holder_was_killed() {
+    let world = Sqlite::new().await;
+    let mut holder = Other::start("hold", world.directory.path());
+    assert_eq!(holder.says().as_deref(), Some("held"));
+    let pid = holder.process.id();
+    let refusal = world.store.hold(JobId(1)).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Held { job: JobId(1), pid: named } if named == pid), "{refusal}");
+    world.store.hold(JobId(2)).await.unwrap();
+    holder.kill();
+    let lease = world.store.hold(JobId(1)).await.unwrap();
+    // And now it is ours.
+    let refusal = world.store.hold(JobId(1)).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Held { pid, .. } if pid == std::process::id()), "{refusal}");
+    drop(lease);
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_and_nothing_is_half_there_after_kill_9() {
+    let world = Sqlite::new().await;
+    let id = world.store.create_job(job(0..HOSTS), crate::fixture::at(0)).await.unwrap();
+    for round in 0..12usize {
+        let mut writer = Other::start("append", world.directory.path());
+        let mut acknowledged = Vec::new();
+        while acknowledged.len() < 1 + (round * 7) % 31 {
+            acknowledged.push(writer.says().unwrap());
+        }
+        acknowledged.extend(writer.kill());
+        let last: i64 = acknowledged.last().unwrap().parse().unwrap();
+
+        let store = Sqlite::open(world.directory.path().into()).await.unwrap();
+        let events = store.events(id, Seq(0), 1_000_000).await.unwrap();
+        let seqs: Vec<i64> = events.iter().map(|event| event.seq.0).collect();
+        assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>(), "no gap");
+        assert!(*seqs.last().unwrap() >= last, "{last} was acknowledged, {} is there", seqs.len());
+        // Every batch went over all hosts: all of it is there, or none.
+        let per_host: Vec<usize> =
+            (0..HOSTS).map(|host| events.iter().filter(|event| event.host_index == Some(host)).count()).collect();
+        assert!(per_host.iter().all(|count| *count == per_host[0]), "{per_host:?}");
+        let tasks = store.tasks(id).await.unwrap();
+        for (record, task) in folded(&store, id).await.iter().zip(&tasks) {
+            assert_eq!(record.state.status(), task.status);
+            assert_eq!(task.epoch.0 as usize, round + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_recording_was_killed_is_not_there() {
+    let world = Sqlite::new().await;
+    for round in 0..6u64 {
+        let mut writer = Other::start("create", world.directory.path());
+        let first = writer.says().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(37 * round));
+        let last = writer.kill().pop().unwrap_or(first);
+        let jobs = world.store.jobs(1000).await.unwrap();
+        assert!(jobs.len() as i64 >= last.parse().unwrap());
+        assert!(jobs.iter().all(|job| job.statistics.total_count == 2000), "whole or not at all");
+        for job in jobs.iter().take(2) {
+            assert_eq!(world.store.events(job.id, Seq(0), 10).await.unwrap().len(), 1);
+            let task = &world.store.tasks(job.id).await.unwrap()[1999];
+            assert!(world.store.credential(task.id).await.unwrap().is_some());
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The link to a host: login, commands, forwarding. What breaks here is the way, not the host.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use landfall::assets;
+use landfall::domain::credential::Auth;
+use landfall::domain::outcome::ExitReport;
+use landfall::transport::{ForwardError, HostKeys, Login, Output, Process, Session, Stream, Target, Transport, TransportError};
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::machine::Knock;
+use super::programs::{self, Io};
+use super::{Ask, Fleet, Host, Inside, Sudo, Trouble};
+
+/// Writes that wait in the window.
+const WINDOW: usize = 64;
+/// No byte moved for so long: the transport's own rule.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// The way to a fleet.
+pub struct Wire {
+    pub fleet: Arc<Fleet>,
+    pub keys: Arc<dyn HostKeys>,
+}
+
+#[async_trait]
+impl Transport for Wire {
+    async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError> {
+        let endpoint = format!("{}:{}", target.dial, target.port);
+        let Some(host) = self.fleet.at(target.dial) else {
+            return Err(TransportError::NoRoute { endpoint, cause: "no such host".into() });
+        };
+        let trouble = self.fleet.asked(&host, Ask::Connect);
+        let (latency, down, password) = {
+            let machine = host.lock();
+            (machine.latency, machine.is_down(), machine.password.clone())
+        };
+        tokio::time::sleep(latency).await;
+        match trouble {
+            None if down => return Err(TransportError::Refused { endpoint }),
+            None => {}
+            Some(Trouble::Refused) => return Err(TransportError::Refused { endpoint }),
+            Some(Trouble::Silence) => std::future::pending().await,
+            Some(Trouble::Panic) => panic!("the transport broke"),
+            Some(_) => return Err(TransportError::Closed { endpoint, phase: "handshake", cause: "reset".into() }),
+        }
+        let account = login.account.clone();
+        match &login.auth {
+            Auth::Password(given) if given.expose_secret() == password => {}
+            Auth::Password(_) => return Err(TransportError::Refusal { endpoint, method: "password", account }),
+            Auth::Key { .. } => return Err(TransportError::Refusal { endpoint, method: "key", account }),
+        }
+        if self.keys.pinned(target).await?.is_none() {
+            self.keys.pin(target, "ssh-ed25519 AAAA").await?;
+        }
+        let link = Link { host, endpoint, up: CancellationToken::new(), fleet: self.fleet.clone() };
+        Ok(Box::new(FakeSession { link, _inside: self.fleet.sessions.enter() }))
+    }
+}
+
+/// A connection that may be lost.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) host: Arc<Host>,
+    pub(super) fleet: Arc<Fleet>,
+    endpoint: String,
+    up: CancellationToken,
+}
+
+impl Link {
+    pub(super) fn lose(&self) {
+        self.up.cancel();
+    }
+
+    fn lost(&self) -> TransportError {
+        TransportError::Lost { endpoint: self.endpoint.clone(), cause: "reset by peer".into() }
+    }
+
+    fn check(&self) -> Result<(), TransportError> {
+        if self.host.lock().is_down() {
+            self.lose();
+        }
+        if self.up.is_cancelled() { Err(self.lost()) } else { Ok(()) }
+    }
+}
+
+struct FakeSession {
+    link: Link,
+    _inside: Inside,
+}
+
+#[async_trait]
+impl Session for FakeSession {
+    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        self.link.check()?;
+        let command = Command::read(&String::from_utf8(line).unwrap());
+        let trouble = self.link.fleet.asked(&self.link.host, command.ask);
+        match trouble {
+            Some(Trouble::Panic) => panic!("the transport broke"),
+            Some(Trouble::Lost) => {
+                self.link.lose();
+                return Err(self.link.lost());
+            }
+            _ => {}
+        }
+        let (output, outputs) = mpsc::unbounded_channel();
+        let (stdin, writes) = mpsc::channel(WINDOW);
+        let io = Io { link: self.link.clone(), output: output.clone(), stdin: writes, line: VecDeque::new(), trouble };
+        let program = tokio::spawn(async move {
+            let code = if trouble == Some(Trouble::Silence) { std::future::pending().await } else { command.run(io).await };
+            let _ = output.send(Output::Exit(ExitReport::Code(code)));
+        });
+        Ok(Box::new(FakeProcess { link: self.link.clone(), outputs, stdin: Some(stdin), exit: None, program }))
+    }
+
+    async fn forward(&mut self, _host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+        self.link.check()?;
+        assert_eq!(port, 9100, "the agent's port");
+        match self.link.fleet.asked(&self.link.host, Ask::Forward) {
+            Some(Trouble::Silence) => std::future::pending().await,
+            Some(Trouble::NotAllowed) => return Err(ForwardError::NotAllowed("administratively prohibited".into())),
+            Some(Trouble::Panic) => panic!("the transport broke"),
+            Some(_) => {
+                self.link.lose();
+                return Err(self.link.lost().into());
+            }
+            None => {}
+        }
+        let knock = self.link.host.lock().knock().ok_or(ForwardError::NotYet)?;
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        tokio::spawn(async move {
+            let mut request = [0; 4096];
+            while theirs.read(&mut request).await.is_ok_and(|read| read > 0) {
+                if let Knock::Status(status) = knock {
+                    let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n");
+                    let _ = theirs.write_all(answer.as_bytes()).await;
+                    return;
+                }
+            }
+        });
+        Ok(Box::new(ours))
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
+struct FakeProcess {
+    link: Link,
+    outputs: mpsc::UnboundedReceiver<Output>,
+    stdin: Option<mpsc::Sender<Bytes>>,
+    exit: Option<ExitReport>,
+    program: JoinHandle<()>,
+}
+
+impl Drop for FakeProcess {
+    fn drop(&mut self) {
+        self.program.abort();
+    }
+}
+
+#[async_trait]
+impl Process for FakeProcess {
+    async fn next(&mut self) -> Result<Output, TransportError> {
+        if let Some(exit) = &self.exit {
+            return Ok(Output::Exit(exit.clone()));
+        }
+        tokio::select! {
+            biased;
+            Some(output) = self.outputs.recv() => {
+                if let Output::Exit(report) = &output {
+                    self.exit = Some(report.clone());
+                }
+                Ok(output)
+            }
+            () = self.link.up.cancelled() => Err(self.link.lost()),
+        }
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), TransportError> {
+        let Some(stdin) = &self.stdin else { return Err(TransportError::Ended) };
+        tokio::select! {
+            biased;
+            () = self.link.up.cancelled() => Err(self.link.lost()),
+            sent = tokio::time::timeout(STALLED, stdin.send(bytes)) => match sent {
+                Ok(sent) => sent.map_err(|_| TransportError::Ended),
+                Err(_) => Err(TransportError::Stalled(STALLED)),
+            },
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), TransportError> {
+        self.stdin = None;
+        if self.link.up.is_cancelled() { Err(self.link.lost()) } else { Ok(()) }
+    }
+}
+
+/// A command line, understood.
+struct Command {
+    ask: Ask,
+    args: Vec<String>,
+    /// Through sudo: with the prompt that was asked for, or `None` for `-n`.
+    sudo: Option<Option<String>>,
+}
+
+impl Command {
+    fn read(line: &str) -> Self {
+        let words = split(line);
+        let (sudo, words) = match words.iter().position(|word| word == "sudo") {
+            Some(at) if words[..at] == ["env", "LC_ALL=C"] => {
+                let end = words.iter().position(|word| word == "--").unwrap();
+                let prompt = words[at..end].iter().position(|word| word == "-p").map(|flag| words[at + flag + 1].clone());
+                (Some(prompt), words[end + 1..].to_vec())
+            }
+            _ => (None, words),
+        };
+        assert_eq!(words[..2], ["sh", "-c"], "every program is text of sh");
+        let args: Vec<String> = words.get(4..).unwrap_or_default().to_vec();
+        Self { ask: ask_of(&words[2], &args), args, sudo }
+    }
+
+    async fn run(self, mut io: Io) -> u32 {
+        let as_root = match programs::become_root(&mut io, self.sudo.as_ref()).await {
+            Ok(as_root) => as_root,
+            Err(code) => return code,
+        };
+        programs::run(self.ask, io, &self.args, as_root).await
+    }
+}
+
+fn ask_of(program: &str, args: &[String]) -> Ask {
+    let table: [(&str, Ask); 7] = [
+        (&assets::PROBE_LINE, Ask::Probe),
+        (assets::PUT, Ask::Put),
+        (&assets::BUNDLE, Ask::Bundle),
+        (&assets::START_RUN, Ask::Start),
+        (assets::FOLLOW, Ask::Follow),
+        (assets::CLEANUP, Ask::Cleanup),
+        (assets::HEALTH, Ask::Health),
+    ];
+    match table.iter().find(|(text, _)| *text == program) {
+        Some((_, ask)) => *ask,
+        None if program == assets::RUNNER && args[0] == "kill" => Ask::Kill,
+        None if program.contains("/agent.sh") && args[1] == "status" => Ask::Status,
+        None => panic!("no host knows the program {program} {args:?}"),
+    }
+}
+
+/// The words of a POSIX command line that knows single quotes and `\'` only.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            '\\' if !quoted => word.get_or_insert_default().extend(chars.next()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+impl Io {
+    /// What sudo of this host wants.
+    pub(super) fn sudo(&self) -> Sudo {
+        self.link.host.lock().sudo
+    }
+}
