@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use crate::config::Settings;
 use crate::domain::site::Site;
 use crate::engine::clock::{Clock, SystemClock};
@@ -44,13 +42,7 @@ impl App {
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let site = Arc::new(settings.site()?);
         let seal = Seal::open(&settings.key_file)?;
-        let database = match settings.database_url.as_deref() {
-            None => settings.data_dir.join("landfall.db"),
-            Some(url) => url
-                .strip_prefix("sqlite:")
-                .map(|path| path.trim_start_matches("//").into())
-                .with_context(|| format!("{url}: only sqlite:PATH is supported by this release"))?,
-        };
+        let database = settings.database()?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, &settings.data_dir, seal).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         store.purge_credentials(clock.now()).await?;

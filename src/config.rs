@@ -62,6 +62,12 @@ pub enum ConfigError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// The database is of a kind that this release does not know.
+    #[error("`{url}` is not sqlite:PATH, the only kind of database in this release")]
+    Database {
+        /// What was given.
+        url: String,
+    },
     /// The site file contradicts itself; every fault.
     #[error("{} is not valid: {}", path.display(), faults.join("; "))]
     Site {
@@ -125,6 +131,16 @@ impl Settings {
             key_file: variable(KEY_FILE).map_or_else(|| data_dir.join("key"), PathBuf::from),
             data_dir,
         }
+    }
+
+    /// The file of the job record.
+    ///
+    /// # Errors
+    /// When `database_url` is not `sqlite:PATH`.
+    pub fn database(&self) -> Result<PathBuf, ConfigError> {
+        let Some(url) = &self.database_url else { return Ok(self.data_dir.join("landfall.db")) };
+        let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+        path.filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| ConfigError::Database { url: url.clone() })
     }
 
     /// Reads and checks the site file; the built-in site without one.

@@ -155,12 +155,12 @@ impl HostTask {
     }
 
     fn interrupted_in(&self) -> String {
-        let what = match &self.record.state {
-            HostState::Running { step: StepKind::RunScript, .. } => "run_script; the script goes on by itself on the host".to_owned(),
-            HostState::Running { step, .. } => step.to_string(),
+        let when = match &self.record.state {
+            HostState::Running { step: StepKind::RunScript, .. } => "during run_script; the script goes on by itself on the host".to_owned(),
+            HostState::Running { step, .. } => format!("during {step}"),
             _ => "between steps".into(),
         };
-        format!("{} during {what}", self.job.stop.reason())
+        format!("{} {when}", self.job.stop.reason())
     }
 
     async fn work(&mut self) -> Result<Outcome, Halt> {

@@ -8,12 +8,14 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::transport::TransportError;
@@ -45,12 +47,13 @@ pub(super) async fn dial(address: SocketAddr, after: Duration) -> Result<Dialled
         Ok(Err(error)) => return Err(unreachable(endpoint, &error, after)),
         Err(_) => return Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
     };
-    let hangup = Hangup(Arc::clone(&tcp));
+    let traffic = Traffic::default();
+    let hangup = Hangup { tcp: Arc::clone(&tcp), traffic: traffic.clone() };
     // Neither option decides whether the host can be reached.
     let _ = tcp.set_nodelay(true);
     let _ = SockRef::from(&*tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let greeting = Greeting::default();
-    let line = BufReader::with_capacity(READ_BUFFER, Line { tcp, listens: Some(greeting.clone()) });
+    let line = BufReader::with_capacity(READ_BUFFER, Line { tcp, traffic, listens: Some(greeting.clone()) });
     Ok(Dialled { line, hangup, greeting })
 }
 
@@ -69,18 +72,64 @@ fn unreachable(endpoint: String, error: &io::Error, after: Duration) -> Transpor
 
 /// Shuts the connection down when dropped, whatever russh's task is doing: it may be blocked in a write, or hold the
 /// line for channels that nobody uses any more.
-pub(super) struct Hangup(Arc<TcpStream>);
+pub(super) struct Hangup {
+    tcp: Arc<TcpStream>,
+    traffic: Traffic,
+}
+
+impl Hangup {
+    /// What the connection has carried.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+}
 
 impl Drop for Hangup {
     fn drop(&mut self) {
         // It fails when the server was faster.
-        let _ = SockRef::from(&*self.0).shutdown(Shutdown::Both);
+        let _ = SockRef::from(&*self.tcp).shutdown(Shutdown::Both);
+    }
+}
+
+/// How many bytes the kernel has taken from russh. russh gathers a whole window (2 MiB) of what it is given in a buffer
+/// that it never gives back; a writer that watches this keeps that buffer small while the kernel's own stays full.
+#[derive(Clone, Default)]
+pub(super) struct Traffic(Arc<Passed>);
+
+#[derive(Default)]
+struct Passed {
+    bytes: AtomicU64,
+    moved: Notify,
+}
+
+impl Traffic {
+    /// Bytes so far, what SSH adds to them included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Acquire)
+    }
+
+    /// Waits until at least `bytes` have passed.
+    pub(super) async fn reach(&self, bytes: u64) {
+        loop {
+            // Registered before the look, so that no step between is missed.
+            let moved = self.0.moved.notified();
+            if self.bytes() >= bytes {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    fn add(&self, count: usize) {
+        self.0.bytes.fetch_add(count as u64, Ordering::AcqRel);
+        self.0.moved.notify_waiters();
     }
 }
 
 /// The TCP stream as russh sees it.
 pub(super) struct Line {
     tcp: Arc<TcpStream>,
+    traffic: Traffic,
     /// Until it has heard enough.
     listens: Option<Greeting>,
 }
@@ -114,7 +163,10 @@ impl AsyncWrite for Line {
             ready!(self.tcp.poll_write_ready(cx))?;
             match self.tcp.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+                done => {
+                    self.traffic.add(*done.as_ref().unwrap_or(&0));
+                    return Poll::Ready(done);
+                }
             }
         }
     }

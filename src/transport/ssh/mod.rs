@@ -10,14 +10,14 @@
 //! (TCP)    (stream)  (task)   (host key,   (none,                  └──► tunnel    a connection of the host
 //!                              goodbye)     one proof)
 //! ```
-//! One session is one TCP connection and one task of russh. Every channel adds one task ([`channel`]) that drains it.
+//! One session is one TCP connection and one task of russh. Every channel adds one task (`channel`) that drains it.
 //! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
 //!
 //! The log: target `russh` must be capped at `warn` by whoever sets up telemetry, whatever the level asked for. Below that
 //! russh prints packets that it does not expect, lines of known_hosts, and a line for every message.
 //!
-//! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in [`key`], its exchange in
-//! [`auth`]. To add an algorithm: [`config`].
+//! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in `key`, its exchange in
+//! `auth`. To add an algorithm: `config`.
 
 mod auth;
 mod channel;

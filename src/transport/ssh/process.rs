@@ -14,10 +14,14 @@ use tokio::time::timeout;
 use crate::transport::{Output, Process, TransportError};
 
 use super::channel::{End, Opened, Piece, Pieces};
+use super::dial::Traffic;
 use super::listener::Notes;
 
 /// One write to russh: its packet size. A slice shares the bytes, nothing is copied on the way to russh's queue.
 const SLICE: usize = 32 * 1024;
+
+/// Bytes that russh may hold for a session: enough to keep the kernel's send buffer full.
+const BACKLOG: u64 = 256 * 1024;
 
 /// A running command; dropped, its channel is closed.
 pub(super) struct SshProcess {
@@ -25,13 +29,17 @@ pub(super) struct SshProcess {
     write: Arc<ChannelWriteHalf<Msg>>,
     notes: Arc<Notes>,
     stalled: Duration,
+    traffic: Traffic,
+    /// The traffic at which all that was given to russh has reached the kernel, SSH's own bytes left out.
+    due: u64,
 }
 
 impl SshProcess {
     /// A command that was started on an open channel; a write that moves nothing for `stalled` is an error.
-    pub(super) fn new(opened: Opened, notes: Arc<Notes>, stalled: Duration) -> Self {
+    pub(super) fn new(opened: Opened, notes: Arc<Notes>, stalled: Duration, traffic: Traffic) -> Self {
         let Opened { pieces, write } = opened;
-        Self { pieces, write, notes, stalled }
+        let due = traffic.bytes();
+        Self { pieces, write, notes, stalled, traffic, due }
     }
 
     /// Why the channel takes no more bytes.
@@ -80,7 +88,14 @@ impl Process for SshProcess {
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), TransportError> {
         while !bytes.is_empty() {
             let slice = bytes.split_to(bytes.len().min(SLICE));
-            self.send(self.write.data_bytes(slice)).await?;
+            let size = slice.len() as u64;
+            self.send(async {
+                self.traffic.reach(self.due.saturating_sub(BACKLOG)).await;
+                self.write.data_bytes(slice).await
+            })
+            .await?;
+            // An idle writer starts from where the connection is now.
+            self.due = self.due.max(self.traffic.bytes()) + size;
         }
         Ok(())
     }

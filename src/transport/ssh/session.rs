@@ -38,13 +38,13 @@ pub(super) struct SshSession {
     patience: Duration,
     /// Had it a command before?
     used: bool,
-    _hangup: Hangup,
+    hangup: Hangup,
 }
 
 impl SshSession {
     /// A session on a connection that has logged in.
     pub(super) fn new(link: Link, hangup: Hangup, notes: Arc<Notes>, patience: Duration) -> Self {
-        Self { link: Arc::new(link), notes, patience, used: false, _hangup: hangup }
+        Self { link: Arc::new(link), notes, patience, used: false, hangup }
     }
 
     /// Opens a channel; `None` when the server does not answer in time.
@@ -84,7 +84,7 @@ impl Session for SshSession {
     async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
         let cause = match self.start(line).await {
             Some(Ok(opened)) => {
-                return Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience)));
+                return Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience, self.hangup.traffic())));
             }
             Some(Err(NotOpen::Channel(why))) => format!("no channel: {}", self.words(&why)),
             Some(Err(NotOpen::Command)) => "the request failed".to_owned(),
