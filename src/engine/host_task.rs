@@ -316,8 +316,25 @@ impl HostTask {
             self.record
                 .apply(event, at)
                 .map_err(|error| Halt::Left(Left::Journal(JournalError::Failed(error.to_string().into()))))?;
+            self.log(event);
         }
         self.write(Write::Host { claim: self.claim, at, events }).await
+    }
+
+    /// The operator's log; what a person has to know stands in the record.
+    fn log(&self, event: &EventKind) {
+        let host = self.row.address;
+        match event {
+            EventKind::StepStarted { step, attempt, .. } => tracing::info!(%host, %step, attempt, "begins"),
+            EventKind::StepFinished { step, attempt, outcome, .. } => {
+                tracing::info!(%host, %step, attempt, done = outcome.is_done(), "ended");
+            }
+            EventKind::AttemptFailed { step, failure, retry_in_ms } => {
+                tracing::info!(%host, %step, code = %failure.code, retry_in_ms, "failed, to be tried again");
+            }
+            EventKind::HostFinished { outcome } => tracing::info!(%host, outcome = outcome.word(), "finished"),
+            other => tracing::debug!(%host, "{}", other.word()),
+        }
     }
 
     /// Makes a write durable.

@@ -124,6 +124,7 @@ impl Talk {
     async fn read(&mut self) -> Result<(), TransportError> {
         match self.process.next().await? {
             Output::Stdout(bytes) => {
+                tracing::trace!(bytes = bytes.len(), "stdout");
                 self.stdout.extend_from_slice(&bytes);
                 // A line that never ends is noise; only its end may matter.
                 if self.stdout.len() > 4 * LINE_CAP && !self.stdout.contains(&b'\n') {
@@ -156,6 +157,7 @@ impl Talk {
         loop {
             while let Some(line) = self.line() {
                 if let Some(word) = facts::answers(&line).next() {
+                    tracing::debug!(word, "answer");
                     return match word.strip_prefix("fail=") {
                         Some(text) => Err(refusal(text).with_tail(&self.complaint())),
                         None => Ok(Some(word.to_owned())),

@@ -69,7 +69,10 @@ fn a_full_disk_is_named_and_nothing_is_half_installed() {
     let world = World::up(&[("setup", "full-disk"), ("state", "full-state")]);
     let landfall = Landfall::with(&package::node_exporter());
     let before: Vec<String> = world.hosts().iter().map(|host| listing(&world, &host.name)).collect();
-    let report = landfall.run(&install(world.hosts()));
+    let mut job = install(world.hosts());
+    // There is room for the agent, and none for what brings it there.
+    job["hosts"][1]["paths"] = serde_json::json!({"setup_path": "/srv/gse"});
+    let report = landfall.run(&job);
     assert_eq!(report.exit, 1);
     for (host, before) in world.hosts().iter().zip(&before) {
         let (class, code, _) = report.failure(&host.ip);

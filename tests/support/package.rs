@@ -45,7 +45,7 @@ impl Package {
             version: "1.0.0".into(),
             start: "exec sh bin/agent".into(),
             stop: None,
-            health: "command = \"test -f bin/agent\"".into(),
+            health: "command = \"test -f {{ paths.release }}/bin/agent\"".into(),
             // One child that is waited for: TERM ends the group, and nothing of it stays.
             files: vec![("bin/agent".into(), 0o755, b"#!/bin/sh\nwhile :; do sleep 5; done\n".to_vec())],
             compression: Compression::fast(),
