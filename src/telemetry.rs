@@ -1,6 +1,6 @@
 //! Logs: to stderr, as much as `-v` asks for, never a secret.
 //!
-//! The libraries that see packets, statements and bodies stay at `info` whatever is asked for: their deeper output can hold
+//! The libraries that see packets, statements and bodies stay at `info` or `warn` whatever is asked for: their deeper output can hold
 //! passwords and keys. For the same reason there is no filter variable.
 //!
 //! Never here: results and progress (the doors'). While something else draws on the terminal, log lines go through it
@@ -15,8 +15,14 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Libraries whose deeper output can hold secrets. A name stands for all that begin with it (`russh_sftp`, `hyper_util`).
-const CAPPED: [&str; 4] = ["russh", "sqlx", "hyper", "object_store"];
+/// Libraries whose deeper output can hold secrets, and the most that is shown of them. A name stands for all that begin with it
+/// (`russh_sftp`, `hyper_util`). russh prints unexpected packets as they are from info on.
+const CAPPED: [(&str, LevelFilter); 4] = [
+    ("russh", LevelFilter::WARN),
+    ("sqlx", LevelFilter::INFO),
+    ("hyper", LevelFilter::INFO),
+    ("object_store", LevelFilter::INFO),
+];
 
 /// How somebody who draws on the terminal writes a log line.
 type Voice = Box<dyn Fn(&[u8]) + Send + Sync>;
@@ -47,7 +53,7 @@ fn filter(verbosity: u8) -> Targets {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let capped = CAPPED.map(|target| (target, level.min(LevelFilter::INFO)));
+    let capped = CAPPED.map(|(target, most)| (target, level.min(most)));
     Targets::new().with_default(level).with_targets(capped)
 }
 

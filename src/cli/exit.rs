@@ -78,6 +78,7 @@ impl ExitStatus {
                 },
                 ServiceError::Journal(_) | ServiceError::Engine(_) => Self::Internal,
             },
+            CliError::Open(error) if error.is::<ConfigError>() => Self::Usage,
             CliError::Open(_) | CliError::Broke { .. } | CliError::System { .. } => Self::Internal,
             CliError::Interrupted => Self::Interrupted,
         }

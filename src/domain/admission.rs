@@ -17,6 +17,8 @@ pub enum Exception {
     Duplicate,
     /// Another job holds the host.
     Busy,
+    /// The site wants it left alone.
+    Blacklisted,
     /// Known, but not carried out by this release.
     Unsupported,
 }
@@ -29,6 +31,7 @@ impl Exception {
             Self::NoProxy => "no_proxy",
             Self::Duplicate => "duplicate",
             Self::Busy => "busy",
+            Self::Blacklisted => "blacklisted",
             Self::Unsupported => "unsupported",
         }
     }
@@ -36,7 +39,10 @@ impl Exception {
     /// How the host shows in the job.
     #[must_use]
     pub fn status(self) -> Status {
-        Status::Ignored
+        match self {
+            Self::Blacklisted => Status::Filtered,
+            Self::NoProxy | Self::Duplicate | Self::Busy | Self::Unsupported => Status::Ignored,
+        }
     }
 }
 
@@ -67,6 +73,8 @@ impl Exclusion {
             (Exception::Duplicate, Language::En) => format!("the same host stands in {detail} already"),
             (Exception::Busy, Language::Zh) => format!("主机正被任务 {detail} 占用（3801020）"),
             (Exception::Busy, Language::En) => format!("job {detail} is working on this host (3801020)"),
+            (Exception::Blacklisted, Language::Zh) => format!("主机在站点黑名单中：{detail}"),
+            (Exception::Blacklisted, Language::En) => format!("the site's blacklist names this host: {detail}"),
             (Exception::Unsupported, Language::Zh) => format!("暂不支持：{detail}"),
             (Exception::Unsupported, Language::En) => format!("not supported yet: {detail}"),
         }

@@ -125,7 +125,8 @@ impl Facts {
         if facts.uid == 0 {
             let root = facts.root.get_or_insert_default();
             for (path, text) in installed {
-                let parsed = Installed::parse(&text).map_err(|cause| ProbeError::BadInstalled { path, cause: cause.to_string() })?;
+                let parsed =
+                    Installed::parse(&text).map_err(|cause| ProbeError::BadInstalled { path, cause: cause.to_string() })?;
                 root.installed.push(parsed);
             }
         }

@@ -1,10 +1,10 @@
 //! Why a host task or a step failed: class, stable code, one safe sentence, remedy, causes.
 //!
-//! [`Code`] is the one table of codes; the exit codes of scripts add theirs (`scripts/exit_codes.toml`) through
+//! [`Code`] is made from the one table of codes; the exit codes of scripts add theirs (`scripts/exit_codes.toml`) through
 //! [`Failure::of_script`]. A failure never carries a secret: its texts are written here or come from a target's output,
 //! which never saw one.
 //!
-//! To add a code: a variant of [`Code`] and its row in [`Code::row`]. A test keeps the words unique.
+//! To add a code: a line of the table. A test keeps the words unique.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -82,165 +82,76 @@ pub struct Row {
     pub remedy: &'static str,
 }
 
-/// Every failure Landfall itself can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the word of each code, in its row, says it")]
-pub enum Code {
-    ConnectionRefused,
-    ConnectTimeout,
-    NoRoute,
-    ConnectionClosed,
-    NoCommonAlgorithm,
-    NotSsh,
-    NoShell,
-    UnsupportedOs,
-    OsMismatch,
-    MissingTool,
-    NoPackage,
-    BadPackage,
-    SeveralInstalled,
-    NotInstalled,
-    Template,
-    HostKeyChanged,
-    HostKeyUnknown,
-    PasswordRefused,
-    KeyRefused,
-    KeyUnusable,
-    MethodNotOffered,
-    LoginUndecided,
-    CredentialExpired,
-    NotRoot,
-    SudoRefused,
-    SudoPasswordRefused,
-    SudoPasswordMissing,
-    SudoWantsTty,
-    SudoTimeout,
-    NoSpace,
-    WriteFailed,
-    ChecksumMismatch,
-    StateRefused,
-    TransferStalled,
-    StepTimeout,
-    ConnectionLost,
-    NoExitStatus,
-    Rebooted,
-    RunLost,
-    AgentSilent,
-    AgentDied,
-    AgentStillThere,
-    CannotAsk,
-    ScriptUnknownExit,
-    Store,
-    Internal,
+/// Makes [`Code`], its list and its rows from one table.
+macro_rules! codes {
+    ($($code:ident $word:literal $class:ident $remedy:literal)*) => {
+        /// Every failure Landfall itself can name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the word of each code, in its row, says it")]
+        pub enum Code { $($code),* }
+
+        impl Code {
+            /// All codes, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            /// Word, class and remedy of this code.
+            #[must_use]
+            pub const fn row(self) -> Row {
+                match self {
+                    $(Self::$code => Row { word: $word, class: FailureClass::$class, remedy: $remedy }),*
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// All codes, in the order of the table.
-    pub const ALL: [Self; 46] = [
-        Self::ConnectionRefused,
-        Self::ConnectTimeout,
-        Self::NoRoute,
-        Self::ConnectionClosed,
-        Self::NoCommonAlgorithm,
-        Self::NotSsh,
-        Self::NoShell,
-        Self::UnsupportedOs,
-        Self::OsMismatch,
-        Self::MissingTool,
-        Self::NoPackage,
-        Self::BadPackage,
-        Self::SeveralInstalled,
-        Self::NotInstalled,
-        Self::Template,
-        Self::HostKeyChanged,
-        Self::HostKeyUnknown,
-        Self::PasswordRefused,
-        Self::KeyRefused,
-        Self::KeyUnusable,
-        Self::MethodNotOffered,
-        Self::LoginUndecided,
-        Self::CredentialExpired,
-        Self::NotRoot,
-        Self::SudoRefused,
-        Self::SudoPasswordRefused,
-        Self::SudoPasswordMissing,
-        Self::SudoWantsTty,
-        Self::SudoTimeout,
-        Self::NoSpace,
-        Self::WriteFailed,
-        Self::ChecksumMismatch,
-        Self::StateRefused,
-        Self::TransferStalled,
-        Self::StepTimeout,
-        Self::ConnectionLost,
-        Self::NoExitStatus,
-        Self::Rebooted,
-        Self::RunLost,
-        Self::AgentSilent,
-        Self::AgentDied,
-        Self::AgentStillThere,
-        Self::CannotAsk,
-        Self::ScriptUnknownExit,
-        Self::Store,
-        Self::Internal,
-    ];
-
-    /// Word, class and remedy of this code.
-    #[must_use]
-    pub const fn row(self) -> Row {
-        use FailureClass as C;
-        const fn row(word: &'static str, class: FailureClass, remedy: &'static str) -> Row {
-            Row { word, class, remedy }
-        }
-        match self {
-            Self::ConnectionRefused => row("connection_refused", C::Unreachable, "start sshd on the host, or correct `port`"),
-            Self::ConnectTimeout => row("connect_timeout", C::Unreachable, "check address, routing and firewalls between here and the host"),
-            Self::NoRoute => row("no_route", C::Unreachable, "check the address and the route to it"),
-            Self::ConnectionClosed => row("connection_closed", C::Unreachable, "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"),
-            Self::NoCommonAlgorithm => row("no_common_algorithm", C::Incompatible, "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"),
-            Self::NotSsh => row("not_ssh", C::Incompatible, "correct `port`: what answers there does not speak SSH 2"),
-            Self::NoShell => row("no_shell", C::Incompatible, "give the account a login shell that can run `sh -c`"),
-            Self::UnsupportedOs => row("unsupported_os", C::Incompatible, "take the host out of the job"),
-            Self::OsMismatch => row("os_mismatch", C::Incompatible, "correct `os_type`, or leave it out"),
-            Self::MissingTool => row("missing_tool", C::Incompatible, "install the named tool on the host"),
-            Self::NoPackage => row("no_package", C::Incompatible, "add a package for this OS and CPU with `landfall package add`"),
-            Self::BadPackage => row("bad_package", C::Incompatible, "see `landfall package verify`, and add the package again"),
-            Self::SeveralInstalled => row("several_installed", C::Incompatible, "name one with the job field `package`"),
-            Self::NotInstalled => row("not_installed", C::Incompatible, "install the agent first"),
-            Self::Template => row("template_error", C::Incompatible, "correct the package's template or give the missing value in `vars`"),
-            Self::HostKeyChanged => row("host_key_changed", C::HostKey, "if the host was reinstalled, remove its pinned key; otherwise somebody may be in between"),
-            Self::HostKeyUnknown => row("host_key_unknown", C::HostKey, "make the host's key known first, or set host_keys = \"accept-new\" under [ssh] in the site file"),
-            Self::PasswordRefused => row("password_refused", C::Unauthenticated, "correct `account` and `password`; it was tried once and will not be tried again by itself"),
-            Self::KeyRefused => row("key_refused", C::Unauthenticated, "add the public key to the account's authorized_keys, or correct `account` and `key`"),
-            Self::KeyUnusable => row("key_unusable", C::Unauthenticated, "give the private key's whole text as `key`, and its passphrase as `passphrase`"),
-            Self::MethodNotOffered => row("method_not_offered", C::Unauthenticated, "choose an `auth_type` that sshd offers, or allow it in sshd_config"),
-            Self::LoginUndecided => row("login_undecided", C::Unauthenticated, "look at sshd's log on the host before another try: each may count against the account"),
-            Self::CredentialExpired => row("credential_expired", C::Unauthenticated, "submit the job again with the host's password or key"),
-            Self::NotRoot => row("not_root", C::Unprivileged, "log in as root, or allow the account to use sudo"),
-            Self::SudoRefused => row("sudo_refused", C::Unprivileged, "add a sudoers rule that lets the account run /bin/sh as root"),
-            Self::SudoPasswordRefused => row("sudo_password_refused", C::Unprivileged, "correct `sudo_password` (without one, `password` is used)"),
-            Self::SudoPasswordMissing => row("sudo_password_missing", C::Unprivileged, "give `sudo_password`, or a NOPASSWD rule for the account"),
-            Self::SudoWantsTty => row("sudo_wants_tty", C::Unprivileged, "put `Defaults:ACCOUNT !requiretty` into sudoers"),
-            Self::SudoTimeout => row("sudo_timeout", C::Unprivileged, "sudo did not answer: check its PAM stack, DNS and LDAP on the host"),
-            Self::NoSpace => row("no_space", C::Transfer, "free space in the named directory"),
-            Self::WriteFailed => row("write_failed", C::Transfer, "check the named directory on the host: mounted read-only, quota, disk errors"),
-            Self::ChecksumMismatch => row("checksum_mismatch", C::Transfer, "check disk and network of the host: it stored other bytes than were sent"),
-            Self::StateRefused => row("state_refused", C::Transfer, "the named directory must be a real directory owned by root: remove or correct it"),
-            Self::TransferStalled => row("transfer_stalled", C::Transfer, "check the link: no byte moved for 30 s"),
-            Self::StepTimeout => row("step_timeout", C::TimedOut, "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"),
-            Self::ConnectionLost => row("connection_lost", C::Lost, "retry the host; check its link if it happens again"),
-            Self::NoExitStatus => row("no_exit_status", C::Lost, "retry the host; sshd ended the command without a status"),
-            Self::Rebooted => row("rebooted", C::Lost, "the host went down in the middle: retry it when it is up"),
-            Self::RunLost => row("run_lost", C::Lost, "the script was killed on the host: look there for the out-of-memory killer, then retry"),
-            Self::AgentSilent => row("agent_silent", C::Unconfirmed, "look at the agent's log on the host; the health check of its package got no answer"),
-            Self::AgentDied => row("agent_died", C::Unconfirmed, "look at the agent's log on the host: it started and ended again"),
-            Self::AgentStillThere => row("agent_still_there", C::Unconfirmed, "look at the step's log: the agent runs or its files are there after the uninstall"),
-            Self::CannotAsk => row("cannot_ask", C::Unconfirmed, "allow TCP forwarding in sshd, or install curl, wget or bash on the host"),
-            Self::ScriptUnknownExit => row("script_unknown_exit", C::ScriptFailed, "see the step's log"),
-            Self::Store => row("store_unavailable", C::Internal, "check disk space and permissions of the data directory"),
-            Self::Internal => row("internal", C::Internal, "this is a fault of Landfall: please report it with the job's record"),
-        }
-    }
+codes! {
+    ConnectionRefused   "connection_refused"    Unreachable     "start sshd on the host, or correct `port`"
+    ConnectTimeout      "connect_timeout"       Unreachable     "check address, routing and firewalls between here and the host"
+    NoRoute             "no_route"              Unreachable     "check the address and the route to it"
+    ConnectionClosed    "connection_closed"     Unreachable     "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"
+    NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"
+    NotSsh              "not_ssh"               Incompatible    "correct `port`: what answers there does not speak SSH 2"
+    NoShell             "no_shell"              Incompatible    "give the account a login shell that can run `sh -c`"
+    UnsupportedOs       "unsupported_os"        Incompatible    "take the host out of the job"
+    OsMismatch          "os_mismatch"           Incompatible    "correct `os_type`, or leave it out"
+    MissingTool         "missing_tool"          Incompatible    "install the named tool on the host"
+    NoPackage           "no_package"            Incompatible    "add a package for this OS and CPU with `landfall package add`"
+    BadPackage          "bad_package"           Incompatible    "see `landfall package verify`, and add the package again"
+    SeveralInstalled    "several_installed"     Incompatible    "name one with the job field `package`"
+    NotInstalled        "not_installed"         Incompatible    "install the agent first"
+    Template            "template_error"        Incompatible    "correct the package's template or give the missing value in `vars`"
+    HostKeyChanged      "host_key_changed"      HostKey         "if the host was reinstalled, remove its pinned key; otherwise somebody may be in between"
+    HostKeyUnknown      "host_key_unknown"      HostKey         "make the host's key known first, or set host_keys = \"accept-new\" under [ssh] in the site file"
+    PasswordRefused     "password_refused"      Unauthenticated "correct `account` and `password`; it was tried once and will not be tried again by itself"
+    KeyRefused          "key_refused"           Unauthenticated "add the public key to the account's authorized_keys, or correct `account` and `key`"
+    KeyUnusable         "key_unusable"          Unauthenticated "give the private key's whole text as `key`, and its passphrase as `passphrase`"
+    MethodNotOffered    "method_not_offered"    Unauthenticated "choose an `auth_type` that sshd offers, or allow it in sshd_config"
+    LoginUndecided      "login_undecided"       Unauthenticated "look at sshd's log on the host before another try: each may count against the account"
+    CredentialExpired   "credential_expired"    Unauthenticated "submit the job again with the host's password or key"
+    NotRoot             "not_root"              Unprivileged    "log in as root, or allow the account to use sudo"
+    SudoRefused         "sudo_refused"          Unprivileged    "add a sudoers rule that lets the account run /bin/sh as root"
+    SudoPasswordRefused "sudo_password_refused" Unprivileged    "correct `sudo_password` (without one, `password` is used)"
+    SudoPasswordMissing "sudo_password_missing" Unprivileged    "give `sudo_password`, or a NOPASSWD rule for the account"
+    SudoWantsTty        "sudo_wants_tty"        Unprivileged    "put `Defaults:ACCOUNT !requiretty` into sudoers"
+    SudoTimeout         "sudo_timeout"          Unprivileged    "sudo did not answer: check its PAM stack, DNS and LDAP on the host"
+    NoSpace             "no_space"              Transfer        "free space in the named directory"
+    WriteFailed         "write_failed"          Transfer        "check the named directory on the host: mounted read-only, quota, disk errors"
+    ChecksumMismatch    "checksum_mismatch"     Transfer        "check disk and network of the host: it stored other bytes than were sent"
+    StateRefused        "state_refused"         Transfer        "the named directory must be a real directory owned by root: remove or correct it"
+    TransferStalled     "transfer_stalled"      Transfer        "check the link: no byte moved for 30 s"
+    StepTimeout         "step_timeout"          TimedOut        "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"
+    ConnectionLost      "connection_lost"       Lost            "retry the host; check its link if it happens again"
+    NoExitStatus        "no_exit_status"        Lost            "retry the host; sshd ended the command without a status"
+    Rebooted            "rebooted"              Lost            "the host went down in the middle: retry it when it is up"
+    RunLost             "run_lost"              Lost            "the script was killed on the host: look there for the out-of-memory killer, then retry"
+    AgentSilent         "agent_silent"          Unconfirmed     "look at the agent's log on the host; the health check of its package got no answer"
+    AgentDied           "agent_died"            Unconfirmed     "look at the agent's log on the host: it started and ended again"
+    AgentStillThere     "agent_still_there"     Unconfirmed     "look at the step's log: the agent runs or its files are there after the uninstall"
+    CannotAsk           "cannot_ask"            Unconfirmed     "allow TCP forwarding in sshd, or install curl, wget or bash on the host"
+    ScriptUnknownExit   "script_unknown_exit"   ScriptFailed    "see the step's log"
+    Store               "store_unavailable"     Internal        "check disk space and permissions of the data directory"
+    Internal            "internal"              Internal        "this is a fault of Landfall: please report it with the job's record"
 }
 
 /// Why a host task or a step failed.

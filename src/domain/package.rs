@@ -262,7 +262,9 @@ mod tests {
 
     #[test]
     fn a_path_may_not_leave_its_root() {
-        for (path, inner) in [("etc/a.conf", true), ("/etc/a", false), ("a/../../b", false), ("", false), ("a//b", false), ("./a", false)] {
+        for (path, inner) in
+            [("etc/a.conf", true), ("/etc/a", false), ("a/../../b", false), ("", false), ("a//b", false), ("./a", false)]
+        {
             assert_eq!(is_inner_path(path), inner, "{path}");
         }
     }

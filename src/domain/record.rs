@@ -93,7 +93,10 @@ impl HostRecord {
                 }
             }
             EventKind::HostFinished { .. } => self.finished = Some(at),
-            EventKind::JobAccepted { .. } | EventKind::JobFinished { .. } | EventKind::CancelAsked { .. } | EventKind::Unknown => {}
+            EventKind::JobAccepted { .. }
+            | EventKind::JobFinished { .. }
+            | EventKind::CancelAsked { .. }
+            | EventKind::Unknown => {}
         }
         Ok(())
     }
@@ -151,7 +154,7 @@ impl HostRecord {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.state {
             HostState::Finished(outcome) => Some(outcome),
-            HostState::Pending | HostState::Ready | HostState::Running { .. } | HostState::LeftOut => None,
+            HostState::Pending | HostState::Ready | HostState::Running { .. } | HostState::LeftOut { .. } => None,
         }
     }
 }

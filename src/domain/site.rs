@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use super::host::Address;
 
 /// Language of API messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +49,7 @@ pub struct Site {
     /// Where TJJ_PASSWORD asks.
     pub vault: Option<toml::Value>,
     /// Networks that are never touched.
-    pub blacklist: Vec<toml::Value>,
+    pub blacklist: Vec<Blacklist>,
     /// How to become root by host pattern.
     pub privilege: Vec<toml::Value>,
     /// The HTTP door.
@@ -127,6 +130,30 @@ pub struct SshPolicy {
 impl Default for SshPolicy {
     fn default() -> Self {
         Self { host_keys: HostKeyPolicy::AcceptNew, known_hosts: None, legacy_algorithms: Vec::new(), connect_timeout_s: 15 }
+    }
+}
+
+/// Hosts that are never touched: those in all that is given, `clouds` and `networks`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blacklist {
+    /// Clouds; none given = all.
+    #[serde(default)]
+    pub clouds: Vec<i64>,
+    /// Networks of inner addresses (`10.9.0.0/16`); none given = all.
+    #[serde(default)]
+    pub networks: Vec<IpNet>,
+    /// Shown to whoever asks for such a host.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Blacklist {
+    /// Does it name this host?
+    #[must_use]
+    pub fn names(&self, host: Address) -> bool {
+        (self.clouds.is_empty() || self.clouds.contains(&host.cloud))
+            && (self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&host.ip)))
     }
 }
 
@@ -290,6 +317,11 @@ impl Site {
         if self.limits.script_timeout_s == 0 || self.ssh.connect_timeout_s == 0 {
             faults.push("limits.script_timeout_s, ssh.connect_timeout_s: must be at least 1".into());
         }
+        for (index, list) in self.blacklist.iter().enumerate() {
+            if list.clouds.is_empty() && list.networks.is_empty() {
+                faults.push(format!("blacklist[{index}]: names neither clouds nor networks"));
+            }
+        }
         for role in self.default_package.keys() {
             if !["agent", "proxy"].contains(&role.as_str()) {
                 faults.push(format!("default_package: `{role}` is none of agent, proxy"));
@@ -317,6 +349,12 @@ impl Site {
     #[must_use]
     pub fn business_name(&self, id: i64) -> &str {
         self.business.iter().find(|business| business.id == id).map_or("", |business| business.name.as_str())
+    }
+
+    /// Why the site wants this host left alone, if it does.
+    #[must_use]
+    pub fn blacklisted(&self, host: Address) -> Option<&str> {
+        self.blacklist.iter().find(|list| list.names(host)).map(|list| list.reason.as_str())
     }
 
     /// The declared cloud of that id.
@@ -365,6 +403,17 @@ mod tests {
             ("10.*.1.*", "10.9.1.2", true),
         ] {
             assert_eq!(matches_pattern(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_blacklisted_host_is_one_that_all_given_parts_name() {
+        let site: Site =
+            toml::from_str("[[blacklist]]\nclouds = [0]\nnetworks = [\"10.9.0.0/16\", \"fd00::/8\"]\nreason = \"production\"\n")
+                .unwrap();
+        for (cloud, ip, named) in [(0, "10.9.1.2", true), (0, "fd00::1", true), (0, "10.8.1.2", false), (2, "10.9.1.2", false)] {
+            let host = Address { cloud, ip: ip.parse().unwrap() };
+            assert_eq!(site.blacklisted(host), named.then_some("production"), "{host}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Exception;
 use super::event::EventKind;
 use super::job::Status;
 use super::outcome::Outcome;
@@ -25,7 +26,10 @@ pub enum HostState {
     /// Ended; `Interrupted` may be taken up again.
     Finished(Outcome),
     /// Never begun, and never will be.
-    LeftOut,
+    LeftOut {
+        /// Why.
+        exception: Exception,
+    },
 }
 
 /// An event that cannot follow.
@@ -47,11 +51,12 @@ impl HostState {
         let illegal = || Err(IllegalEvent { state: self.clone(), event: event.word() });
         match (self, event) {
             (_, EventKind::Unknown | EventKind::CancelAsked { .. }) => Ok(self.clone()),
-            (Self::Pending, EventKind::HostIgnored { .. }) => Ok(Self::LeftOut),
+            (Self::Pending, EventKind::HostIgnored { exclusion }) => Ok(Self::LeftOut { exception: exclusion.exception }),
             // A takeover after a crash finds any state that is not terminal.
-            (Self::Pending | Self::Ready | Self::Running { .. } | Self::Finished(Outcome::Interrupted { .. }), EventKind::HostStarted) => {
-                Ok(Self::Ready)
-            }
+            (
+                Self::Pending | Self::Ready | Self::Running { .. } | Self::Finished(Outcome::Interrupted { .. }),
+                EventKind::HostStarted,
+            ) => Ok(Self::Ready),
             (Self::Ready, EventKind::AttemptStarted { .. } | EventKind::PlanSettled { .. }) => Ok(Self::Ready),
             (Self::Ready, EventKind::StepStarted { step, attempt, .. }) => Ok(Self::Running { step: *step, attempt: *attempt }),
             // The probe settles the plan while it runs.
@@ -59,7 +64,9 @@ impl HostState {
             (Self::Running { step, .. }, EventKind::StepFinished { step: ended, .. }) if step == ended => Ok(Self::Ready),
             (Self::Running { step, .. }, EventKind::AttemptFailed { step: failed, .. }) if step == failed => Ok(Self::Ready),
             (Self::Ready, EventKind::AttemptFailed { .. }) => Ok(Self::Ready),
-            (Self::Pending | Self::Ready | Self::Running { .. }, EventKind::HostFinished { outcome }) => Ok(Self::Finished(outcome.clone())),
+            (Self::Pending | Self::Ready | Self::Running { .. }, EventKind::HostFinished { outcome }) => {
+                Ok(Self::Finished(outcome.clone()))
+            }
             _ => illegal(),
         }
     }
@@ -71,7 +78,7 @@ impl HostState {
             Self::Pending => Status::Pending,
             Self::Ready | Self::Running { .. } => Status::Running,
             Self::Finished(outcome) => Status::of_outcome(outcome),
-            Self::LeftOut => Status::Ignored,
+            Self::LeftOut { exception } => exception.status(),
         }
     }
 
@@ -80,7 +87,7 @@ impl HostState {
     pub fn is_terminal(&self) -> bool {
         match self {
             Self::Finished(outcome) => outcome.is_terminal(),
-            Self::LeftOut => true,
+            Self::LeftOut { .. } => true,
             Self::Pending | Self::Ready | Self::Running { .. } => false,
         }
     }
@@ -116,7 +123,12 @@ mod tests {
     #[test]
     fn a_takeover_is_legal_in_every_state_that_is_not_terminal() {
         let interrupted = Outcome::Interrupted { why: "x".into() };
-        for before in [vec![], vec![EventKind::HostStarted], vec![EventKind::HostStarted, started(StepKind::RunScript)], vec![ended(interrupted)]] {
+        for before in [
+            vec![],
+            vec![EventKind::HostStarted],
+            vec![EventKind::HostStarted, started(StepKind::RunScript)],
+            vec![ended(interrupted)],
+        ] {
             let mut events = before;
             events.push(EventKind::HostStarted);
             assert_eq!(fold(&events), Ok(HostState::Ready), "{events:?}");

@@ -62,7 +62,11 @@ async fn records(engine: &Engine, job: JobId) -> Result<HashMap<u32, HostRecord>
         after = last.seq;
         for event in &events {
             if let Some(index) = event.host_index {
-                records.entry(index).or_default().apply(&event.kind, event.at).map_err(|error| EngineError::Corrupt(job, error))?;
+                records
+                    .entry(index)
+                    .or_default()
+                    .apply(&event.kind, event.at)
+                    .map_err(|error| EngineError::Corrupt(job, error))?;
             }
         }
     }

@@ -20,7 +20,9 @@ pub(super) struct RecordedKeys {
 impl HostKeys for RecordedKeys {
     async fn pinned(&self, target: &Target) -> Result<Option<String>, TransportError> {
         let pinned = self.store.pinned_key(target.address.cloud, target.dial, target.port).await;
-        pinned.map(|pinned| pinned.map(|pinned| pinned.key)).map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
+        pinned
+            .map(|pinned| pinned.map(|pinned| pinned.key))
+            .map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
     }
 
     async fn pin(&self, target: &Target, key: &str) -> Result<(), TransportError> {
@@ -31,6 +33,9 @@ impl HostKeys for RecordedKeys {
             key: key.to_owned(),
             at: self.clock.now(),
         };
-        self.journal.write(Write::PinKey(pinned)).await.map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
+        self.journal
+            .write(Write::PinKey(pinned))
+            .await
+            .map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
     }
 }

@@ -156,7 +156,9 @@ impl HostTask {
 
     fn interrupted_in(&self) -> String {
         let when = match &self.record.state {
-            HostState::Running { step: StepKind::RunScript, .. } => "during run_script; the script goes on by itself on the host".to_owned(),
+            HostState::Running { step: StepKind::RunScript, .. } => {
+                "during run_script; the script goes on by itself on the host".to_owned()
+            }
             HostState::Running { step, .. } => format!("during {step}"),
             _ => "between steps".into(),
         };
@@ -166,7 +168,8 @@ impl HostTask {
     async fn work(&mut self) -> Result<Outcome, Halt> {
         let attempt = self.record.attempts.max(1);
         self.append(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }]).await?;
-        self.credential = self.job.store.credential(self.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+        self.credential =
+            self.job.store.credential(self.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
         loop {
             match self.pass().await {
                 Ok(()) => return Ok(Outcome::Succeeded),
@@ -228,7 +231,13 @@ impl HostTask {
             Err(Halt::Unknown(failure)) => Err(Halt::Unknown(failure.at(kind))),
             Err(Halt::Nothing(why)) => {
                 let outcome = StepOutcome::Done { changed: false };
-                self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures: Figures::detail(why.clone()) }]).await?;
+                self.append(vec![EventKind::StepFinished {
+                    step: kind,
+                    attempt,
+                    outcome,
+                    figures: Figures::detail(why.clone()),
+                }])
+                .await?;
                 Err(Halt::Nothing(why))
             }
             Err(halt) => Err(halt),

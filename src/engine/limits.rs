@@ -103,7 +103,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_endpoint_sees_no_more_handshakes_than_allowed() {
-        let limits = Arc::new(Limits::new(&site::Limits { handshakes_per_endpoint: 2, connects_per_second: 0, ..Default::default() }));
+        let limits =
+            Arc::new(Limits::new(&site::Limits { handshakes_per_endpoint: 2, connects_per_second: 0, ..Default::default() }));
         let ip: IpAddr = [10, 0, 0, 1].into();
         let (first, _second) = (limits.handshake(ip, 22).await, limits.handshake(ip, 22).await);
         let third = tokio::time::timeout(Duration::from_secs(1), limits.handshake(ip, 22));

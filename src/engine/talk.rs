@@ -67,7 +67,12 @@ impl Talk {
     }
 
     /// Starts a program as root and waits until it is ready.
-    pub(super) async fn open_as_root(session: &mut dyn Session, program: &str, args: &[&str], root: Become<'_>) -> Result<Self, Failure> {
+    pub(super) async fn open_as_root(
+        session: &mut dyn Session,
+        program: &str,
+        args: &[&str],
+        root: Become<'_>,
+    ) -> Result<Self, Failure> {
         let mut words = vec!["sh", "-c", program, "lf"];
         words.extend_from_slice(args);
         if root.privilege == Privilege::Root {
@@ -83,8 +88,12 @@ impl Talk {
         sudo.push("--");
         sudo.extend(words);
         let mut talk = Self::start(session, shell::command_line(root.dialect, &sudo)).await?;
-        let answered = tokio::time::timeout(SUDO_DEADLINE, talk.until_ready(root.password.map(|password| (prompt.as_str(), password)))).await;
-        match answered.map_err(|_| Failure::new(Code::SudoTimeout, format!("sudo did not answer within {} s", SUDO_DEADLINE.as_secs())))?? {
+        let answered =
+            tokio::time::timeout(SUDO_DEADLINE, talk.until_ready(root.password.map(|password| (prompt.as_str(), password))))
+                .await;
+        match answered
+            .map_err(|_| Failure::new(Code::SudoTimeout, format!("sudo did not answer within {} s", SUDO_DEADLINE.as_secs())))??
+        {
             true => Ok(talk),
             false => Err(talk.sudo_refusal()),
         }

@@ -10,12 +10,19 @@ use crate::domain::package::{PackageChoice, PackageEntry, Role, version_key};
 ///
 /// # Errors
 /// A sentence that says what to do.
-pub fn settle(index: &[PackageEntry], role: Role, choice: &PackageChoice, default: Option<&str>) -> Result<PackageChoice, String> {
+pub fn settle(
+    index: &[PackageEntry],
+    role: Role,
+    choice: &PackageChoice,
+    default: Option<&str>,
+) -> Result<PackageChoice, String> {
     let of_role: Vec<&PackageEntry> = index.iter().filter(|entry| entry.manifest.role == role).collect();
     let names: BTreeSet<&str> = of_role.iter().map(|entry| entry.manifest.name.as_str()).collect();
     let name = match (choice.name.as_deref().or(default), names.iter().next()) {
         (Some(name), _) if names.contains(name) => name,
-        (Some(name), _) => return Err(format!("there is no {} package named `{name}`: see `landfall package list`", role.word())),
+        (Some(name), _) => {
+            return Err(format!("there is no {} package named `{name}`: see `landfall package list`", role.word()));
+        }
         (None, None) => return Err(format!("there is no {} package: add one with `landfall package add`", role.word())),
         (None, Some(only)) if names.len() == 1 => only,
         (None, Some(_)) => {
@@ -40,7 +47,12 @@ pub fn settle(index: &[PackageEntry], role: Role, choice: &PackageChoice, defaul
 ///
 /// # Errors
 /// [`Code::NoPackage`], naming what there is.
-pub fn pick<'a>(index: &'a [PackageEntry], role: Role, choice: &PackageChoice, host: (Os, &str)) -> Result<&'a PackageEntry, Failure> {
+pub fn pick<'a>(
+    index: &'a [PackageEntry],
+    role: Role,
+    choice: &PackageChoice,
+    host: (Os, &str),
+) -> Result<&'a PackageEntry, Failure> {
     let named: Vec<&PackageEntry> = index
         .iter()
         .filter(|entry| entry.manifest.role == role)
@@ -48,14 +60,16 @@ pub fn pick<'a>(index: &'a [PackageEntry], role: Role, choice: &PackageChoice, h
         .filter(|entry| choice.version.as_ref().is_none_or(|version| *version == entry.manifest.version))
         .collect();
     let (os, cpu) = host;
-    named.iter().copied().filter(|entry| entry.fits(os, cpu)).max_by_key(|entry| version_key(&entry.manifest.version)).ok_or_else(|| {
-        let there: Vec<_> = named.iter().map(|entry| format!("{} {}", entry.manifest.os, entry.manifest.cpu)).collect();
-        let name = choice.name.as_deref().unwrap_or("the package");
-        Failure::new(
-            Code::NoPackage,
-            format!("{name} is not there for {} {cpu} (it is for: {})", os.word().to_lowercase(), there.join(", ")),
-        )
-    })
+    named.iter().copied().filter(|entry| entry.fits(os, cpu)).max_by_key(|entry| version_key(&entry.manifest.version)).ok_or_else(
+        || {
+            let there: Vec<_> = named.iter().map(|entry| format!("{} {}", entry.manifest.os, entry.manifest.cpu)).collect();
+            let name = choice.name.as_deref().unwrap_or("the package");
+            Failure::new(
+                Code::NoPackage,
+                format!("{name} is not there for {} {cpu} (it is for: {})", os.word().to_lowercase(), there.join(", ")),
+            )
+        },
+    )
 }
 
 #[cfg(test)]
@@ -66,7 +80,12 @@ mod tests {
         let manifest = format!(
             "name = \"{name}\"\nversion = \"{version}\"\nrole = \"agent\"\nos = \"linux\"\ncpu = \"{cpu}\"\n[process]\nstart = \"a\"\n[health]\ntcp = \"a:1\"\n"
         );
-        PackageEntry { sha256: format!("{name}{version}{cpu}"), size: 1, unpacked: 1, manifest: toml::from_str(&manifest).unwrap() }
+        PackageEntry {
+            sha256: format!("{name}{version}{cpu}"),
+            size: 1,
+            unpacked: 1,
+            manifest: toml::from_str(&manifest).unwrap(),
+        }
     }
 
     #[test]

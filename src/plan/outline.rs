@@ -18,7 +18,11 @@ const SHORT_S: u64 = 60;
 #[must_use]
 pub fn outline(kind: JobKind, script_timeout_s: u64) -> Vec<Step> {
     let kinds: &[StepKind] = match kind {
-        JobKind::InstallAgent | JobKind::ReinstallAgent | JobKind::UpgradeAgent | JobKind::InstallProxy | JobKind::ReinstallProxy => &[
+        JobKind::InstallAgent
+        | JobKind::ReinstallAgent
+        | JobKind::UpgradeAgent
+        | JobKind::InstallProxy
+        | JobKind::ReinstallProxy => &[
             StepKind::Connect,
             StepKind::Probe,
             StepKind::UploadPackage,
@@ -69,10 +73,7 @@ mod tests {
     #[test]
     fn an_install_proves_the_agent_before_it_is_registered() {
         let steps: Vec<_> = outline(JobKind::InstallAgent, 600).into_iter().map(|step| step.kind.word()).collect();
-        assert_eq!(
-            steps,
-            ["connect", "probe", "upload_package", "upload_files", "run_script", "verify", "register", "cleanup"]
-        );
+        assert_eq!(steps, ["connect", "probe", "upload_package", "upload_files", "run_script", "verify", "register", "cleanup"]);
     }
 
     #[test]

@@ -70,7 +70,17 @@ impl Values {
 fn host_values(host: &HostSpec) -> serde_json::Value {
     let mut values = serde_json::to_value(host).unwrap_or_default();
     if let Some(fields) = values.as_object_mut() {
-        for name in ["inner_ip", "inner_ipv6", "outer_ipv6", "login_ip", "data_ip", "data_path", "bk_host_id", "install_channel_id", "os_type"] {
+        for name in [
+            "inner_ip",
+            "inner_ipv6",
+            "outer_ipv6",
+            "login_ip",
+            "data_ip",
+            "data_path",
+            "bk_host_id",
+            "install_channel_id",
+            "os_type",
+        ] {
             if fields.get(name).is_none_or(serde_json::Value::is_null) {
                 fields.insert(name.into(), "".into());
             }
@@ -169,10 +179,19 @@ pub fn installed(package: &PackageEntry, paths: &HostPaths, values: &Values) -> 
 ///
 /// # Errors
 /// [`Code::Template`], [`Code::BadPackage`].
-pub fn stage(manifest: &Manifest, installed: &Installed, values: &Values, templates: &Templates) -> Result<Vec<RenderedFile>, Failure> {
+pub fn stage(
+    manifest: &Manifest,
+    installed: &Installed,
+    values: &Values,
+    templates: &Templates,
+) -> Result<Vec<RenderedFile>, Failure> {
     let text = environment(false);
     let service = service_values(manifest, installed, &text, values)?;
-    let file = |name: &str, mode: &str, content: String| RenderedFile { name: name.into(), mode: mode.into(), bytes: content.into_bytes() };
+    let file = |name: &str, mode: &str, content: String| RenderedFile {
+        name: name.into(),
+        mode: mode.into(),
+        bytes: content.into_bytes(),
+    };
     let record = installed.to_text().map_err(|error| Failure::new(Code::Template, format!("vars: {error}")))?;
     let mut files = vec![
         file("start", "0755", fill(&text, "start", assets::START, &service)?),
@@ -187,7 +206,9 @@ pub fn stage(manifest: &Manifest, installed: &Installed, values: &Values, templa
     }
     for config in &manifest.config {
         let template = templates.get(&config.template).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let template = template.ok_or_else(|| Failure::new(Code::BadPackage, format!("template {} is not in the package as text", config.template)))?;
+        let template = template.ok_or_else(|| {
+            Failure::new(Code::BadPackage, format!("template {} is not in the package as text", config.template))
+        })?;
         let content = fill(&text, &config.template, template, &values.values)?;
         files.push(file(&format!("config/{}", config.to), &config.mode, content));
     }

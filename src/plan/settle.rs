@@ -60,7 +60,10 @@ impl Known<'_> {
         }
         match found {
             Some(Os::Linux) => Ok(Os::Linux),
-            _ => Err(Failure::new(Code::UnsupportedOs, format!("the host runs `{}`, which this release does not serve", self.facts.os))),
+            _ => Err(Failure::new(
+                Code::UnsupportedOs,
+                format!("the host runs `{}`, which this release does not serve", self.facts.os),
+            )),
         }
     }
 
@@ -118,7 +121,10 @@ impl Known<'_> {
             [only] => (*only).clone(),
             several => {
                 let names: Vec<_> = several.iter().map(|installed| installed.name.as_str()).collect();
-                return Err(Failure::new(Code::SeveralInstalled, format!("several packages are installed: {}", names.join(", "))));
+                return Err(Failure::new(
+                    Code::SeveralInstalled,
+                    format!("several packages are installed: {}", names.join(", ")),
+                ));
             }
         };
         let paths = installed.paths.clone();
@@ -146,7 +152,10 @@ impl Known<'_> {
     fn check_setup_room(&self, entry: &PackageEntry) -> Result<(), Failure> {
         let Some(room) = &self.facts.setup else { return Ok(()) };
         if !matches!(room.verdict.as_str(), "ok" | "rw") {
-            return Err(Failure::new(Code::WriteFailed, format!("{} cannot be used for the setup path: {}", room.path, room.verdict)));
+            return Err(Failure::new(
+                Code::WriteFailed,
+                format!("{} cannot be used for the setup path: {}", room.path, room.verdict),
+            ));
         }
         let need_kb = entry.unpacked / 1024 + 1024;
         if room.free_kb < need_kb {
@@ -165,7 +174,8 @@ fn state_dir(root: &RootFacts, need_kb: u64) -> Result<String, Failure> {
     if let Some(place) = root.places.iter().find(|place| place.verdict == "ok" && place.free_kb >= need_kb) {
         return Ok(place.path.clone());
     }
-    let tried: Vec<_> = root.places.iter().map(|place| format!("{} ({} kB free, {})", place.path, place.free_kb, place.verdict)).collect();
+    let tried: Vec<_> =
+        root.places.iter().map(|place| format!("{} ({} kB free, {})", place.path, place.free_kb, place.verdict)).collect();
     Err(Failure::new(Code::NoSpace, format!("no place for Landfall's state with {need_kb} kB free: {}", tried.join(", "))))
 }
 
@@ -181,7 +191,11 @@ mod tests {
     #[test]
     fn state_goes_where_it_is_already_else_to_the_first_place_with_room() {
         let mut root = RootFacts {
-            places: vec![place("/var/lib/landfall", 10, "ok"), place("/opt/landfall", 9_000, "ro"), place("/usr/local/landfall", 9_000, "ok")],
+            places: vec![
+                place("/var/lib/landfall", 10, "ok"),
+                place("/opt/landfall", 9_000, "ro"),
+                place("/usr/local/landfall", 9_000, "ok"),
+            ],
             ..RootFacts::default()
         };
         assert_eq!(state_dir(&root, 100).unwrap(), "/usr/local/landfall");

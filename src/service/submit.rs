@@ -92,7 +92,10 @@ impl Service {
         };
         let entries = |only: Option<Exception>| -> Vec<FilterEntry> {
             let chosen = excluded.iter().enumerate().filter_map(|(index, exclusion)| {
-                exclusion.as_ref().filter(|exclusion| only.is_none_or(|only| only == exclusion.exception)).and_then(|exclusion| entry(index, exclusion))
+                exclusion
+                    .as_ref()
+                    .filter(|exclusion| only.is_none_or(|only| only == exclusion.exception))
+                    .and_then(|exclusion| entry(index, exclusion))
             });
             chosen.collect()
         };
@@ -114,14 +117,24 @@ impl Service {
     async fn lend_kept_logins(&self, request: &mut Request) -> Result<(), Rejection> {
         let kind = request.spec.kind;
         let lacks = |host: &RequestedHost| {
-            !kind.needs_login() && host.credential.is_none() && !host.spec.is_manual && host.spec.auth_type != AuthType::Vault && kind.is_carried_out()
+            !kind.needs_login()
+                && host.credential.is_none()
+                && !host.spec.is_manual
+                && host.spec.auth_type != AuthType::Vault
+                && kind.is_carried_out()
         };
-        let wanted: Vec<Address> = request.hosts.iter().filter(|host| lacks(host)).filter_map(|host| host.spec.address()).collect();
+        let wanted: Vec<Address> =
+            request.hosts.iter().filter(|host| lacks(host)).filter_map(|host| host.spec.address()).collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut kept: HashMap<Address, _> =
-            self.store.kept_logins(&wanted).await?.into_iter().map(|(address, spec, credential)| (address, (spec, credential))).collect();
+        let mut kept: HashMap<Address, _> = self
+            .store
+            .kept_logins(&wanted)
+            .await?
+            .into_iter()
+            .map(|(address, spec, credential)| (address, (spec, credential)))
+            .collect();
         let mut faults = Vec::new();
         for (index, host) in request.hosts.iter_mut().enumerate().filter(|(_, host)| lacks(host)) {
             match host.spec.address().and_then(|address| kept.remove(&address)) {
@@ -162,7 +175,10 @@ impl Service {
                 (None, None) => None,
             };
             let no_proxy = self.lacks_proxy(host, request.spec.kind).then(|| Exclusion::new(Exception::NoProxy, ""));
-            excluded.push(no_proxy.or(reason).or_else(|| unsupported(host, request.spec.kind)));
+            let blacklisted = address
+                .and_then(|address| self.site.blacklisted(address))
+                .map(|reason| Exclusion::new(Exception::Blacklisted, reason));
+            excluded.push(no_proxy.or(blacklisted).or(reason).or_else(|| unsupported(host, request.spec.kind)));
         }
         Ok(excluded)
     }

@@ -268,6 +268,15 @@ impl Play {
                 code(1).await?;
                 handle.close(id).await
             }
+            "sink" | "hang" => Ok(()),
+            odd => Self::perform_oddly(odd, rest, id, handle).await,
+        }
+    }
+
+    /// Commands that call back, print without end, or take the connection along.
+    async fn perform_oddly(word: &str, rest: &str, id: ChannelId, handle: Handle) -> Result<(), ()> {
+        let code = |code: u32| handle.exit_status_request(id, code);
+        match word {
             "call-back" => {
                 let refused = handle.channel_open_session().await.is_err() && handle.channel_open_agent().await.is_err();
                 code(u32::from(!refused)).await?;
@@ -282,7 +291,7 @@ impl Play {
                 handle.close(id).await
             }
             "vanish" => {
-                out("so far").await?;
+                handle.data(id, b"so far".to_vec()).await.map_err(drop)?;
                 handle.disconnect(Disconnect::ByApplication, "going down".into(), String::new()).await.map_err(drop)
             }
             "cut" => {
@@ -292,7 +301,6 @@ impl Play {
                 code(0).await?;
                 handle.disconnect(Disconnect::ByApplication, "going down".into(), String::new()).await.map_err(drop)
             }
-            "sink" | "hang" => Ok(()),
             other => panic!("no such command: {other}"),
         }
     }

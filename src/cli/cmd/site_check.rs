@@ -25,7 +25,9 @@ pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
     let (site, faults) = match context.settings.site() {
         Ok(site) => (Some(site), Vec::new()),
         Err(ConfigError::Site { faults, .. }) => (None, faults),
-        Err(error @ (ConfigError::Read { .. } | ConfigError::Syntax { .. })) => (None, vec![chain(&error)]),
+        Err(error @ (ConfigError::Read { .. } | ConfigError::Syntax { .. } | ConfigError::Database { .. })) => {
+            (None, vec![chain(&error)])
+        }
     };
     if context.output == Output::Json {
         context.out.json(&answer(site.as_ref(), &faults, &context.settings));
@@ -68,7 +70,6 @@ fn unused(site: &Site) -> Vec<&'static str> {
         ("install_channel", !site.install_channel.is_empty()),
         ("app", !site.app.is_empty()),
         ("vault", site.vault.is_some()),
-        ("blacklist", !site.blacklist.is_empty()),
         ("privilege", !site.privilege.is_empty()),
         ("api", site.api.is_some()),
         ("agent_defaults", site.agent_defaults.is_some()),
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_declared_table_that_nothing_carries_out_is_named() {
-        let site: Site = toml::from_str("[[blacklist]]\nnetworks = [\"10.0.0.0/8\"]\n").unwrap();
-        assert_eq!(unused(&site), ["blacklist"]);
+        let site: Site = toml::from_str("[[privilege]]\nhosts = [\"10.*\"]\nmethod = \"doas\"\n").unwrap();
+        assert_eq!(unused(&site), ["privilege"]);
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
 fn config(error: &ConfigError) -> Option<String> {
     match error {
         ConfigError::Read { .. } => Some(format!("name another file with `--site` or {}", config::SITE)),
+        ConfigError::Database { .. } => Some(format!("leave out `--database-url` and {}", config::DATABASE_URL)),
         ConfigError::Syntax { .. } | ConfigError::Site { .. } => {
             Some("`landfall site check` shows every fault and what applies".into())
         }

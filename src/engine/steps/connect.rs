@@ -10,8 +10,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let host = &task.row.spec.host;
     let dial = host.login_address().ok_or_else(|| Failure::new(Code::Internal, "the host has no address"))?;
     let credential = task.credential.clone();
-    let credential =
-        credential.ok_or_else(|| Failure::new(Code::CredentialExpired, "the login of this host was purged at the end of its retention"))?;
+    let credential = credential
+        .ok_or_else(|| Failure::new(Code::CredentialExpired, "the login of this host was purged at the end of its retention"))?;
     let target = Target { address: task.row.address, dial, port: host.port, legacy: task.job.site.allows_legacy(dial) };
     let method = match &credential.auth {
         Auth::Password(_) => "password",

@@ -51,7 +51,11 @@ async fn ask(task: &mut HostTask) -> Result<(Facts, Privilege), Halt> {
     let talk = task.talk_as(&assets::PROBE_LINE, &[], (Privilege::Sudo, dialect)).await?;
     // As root everything but the login shell of the account is known better.
     let facts = Facts { shell, ..answer(talk, &setup_path).await? };
-    if facts.uid == 0 { Ok((facts, Privilege::Sudo)) } else { Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into()) }
+    if facts.uid == 0 {
+        Ok((facts, Privilege::Sudo))
+    } else {
+        Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into())
+    }
 }
 
 /// The setup path whose room and contents are asked for.

@@ -55,7 +55,9 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
     match end {
         RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
         RunEnd::Exit(code) => Err(failure(code, &tail).into()),
-        RunEnd::Rebooted => Err(Failure::new(Code::Rebooted, "the host was restarted while the script ran").with_tail(&tail).into()),
+        RunEnd::Rebooted => {
+            Err(Failure::new(Code::Rebooted, "the host was restarted while the script ran").with_tail(&tail).into())
+        }
         RunEnd::Lost => Err(Failure::new(Code::RunLost, "the script is gone and left no exit code").with_tail(&tail).into()),
     }
 }
@@ -76,7 +78,8 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
         file("runner.sh", assets::RUNNER),
         RenderedFile { mode: "0600".into(), ..file("params", &params::render(plan, run)?) },
     ];
-    let (id, owner, epoch, deadline) = (run.id.to_string(), run.task.to_string(), run.epoch.0.to_string(), step.timeout_s.to_string());
+    let (id, owner, epoch, deadline) =
+        (run.id.to_string(), run.task.to_string(), run.epoch.0.to_string(), step.timeout_s.to_string());
     let list = triples(&files);
     let mut args = vec![plan.state_dir.as_str(), &id, plan.work.action(), &owner, &epoch, &deadline];
     args.extend(list.iter().map(String::as_str));
@@ -112,7 +115,9 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
             return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
         }
         let next = tokio::time::timeout(BEAT_DEADLINE, talk.raw()).await;
-        match next.map_err(|_| Failure::new(Code::ConnectionLost, format!("no sign of the script for {} s", BEAT_DEADLINE.as_secs())))?? {
+        match next.map_err(|_| {
+            Failure::new(Code::ConnectionLost, format!("no sign of the script for {} s", BEAT_DEADLINE.as_secs()))
+        })?? {
             Raw::Bytes(data) => {
                 tail.extend_from_slice(&data);
                 if tail.len() > 2 * TAIL {
@@ -125,7 +130,9 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
             Raw::Word(word) => end = end.or(ending(&word, offset)?),
             Raw::Exit => {
                 let how = talk.exit().map_or_else(String::new, ToString::to_string);
-                return Err(Failure::new(Code::ConnectionLost, format!("following the script ended ({how})")).with_tail(&talk.complaint()).into());
+                return Err(Failure::new(Code::ConnectionLost, format!("following the script ended ({how})"))
+                    .with_tail(&talk.complaint())
+                    .into());
             }
         }
     }
@@ -163,7 +170,9 @@ async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt>
         let mut talk = task.talk(assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
         match talk.last().await?.as_deref() {
             Some("killed" | "gone") => Ok(()),
-            other => Err(Failure::new(Code::RunLost, format!("run {run} could not be killed ({})", other.unwrap_or("no answer")))),
+            other => {
+                Err(Failure::new(Code::RunLost, format!("run {run} could not be killed ({})", other.unwrap_or("no answer"))))
+            }
         }
     };
     let killed = tokio::time::timeout(KILL_DEADLINE, killing).await;

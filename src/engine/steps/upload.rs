@@ -49,7 +49,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
         let outcome = StepOutcome::Skipped { why: "the host has these bytes already".into() };
         return Ok(Went { outcome, figures: figures(0) });
     }
-    let offset = first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);
+    let offset =
+        first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);
     let offset = offset.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{first}`")))?;
     let sent = send(task, &mut talk, &payload, offset).await?;
     let stored = tokio::time::timeout(DIGEST_DEADLINE, answer(&mut talk)).await.map_err(|_| {
@@ -63,7 +64,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     }
     went.figures.detail = Some(notes.join(", "));
     if stored == "stored=unverified" {
-        went.outcome = StepOutcome::Warned { message: "the host has no tool to verify SHA-256 with; only the size was checked".into() };
+        went.outcome =
+            StepOutcome::Warned { message: "the host has no tool to verify SHA-256 with; only the size was checked".into() };
     }
     Ok(went)
 }
@@ -71,7 +73,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
 async fn answer(talk: &mut Talk) -> Result<String, Failure> {
     talk.answer().await?.ok_or_else(|| {
         let how = talk.exit().map_or_else(String::new, ToString::to_string);
-        Failure::new(Code::ConnectionLost, format!("the host ended the upload without an answer ({how})")).with_tail(&talk.complaint())
+        Failure::new(Code::ConnectionLost, format!("the host ended the upload without an answer ({how})"))
+            .with_tail(&talk.complaint())
     })
 }
 
@@ -81,7 +84,8 @@ async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) 
     let entry = task.job.board.enter(Progress { host: task.row.address, step: StepKind::UploadPackage, done: offset, total });
     let own = Bucket::new(task.row.spec.host.bt_speed_limit);
     // The tightest wins: a piece goes when the last of them lets it.
-    let budgets: Vec<&Bucket> = [own.as_ref(), task.job.bandwidth.as_ref(), task.job.limits.bandwidth.as_ref()].into_iter().flatten().collect();
+    let budgets: Vec<&Bucket> =
+        [own.as_ref(), task.job.bandwidth.as_ref(), task.job.limits.bandwidth.as_ref()].into_iter().flatten().collect();
     let mut rest: Bytes = payload.bytes.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(payload.bytes.len())..);
     let mut sent = 0;
     while !rest.is_empty() {

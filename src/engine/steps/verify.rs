@@ -44,7 +44,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
         (None, _) => Err(Failure::new(Code::AgentDied, "the agent ended while it was asked").into()),
         (Some(_), Err(failure)) => Err(failure.into()),
         (Some(after), Ok(())) if after != before => {
-            Err(Failure::new(Code::AgentDied, format!("the agent was started again while it was asked ({before}, then {after})")).into())
+            Err(Failure::new(Code::AgentDied, format!("the agent was started again while it was asked ({before}, then {after})"))
+                .into())
         }
         (Some(_), Ok(())) => {
             Ok(Went::changed(Figures::detail(format!("answered after {:.1} s ({before})", begun.elapsed().as_secs_f64()))))
@@ -62,9 +63,9 @@ async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) 
     match through_session(task, question, patience).await {
         Ok(()) => Ok(()),
         Err(Refused::Failed(failure)) => Err(failure),
-        Err(Refused::NoForwarding(why)) => {
-            on_target(task, mode, target, patience).await.map_err(|failure| failure.because(format!("sshd does not forward: {why}")))
-        }
+        Err(Refused::NoForwarding(why)) => on_target(task, mode, target, patience)
+            .await
+            .map_err(|failure| failure.because(format!("sshd does not forward: {why}"))),
     }
 }
 
@@ -84,7 +85,8 @@ async fn process(task: &mut HostTask) -> Result<Option<String>, Failure> {
     let not_running = assets::script_exit_named("not_running").map(|row| row.exit.unsigned_abs());
     match exit {
         ExitReport::Code(0) => {
-            let identity = text.lines().find_map(|line| line.split_once("process=").map(|(_, identity)| identity.trim().to_owned()));
+            let identity =
+                text.lines().find_map(|line| line.split_once("process=").map(|(_, identity)| identity.trim().to_owned()));
             identity.map(Some).ok_or_else(|| Failure::new(Code::Internal, "the status names no process").with_tail(&text))
         }
         ExitReport::Code(code) if Some(code) == not_running => Ok(None),
@@ -146,7 +148,9 @@ async fn on_target(task: &mut HostTask, mode: &str, target: &str, patience: Dura
         .map_err(|_| Failure::new(Code::AgentSilent, format!("the agent did not answer within {timeout} s")))??;
     match answer.as_deref().map(|word| word.split_once('=').unwrap_or((word, ""))) {
         Some(("healthy", _)) => Ok(()),
-        Some(("unhealthy", last)) => Err(Failure::new(Code::AgentSilent, format!("the agent did not answer within {timeout} s: {last}"))),
+        Some(("unhealthy", last)) => {
+            Err(Failure::new(Code::AgentSilent, format!("the agent did not answer within {timeout} s: {last}")))
+        }
         Some(("cannot", why)) => Err(Failure::new(Code::CannotAsk, format!("there is no way to ask the agent: {why}"))),
         _ => Err(Failure::new(Code::ConnectionLost, "asking the agent ended without an answer")),
     }

@@ -164,7 +164,8 @@ impl<'a> Fields<'a> {
     /// Paths on a target: absolute, one line, no `..`.
     pub(super) fn paths(&mut self, key: &str) -> Paths {
         let paths: Paths = self.structure(key).unwrap_or_default();
-        let bad: Vec<String> = paths.given().filter(|(_, path)| !is_target_path(path)).map(|(name, _)| format!("{key}.{name}")).collect();
+        let bad: Vec<String> =
+            paths.given().filter(|(_, path)| !is_target_path(path)).map(|(name, _)| format!("{key}.{name}")).collect();
         for name in bad {
             self.fault(&name, "must be an absolute path without `..`");
         }

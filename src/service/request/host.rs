@@ -172,7 +172,9 @@ fn credential(fields: &mut Fields<'_>, auth_type: AuthType, kind: JobKind, sourc
     };
     match auth_type {
         AuthType::Password => match password {
-            Some(password) => Some(Credential { sudo_password: sudo.or_else(|| Some(password.clone())), auth: Auth::Password(password) }),
+            Some(password) => {
+                Some(Credential { sudo_password: sudo.or_else(|| Some(password.clone())), auth: Auth::Password(password) })
+            }
             None => {
                 missing(fields, "password");
                 None
@@ -237,6 +239,8 @@ fn from_env(name: &str) -> Result<Secret, String> {
 /// A file's text without the newline an editor puts at its end.
 fn from_file(path: &Path) -> Result<Secret, String> {
     crate::config::secret_file(path, SECRET_FILE_CAP)
-        .map(|text| Secret::from(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned()))
+        .map(|text| {
+            Secret::from(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+        })
         .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

@@ -146,7 +146,8 @@ fn an_asked_password_stands_in_where_a_host_gives_none() {
 fn with_a_key_the_password_is_for_sudo_and_for_the_passphrase_only() {
     let body = job(&[host(json!({"auth_type": "KEY", "key": "PEM", "password": "p"}))]);
     let request = check(&body).unwrap();
-    let Some(Credential { auth: crate::domain::credential::Auth::Key { passphrase, .. }, sudo_password }) = &request.hosts[0].credential
+    let Some(Credential { auth: crate::domain::credential::Auth::Key { passphrase, .. }, sudo_password }) =
+        &request.hosts[0].credential
     else {
         panic!("no key")
     };
@@ -155,6 +156,8 @@ fn with_a_key_the_password_is_for_sudo_and_for_the_passphrase_only() {
 
 #[test]
 fn paths_must_be_absolute_and_stay_where_they_are() {
-    let faults = check(&job(&[host(json!({"data_path": "var/lib", "paths": {"setup_path": "/opt/../etc", "log_path": "/l\nog"}}))])).unwrap_err();
+    let faults =
+        check(&job(&[host(json!({"data_path": "var/lib", "paths": {"setup_path": "/opt/../etc", "log_path": "/l\nog"}}))]))
+            .unwrap_err();
     assert_eq!(paths(&faults), ["hosts[0].data_path", "hosts[0].paths.setup_path", "hosts[0].paths.log_path"]);
 }
