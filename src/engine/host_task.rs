@@ -210,6 +210,8 @@ impl HostTask {
         }
         let kind = step.kind;
         let attempt = self.attempt_of(kind);
+        // Not when a step ends: between a lost run and its new attempt lies another connect.
+        self.run_is_over &= kind != StepKind::RunScript;
         let run_id = (kind == StepKind::RunScript).then(|| RunId::new(self.row.id, kind, attempt));
         self.append(vec![EventKind::StepStarted { step: kind, attempt, run_id }]).await?;
         let stop = self.job.stop.clone();
@@ -224,7 +226,6 @@ impl HostTask {
         match went {
             Ok(Went { outcome, figures }) => {
                 self.tried.remove(&kind);
-                self.run_is_over = false;
                 self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures }]).await
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),

@@ -62,7 +62,7 @@ fn a_wrong_password_is_one_try_also_where_sshd_asks_in_its_own_words() {
         assert_eq!(report.host(&host.ip)["attempts"], 1);
         assert_eq!(report.events_of(&host.ip, "attempt_failed").count(), 0);
     }
-    assert_eq!(sshd_said(&world, "asks", "Failed keyboard-interactive") + tries(&world, "asks"), 1);
+    assert_eq!(sshd_said(&world, "asks", "PAM: Authentication failure") + tries(&world, "asks"), 1);
     assert_eq!(tries(&world, "plain"), 1);
 }
 

@@ -197,8 +197,15 @@ impl Report {
     /// Fails with everything that was said unless every host became SUCCESS.
     #[track_caller]
     pub fn succeeded(self) -> Self {
-        assert!(self.exit == 0 && self.result["status"] == "SUCCESS", "exit {}: {}\n{}", self.exit, self.result, self.stderr);
+        let went_well = self.exit == 0 && self.result["status"] == "SUCCESS";
+        assert!(went_well, "exit {}: {}\n{}\n{}", self.exit, self.result, self.course(), self.stderr);
         self
+    }
+
+    /// The events without the plans, which are long.
+    fn course(&self) -> String {
+        let events = self.events.iter().filter(|event| event["kind"] != "plan_settled");
+        events.map(Value::to_string).collect::<Vec<_>>().join("\n")
     }
 
     /// Number of the job.
