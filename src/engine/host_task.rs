@@ -210,6 +210,8 @@ impl HostTask {
         }
         let kind = step.kind;
         let attempt = self.attempt_of(kind);
+        // Not when a step ends: between a lost run and its new attempt lies another connect.
+        self.run_is_over &= kind != StepKind::RunScript;
         let run_id = (kind == StepKind::RunScript).then(|| RunId::new(self.row.id, kind, attempt));
         self.append(vec![EventKind::StepStarted { step: kind, attempt, run_id }]).await?;
         let stop = self.job.stop.clone();
@@ -224,7 +226,6 @@ impl HostTask {
         match went {
             Ok(Went { outcome, figures }) => {
                 self.tried.remove(&kind);
-                self.run_is_over = false;
                 self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures }]).await
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
@@ -325,8 +326,25 @@ impl HostTask {
             self.record
                 .apply(event, at)
                 .map_err(|error| Halt::Left(Left::Journal(JournalError::Failed(error.to_string().into()))))?;
+            self.log(event);
         }
         self.write(Write::Host { claim: self.claim, at, events }).await
+    }
+
+    /// The operator's log; what a person has to know stands in the record.
+    fn log(&self, event: &EventKind) {
+        let host = self.row.address;
+        match event {
+            EventKind::StepStarted { step, attempt, .. } => tracing::info!(%host, %step, attempt, "begins"),
+            EventKind::StepFinished { step, attempt, outcome, .. } => {
+                tracing::info!(%host, %step, attempt, done = outcome.is_done(), "ended");
+            }
+            EventKind::AttemptFailed { step, failure, retry_in_ms } => {
+                tracing::info!(%host, %step, code = %failure.code, retry_in_ms, "failed, to be tried again");
+            }
+            EventKind::HostFinished { outcome } => tracing::info!(%host, outcome = outcome.word(), "finished"),
+            other => tracing::debug!(%host, "{}", other.word()),
+        }
     }
 
     /// Makes a write durable.

@@ -20,6 +20,9 @@ use crate::transport::{Output, Process, Session, TransportError};
 /// sudo asks PAM, and PAM asks DNS and LDAP (DESIGN 11).
 const SUDO_DEADLINE: Duration = Duration::from_secs(30);
 
+/// A program that has said its last word has only to exit.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Longest line of an answer; what is longer is noise.
 const LINE_CAP: usize = 64 * 1024;
 
@@ -130,6 +133,7 @@ impl Talk {
     async fn read(&mut self) -> Result<(), TransportError> {
         match self.process.next().await? {
             Output::Stdout(bytes) => {
+                tracing::trace!(bytes = bytes.len(), "stdout");
                 self.stdout.extend_from_slice(&bytes);
                 // A line that never ends is noise; only its end may matter.
                 if self.stdout.len() > 4 * LINE_CAP && !self.stdout.contains(&b'\n') {
@@ -162,6 +166,7 @@ impl Talk {
         loop {
             while let Some(line) = self.line() {
                 if let Some(word) = facts::answers(&line).next() {
+                    tracing::debug!(word, "answer");
                     return match word.strip_prefix("fail=") {
                         Some(text) => Err(refusal(text).with_tail(&self.complaint())),
                         None => Ok(Some(word.to_owned())),
@@ -173,6 +178,20 @@ impl Talk {
             }
             self.read().await?;
         }
+    }
+
+    /// The last answer of the program, which ends with it.
+    pub(super) async fn last(&mut self) -> Result<Option<String>, Failure> {
+        let answer = self.answer().await;
+        self.end().await;
+        answer
+    }
+
+    /// Waits for the end of a program that has nothing more to say: an sshd that allows one session at a time refuses the
+    /// next command before (MaxSessions 1). What goes wrong here, the next command meets as well.
+    pub(super) async fn end(&mut self) {
+        let ended = async { while self.exit.is_none() && self.read().await.is_ok() {} };
+        let _ = tokio::time::timeout(END_DEADLINE, ended).await;
     }
 
     /// The next output of a program that sends raw bytes on stdout and answers on stderr.

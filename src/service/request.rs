@@ -113,19 +113,17 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
     let vars = top.object("vars");
     let upload_mb_per_s = top.child("limits").and_then(|mut limits| limits.count("upload_mb_per_s")).unwrap_or(0);
     let entries = host_entries(&mut top, object);
-    let Some(kind) = kind else { return Err(faults) };
-
+    // Without a kind the hosts are checked by the one that asks least of them.
+    let least = kind.unwrap_or(JobKind::UninstallAgent);
     let mut hosts = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let path = format!("hosts[{index}]");
         match entry.as_object() {
-            Some(object) => hosts.extend(host::read(Fields::new(object, path, &mut faults), kind, site, sources)),
+            Some(object) => hosts.extend(host::read(Fields::new(object, path, &mut faults), least, site, sources)),
             None => faults.push(Fault { path, message: "must be an object".into(), code: code::INVALID }),
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+    let Some(kind) = kind.filter(|_| faults.is_empty()) else { return Err(faults) };
     Ok(Request { spec: JobSpec { kind, package, vars, paths, upload_mb_per_s }, username, hosts })
 }
 

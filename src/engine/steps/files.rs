@@ -26,7 +26,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     args.extend(list.iter().map(String::as_str));
     let mut talk = task.talk(&assets::BUNDLE, &args).await?;
     send(&mut talk, &files).await?;
-    match talk.answer().await?.as_deref() {
+    match talk.last().await?.as_deref() {
         Some("stored") => {}
         other => {
             let message = format!("the host did not store the files ({})", other.unwrap_or("no answer"));

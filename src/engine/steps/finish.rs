@@ -42,7 +42,7 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt
     };
     let tidied = async {
         let mut talk = task.talk(assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
-        talk.answer().await
+        talk.last().await
     };
     Ok(match tidied.await {
         Ok(Some(word)) if word == "done" => Went::changed(Figures::default()),

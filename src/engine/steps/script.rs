@@ -86,7 +86,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
     let starting = async {
         let mut talk = task.talk(&assets::START_RUN, &args).await?;
         send(&mut talk, &files).await?;
-        match talk.answer().await {
+        match talk.last().await {
             Ok(Some(word)) if word == "started" || word == "attached" => Ok(()),
             // A slow machine: the run is there, its process was not seen yet. Following tells.
             Err(failure) if failure.code == Code::RunLost.row().word => Ok(()),
@@ -111,6 +111,7 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
         if let Some((end, _)) = end.take_if(|(_, size)| offset >= *size) {
+            talk.end().await;
             return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
         }
         let next = tokio::time::timeout(BEAT_DEADLINE, talk.raw()).await;
@@ -167,7 +168,7 @@ async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -
 async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
     let killing = async {
         let mut talk = task.talk(assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
-        match talk.answer().await?.as_deref() {
+        match talk.last().await?.as_deref() {
             Some("killed" | "gone") => Ok(()),
             other => {
                 Err(Failure::new(Code::RunLost, format!("run {run} could not be killed ({})", other.unwrap_or("no answer"))))

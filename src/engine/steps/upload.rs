@@ -45,6 +45,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     };
     let first = answer(&mut talk).await?;
     if first == "have" {
+        talk.end().await;
         let outcome = StepOutcome::Skipped { why: "the host has these bytes already".into() };
         return Ok(Went { outcome, figures: figures(0) });
     }
@@ -55,6 +56,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let stored = tokio::time::timeout(DIGEST_DEADLINE, answer(&mut talk)).await.map_err(|_| {
         Failure::new(Code::StepTimeout, format!("the host did not confirm the payload within {} s", DIGEST_DEADLINE.as_secs()))
     })??;
+    talk.end().await;
     let mut went = Went::changed(figures(sent));
     let mut notes = vec![format!("{} bytes as {}", wanted.size, wanted.form.word())];
     if offset > 0 {

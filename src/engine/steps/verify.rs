@@ -141,7 +141,7 @@ async fn on_target(task: &mut HostTask, mode: &str, target: &str, patience: Dura
     let timeout = patience.as_secs().to_string();
     let asking = async {
         let mut talk = task.talk(assets::HEALTH, &[&timeout, mode, target]).await?;
-        talk.answer().await
+        talk.last().await
     };
     let answer = tokio::time::timeout(patience + MARGIN, asking)
         .await

@@ -1,0 +1,152 @@
+//! Every kind of host that real fleets have: what its shell, its sshd, its sudo or its missing tools do to us.
+
+use crate::landfall::{Landfall, Report, install, uninstall};
+use crate::package::{self, Package};
+use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing, metrics, until};
+use crate::world::World;
+
+/// node_exporter goes onto every host of these kinds in one job, answers, and is taken away again by another.
+#[track_caller]
+fn comes_and_goes(kinds: &[&str]) -> (World, Report) {
+    let hosts: Vec<(&str, &str)> = kinds.iter().map(|kind| (*kind, *kind)).collect();
+    let world = World::up(&hosts);
+    let landfall = Landfall::with(&package::node_exporter());
+    let installed = landfall.succeed(&install(world.hosts()));
+    for host in world.hosts() {
+        assert_answers(host);
+        assert_eq!(assert_no_run_twice(&world, &host.name).len(), 1, "{}", host.name);
+    }
+    landfall.succeed(&uninstall(world.hosts()));
+    for host in world.hosts() {
+        assert_gone(&world, host);
+        let left = world.exec(&host.name, "ls -d /usr/local/gse /var/lib/gse /etc/init.d/node-exporter /etc/rc*.d/*node-exporter 2>/dev/null || :");
+        assert_eq!(left, "", "{}", host.name);
+    }
+    (world, installed)
+}
+
+#[test]
+fn login_shells_that_are_not_posix_do_not_matter() {
+    comes_and_goes(&["csh", "tcsh", "fish", "ksh"]);
+}
+
+#[test]
+fn a_noisy_bashrc_is_no_answer_and_busybox_is_enough() {
+    comes_and_goes(&["noisy", "busybox"]);
+}
+
+#[test]
+fn what_an_sshd_refuses_is_not_needed() {
+    comes_and_goes(&["no-sftp", "no-forwarding", "one-session", "dropbear", "kbdint"]);
+}
+
+#[test]
+fn tools_that_may_be_missing_are_not_needed() {
+    let (world, report) = comes_and_goes(&["no-tools", "no-gzip", "no-sha256sum", "no-digest"]);
+    let upload = |name: &str| {
+        let mut steps = report.events_of(&world.host(name).ip, "step_finished");
+        steps.find(|event| event["step"] == "upload_package").unwrap_or_else(|| panic!("{name}: no upload"))
+    };
+    // Without gzip the bare archive travels, which is larger than the stored one.
+    let figures = &upload("no-gzip")["figures"];
+    assert!(figures["payload_bytes"].as_u64() > figures["stored_bytes"].as_u64(), "{figures}");
+    assert_eq!(upload("no-sha256sum")["result"], "done");
+}
+
+#[test]
+fn a_host_without_tar_is_told_so_before_anything_changes() {
+    let world = World::up(&[("a", "no-tar")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let before = listing(&world, "a");
+    let report = landfall.run(&install(world.hosts()));
+    assert_eq!(report.exit, 1);
+    assert_eq!(report.failure(&world.host("a").ip), ("incompatible", "missing_tool", "probe"));
+    assert_eq!(difference(&before, &listing(&world, "a")), [""; 0]);
+}
+
+#[test]
+fn a_full_disk_is_named_and_nothing_is_half_installed() {
+    let world = World::up(&[("setup", "full-disk"), ("state", "full-state")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let before: Vec<String> = world.hosts().iter().map(|host| listing(&world, &host.name)).collect();
+    let mut job = install(world.hosts());
+    // There is room for the agent, and none for what brings it there.
+    job["hosts"][1]["paths"] = serde_json::json!({"setup_path": "/srv/gse"});
+    let report = landfall.run(&job);
+    assert_eq!(report.exit, 1);
+    for (host, before) in world.hosts().iter().zip(&before) {
+        let (class, code, _) = report.failure(&host.ip);
+        assert_eq!((class, code), ("transfer", "no_space"), "{}", host.name);
+        assert_eq!(difference(before, &listing(&world, &host.name)), [""; 0], "{}", host.name);
+        assert!(metrics(host).is_none());
+    }
+    let told = report.host(&world.host("setup").ip)["failure"]["message"].to_string();
+    assert!(told.contains("/usr/local"), "{told}");
+    let told = report.host(&world.host("state").ip)["failure"]["message"].to_string();
+    assert!(told.contains("/var/lib/landfall") && told.contains("/root/.landfall"), "{told}");
+}
+
+#[test]
+fn a_disk_that_fills_while_the_script_works_is_a_full_disk_too() {
+    let world = World::up(&[("a", "password")]);
+    let dir = tempfile::tempdir().unwrap();
+    let landfall = Landfall::with(&Package::tiny("tiny").with_noise(3_000_000).build(dir.path()).file);
+    // Room enough by what df says before, none by the time tar writes.
+    crate::target::hold_scripts(&world, "a");
+    world.exec("a", "mkdir -p /usr/local/gse && mount -t tmpfs -o size=8m,mode=755 small /usr/local/gse");
+    let running = landfall.begin(&install(world.hosts()));
+    crate::target::await_held(&world, "a");
+    world.exec("a", "cat /dev/zero >/usr/local/gse/.filler 2>/dev/null || :");
+    crate::target::let_go(&world, "a");
+    let report = running.report();
+    assert_eq!(report.failure(&world.host("a").ip), ("transfer", "disk_full", "run_script"));
+    assert_eq!(world.exec("a", "ls /usr/local/gse/tiny/releases 2>/dev/null || :"), "");
+}
+
+#[test]
+fn root_is_reached_through_sudo_with_and_without_its_password() {
+    comes_and_goes(&["sudo", "sudo-nopasswd"]);
+}
+
+#[test]
+fn an_account_that_cannot_become_root_is_told_why_and_leaves_nothing() {
+    let world = World::up(&[("refused", "sudo-refused"), ("tty", "sudo-tty"), ("wrong", "sudo")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let mut job = install(world.hosts());
+    job["hosts"][2]["sudo_password"] = "not the one".into();
+    let before: Vec<String> = world.hosts().iter().map(|host| listing(&world, &host.name)).collect();
+    let report = landfall.run(&job);
+    assert_eq!(report.exit, 1);
+    for (name, code) in [("refused", "sudo_refused"), ("tty", "sudo_wants_tty"), ("wrong", "sudo_password_refused")] {
+        let ip = &world.host(name).ip;
+        assert_eq!(report.failure(ip), ("unprivileged", code, "probe"), "{name}");
+        assert_eq!(report.events_of(ip, "attempt_failed").count(), 0, "{name} was tried again");
+    }
+    for (host, before) in world.hosts().iter().zip(&before) {
+        assert_eq!(difference(before, &listing(&world, &host.name)), [""; 0], "{}", host.name);
+    }
+}
+
+#[test]
+fn under_systemd_the_agent_is_a_unit_that_survives_a_reboot() {
+    let world = World::up(&[("a", "systemd")]);
+    let host = world.host("a");
+    let landfall = Landfall::with(&package::node_exporter());
+
+    landfall.succeed(&install(world.hosts()));
+    assert_answers(host);
+    assert_eq!(world.exec("a", "systemctl is-active node-exporter.service").trim(), "active");
+    assert_eq!(world.exec("a", "systemctl is-enabled node-exporter.service").trim(), "enabled");
+
+    world.stop("a");
+    world.start("a");
+    until("the agent after a reboot", || metrics(host).is_some());
+    landfall.succeed(&install(world.hosts()));
+    assert_answers(host);
+
+    landfall.succeed(&uninstall(world.hosts()));
+    assert_gone(&world, host);
+    let unit = world.output("a", "systemctl cat node-exporter.service");
+    assert!(!unit.status.success(), "{}", String::from_utf8_lossy(&unit.stdout));
+    assert_eq!(world.exec("a", "systemctl list-units --all --plain --no-legend 'landfall-*' 'node-exporter*'").trim(), "");
+}

@@ -1,0 +1,35 @@
+//! The built binary against real hosts of the test world (`tests/world/README.md`): every story an operator could tell, with
+//! a real sshd, a real shell and a real agent at the other end. It needs root; without it every test fails and says so.
+//!
+//! To add a story: a test named by the behaviour, in the module it belongs to, with a world of its own (a host costs 0.2 s).
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test that goes wrong should stop where it does; it is no part of the program"
+)]
+
+#[path = "../support/landfall.rs"]
+mod landfall;
+#[path = "../support/package.rs"]
+mod package;
+#[path = "../support/world.rs"]
+mod world;
+
+mod target;
+
+mod agents;
+mod crash;
+mod doors;
+mod kinds;
+mod life;
+mod refusals;
+mod secrets;
+mod stop;
+mod transfer;

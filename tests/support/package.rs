@@ -1,0 +1,177 @@
+//! Agent packages for tests, made with the `tar` and `flate2` crates, and the real one of `examples/node-exporter`.
+//!
+//! [`Package::tiny`] is an agent of a few lines of sh that needs nothing on its host but `sleep`; the methods make it big,
+//! silent or mortal. Every one has a name of its own, so that several fit into one data directory.
+
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest as _, Sha256};
+
+/// Where node_exporter listens.
+pub const NODE_EXPORTER_PORT: u16 = 9100;
+
+/// What will be a package.
+pub struct Package {
+    name: String,
+    version: String,
+    start: String,
+    stop: Option<String>,
+    health: String,
+    files: Vec<(String, u32, Vec<u8>)>,
+    compression: Compression,
+}
+
+/// A package that was made.
+pub struct Archive {
+    pub file: PathBuf,
+    pub sha256: String,
+    pub size: u64,
+    /// (path, SHA-256) of what it unpacks to.
+    pub files: Vec<(String, String)>,
+}
+
+impl Package {
+    /// An agent that lives and is well.
+    pub fn tiny(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            version: "1.0.0".into(),
+            start: "exec sh bin/agent".into(),
+            stop: None,
+            health: "command = \"test -f {{ paths.release }}/bin/agent\"".into(),
+            // One child that is waited for: TERM ends the group, and nothing of it stays.
+            files: vec![("bin/agent".into(), 0o755, b"#!/bin/sh\nwhile :; do sleep 5; done\n".to_vec())],
+            compression: Compression::fast(),
+        }
+    }
+
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    pub fn start(mut self, command: &str) -> Self {
+        self.start = command.into();
+        self
+    }
+
+    pub fn stop(mut self, command: &str) -> Self {
+        self.stop = Some(command.into());
+        self
+    }
+
+    /// One line of the table `[health]`: `tcp = "127.0.0.1:9"`.
+    pub fn health(mut self, line: &str) -> Self {
+        self.health = line.into();
+        self
+    }
+
+    /// An agent that starts and never answers.
+    pub fn silent(self) -> Self {
+        self.health("tcp = \"127.0.0.1:9999\"\ntimeout_s = 2")
+    }
+
+    /// With a file of `bytes` bytes that no compressor makes smaller.
+    pub fn with_noise(mut self, bytes: usize) -> Self {
+        self.files.push(("share/noise.bin".into(), 0o644, noise(bytes)));
+        self
+    }
+
+    /// With a file of `bytes` bytes of text, stored hardly compressed.
+    pub fn with_text(mut self, bytes: usize) -> Self {
+        let mut text = Vec::with_capacity(bytes + 64);
+        for line in 0_u64.. {
+            if text.len() >= bytes {
+                break;
+            }
+            let _ = writeln!(text, "{line:08} cpu idle={} wait={} steal=0 host=web", line % 97, line * 31 % 101);
+        }
+        text.truncate(bytes);
+        self.files.push(("share/text.log".into(), 0o644, text));
+        self.compression = Compression::none();
+        self
+    }
+
+    /// Writes the archive into `dir`.
+    pub fn build(mut self, dir: &Path) -> Archive {
+        let stop = self.stop.as_ref().map_or_else(String::new, |stop| format!("stop = {stop:?}\n"));
+        let manifest = format!(
+            "name = {:?}\nversion = {:?}\nrole = \"agent\"\nos = \"linux\"\ncpu = \"any\"\n[process]\nstart = {:?}\n{stop}[health]\n{}\n",
+            self.name, self.version, self.start, self.health
+        );
+        self.files.push(("package.toml".into(), 0o644, manifest.into_bytes()));
+        let file = dir.join(format!("{}-{}.tgz", self.name, self.version));
+        let out = File::create(&file).expect("a package file");
+        let mut tar = tar::Builder::new(GzEncoder::new(out, self.compression));
+        for (path, mode, bytes) in &self.files {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(*mode);
+            header.set_size(bytes.len() as u64);
+            header.set_mtime(1_700_000_000);
+            tar.append_data(&mut header, path, bytes.as_slice()).expect("a tar entry");
+        }
+        tar.into_inner().and_then(GzEncoder::finish).expect("a whole package");
+        let bytes = fs::read(&file).expect("the package");
+        let files = self.files.iter().map(|(path, _, bytes)| (path.clone(), hex(bytes))).collect();
+        Archive { sha256: hex(&bytes), size: bytes.len() as u64, file, files }
+    }
+}
+
+/// SHA-256, as `sha256sum` prints it.
+pub fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes without any pattern, the same ones every time (xorshift64*).
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        noise.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
+}
+
+/// The package of `examples/node-exporter`, made once and kept below target/ until its sources change.
+#[track_caller]
+pub fn node_exporter() -> PathBuf {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/node-exporter");
+    let mut sources = Sha256::new();
+    for file in ["make-package.sh", "package.toml.in", "agent.conf.j2"] {
+        let mut text = Vec::new();
+        File::open(example.join(file)).and_then(|mut file| file.read_to_end(&mut text)).expect("the example's files");
+        sources.update(&text);
+    }
+    let mark: String = sources.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("node-exporter-{mark}"));
+    fs::create_dir_all(&kept).expect("a directory below target/");
+    // Tests are processes of their own: the first makes it, the others wait.
+    let lock = File::create(kept.join("lock")).expect("a lock file");
+    lock.lock().expect("the lock");
+    if let Some(file) = archive_in(&kept) {
+        return file;
+    }
+    let output = Command::new(example.join("make-package.sh"))
+        .arg(&kept)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run make-package.sh: {error}"));
+    assert!(output.status.success(), "make-package.sh failed: {}", String::from_utf8_lossy(&output.stderr));
+    archive_in(&kept).expect("make-package.sh made a package")
+}
+
+fn archive_in(dir: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(dir).ok()?;
+    entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "tgz"))
+}
