@@ -18,7 +18,10 @@ fn nowhere() -> Value {
 }
 
 fn paths(envelope: &Value) -> Vec<&str> {
-    envelope["errors"].as_array().map(|errors| errors.iter().filter_map(|fault| fault["path"].as_str()).collect()).unwrap_or_default()
+    envelope["errors"]
+        .as_array()
+        .map(|errors| errors.iter().filter_map(|fault| fault["path"].as_str()).collect())
+        .unwrap_or_default()
 }
 
 #[test]

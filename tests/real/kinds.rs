@@ -19,7 +19,10 @@ fn comes_and_goes(kinds: &[&str]) -> (World, Report) {
     landfall.succeed(&uninstall(world.hosts()));
     for host in world.hosts() {
         assert_gone(&world, host);
-        let left = world.exec(&host.name, "ls -d /usr/local/gse /var/lib/gse /etc/init.d/node-exporter /etc/rc*.d/*node-exporter 2>/dev/null || :");
+        let left = world.exec(
+            &host.name,
+            "ls -d /usr/local/gse /var/lib/gse /etc/init.d/node-exporter /etc/rc*.d/*node-exporter 2>/dev/null || :",
+        );
         assert_eq!(left, "", "{}", host.name);
     }
     (world, installed)

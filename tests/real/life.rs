@@ -48,7 +48,10 @@ fn an_agent_is_installed_kept_and_removed_without_a_trace() {
 
     let nothing = landfall.succeed(&uninstall(world.hosts()));
     assert_every_host(&nothing, &world, |report, host| {
-        assert_eq!((report.host(&host.ip)["status"].as_str(), report.host(&host.ip)["outcome"].as_str()), (Some("SUCCESS"), Some("skipped")));
+        assert_eq!(
+            (report.host(&host.ip)["status"].as_str(), report.host(&host.ip)["outcome"].as_str()),
+            (Some("SUCCESS"), Some("skipped"))
+        );
     });
 }
 

@@ -35,7 +35,8 @@ fn each_host_that_fails_says_why_on_one_line_and_the_good_one_succeeds() {
         (&world.closed, "connection_refused", "start sshd"),
         (&world.blackhole, "connect_timeout", "firewalls"),
     ] {
-        let ended: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with(&format!("{ip} ")) && line.contains("FAILED")).collect();
+        let ended: Vec<&str> =
+            done.stdout.lines().filter(|line| line.starts_with(&format!("{ip} ")) && line.contains("FAILED")).collect();
         assert_eq!(ended.len(), 1, "{ip}: {}", done.stdout);
         assert!(ended[0].contains(&format!("[{code}]; remedy: ")) && ended[0].contains(remedy), "{}", ended[0]);
         assert!(ended[0].contains("connect: "), "the step is not named: {}", ended[0]);
@@ -133,5 +134,8 @@ fn a_host_that_comes_up_late_is_reached_by_a_later_try() {
     world.heal("a");
     let report = running.report().succeeded();
     let failed: Vec<_> = report.events_of(ip, "attempt_failed").collect();
-    assert!(failed.iter().all(|event| event["failure"]["code"] == "connect_timeout" && event["retry_in_ms"].as_u64() > Some(0)), "{failed:?}");
+    assert!(
+        failed.iter().all(|event| event["failure"]["code"] == "connect_timeout" && event["retry_in_ms"].as_u64() > Some(0)),
+        "{failed:?}"
+    );
 }

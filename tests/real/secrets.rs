@@ -154,7 +154,8 @@ fn no_secret_is_left_anywhere() {
         assert!(found.is_empty(), "{kind}: {found:#?}");
 
         for host in world.hosts() {
-            let changed = "find / /run /tmp /dev/shm -xdev -type f -cnewer /run/before ! -path /run/before -exec cat {} + 2>/dev/null";
+            let changed =
+                "find / /run /tmp /dev/shm -xdev -type f -cnewer /run/before ! -path /run/before -exec cat {} + 2>/dev/null";
             let text = world.output(&host.name, changed).stdout;
             assert!(text.len() > 1_000, "{}: nothing was changed", host.name);
             assert_eq!(find(&text, &needles), [""; 0], "{kind}: left on {}", host.name);

@@ -63,7 +63,10 @@ fn once_waits_30_s_at_most_and_leaves_the_script_running() {
     let took = begun.elapsed().as_secs_f64();
     assert_eq!(stopped.exit, 130, "{}\n{}", stopped.result, stopped.stderr);
     assert!((28.0..36.0).contains(&took), "it took {took} s");
-    assert_eq!((stopped.host(ip)["status"].as_str(), stopped.host(ip)["outcome"].as_str()), (Some("RUNNING"), Some("interrupted")));
+    assert_eq!(
+        (stopped.host(ip)["status"].as_str(), stopped.host(ip)["outcome"].as_str()),
+        (Some("RUNNING"), Some("interrupted"))
+    );
     assert!(!holds(&scene.world, "a", &format!("test -e /var/lib/landfall/runs/{run}/exit")), "the script was ended");
 
     let_go(&scene.world, "a");

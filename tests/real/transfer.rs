@@ -21,7 +21,8 @@ fn figure(step: &Value, key: &str) -> u64 {
 #[track_caller]
 fn assert_same_files(world: &World, name: &str, package: &str, archive: &Archive) {
     let sums = world.exec(name, &format!("cd /usr/local/gse/{package}/current/ && find . -type f -exec sha256sum {{}} +"));
-    let mut found: Vec<_> = sums.lines().filter_map(|line| line.split_once("  ./")).map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect();
+    let mut found: Vec<_> =
+        sums.lines().filter_map(|line| line.split_once("  ./")).map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect();
     let mut wanted = archive.files.clone();
     found.sort();
     wanted.sort();
@@ -111,7 +112,8 @@ fn the_stored_archive_is_opened_once_for_all_hosts() {
     Running::spawn(landfall.command_under(&strace, &["run", &file, "--output", "json"])).report().succeeded();
     let calls = std::fs::read_to_string(&trace).unwrap();
     // The name stands in the first half of a call that another thread interrupted, the result in either.
-    let opened = calls.lines().filter(|line| line.contains(&format!("{}.tgz", archive.sha256)) && !line.contains("ENOENT")).count();
+    let opened =
+        calls.lines().filter(|line| line.contains(&format!("{}.tgz", archive.sha256)) && !line.contains("ENOENT")).count();
     assert_eq!(opened, 1, "{}", calls.lines().filter(|line| line.contains("packages/")).collect::<Vec<_>>().join("\n"));
 }
 
