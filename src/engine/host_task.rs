@@ -115,8 +115,9 @@ pub(super) struct HostTask {
     pub(super) record: HostRecord,
     pub(super) credential: Option<Credential>,
     pub(super) session: Option<Box<dyn Session>>,
-    /// Failed tries of each step since it last succeeded, in this process.
-    tried: HashMap<StepKind, u32>,
+    /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
+    /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
+    tried: HashMap<(StepKind, bool), u32>,
     /// The step that a dead executor was in: taking it up is not a new attempt.
     taken_over: Option<StepKind>,
     /// A script was started on the host, or may have been, and its end was not seen.
@@ -224,7 +225,7 @@ impl HostTask {
         };
         match went {
             Ok(Went { outcome, figures }) => {
-                self.tried.remove(&kind);
+                self.tried.retain(|(tried, _), _| *tried != kind);
                 self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures }]).await
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
@@ -275,7 +276,7 @@ impl HostTask {
         if self.session.take_if(|_| step != StepKind::Connect).is_some() {
             tracing::debug!(host = %self.row.address, step = %step, code = %failure.code, "session dropped");
         }
-        let tried = self.tried.entry(step).or_insert(0);
+        let tried = self.tried.entry((step, is_link(&failure))).or_insert(0);
         *tried += 1;
         let tried = *tried;
         let pause = match self.in_flight_until(&failure) {

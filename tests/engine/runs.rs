@@ -83,6 +83,33 @@ async fn a_run_that_vanished_gets_one_new_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_is_restarted_during_its_run_gets_one_new_attempt_when_it_is_back() {
+    let reboots = Script::takes(3).ends(Ends::Reboots(90 * SECOND));
+    for (scripts, good) in [(vec![reboots, Script::takes(3)], true), (vec![reboots], false)] {
+        let world = World::install(1).await;
+        world.host(0).runs(scripts);
+        world.run().await.unwrap();
+        assert_eq!(world.host(0).history().len(), 2, "{:?}", world.outcome(0));
+        if good {
+            world.all_succeeded().await;
+        } else {
+            assert_eq!(world.failure(0).code, "rebooted");
+        }
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_connections_do_not_use_up_the_attempts_of_a_run() {
+    let world = World::install(1).await;
+    let host = world.host(0).runs([Script::takes(20).ends(Ends::Vanishes), Script::takes(20)]);
+    host.fault(Ask::Follow, ..3, Trouble::LostIn(SECOND));
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!(world.host(0).history().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_script_past_its_deadline_is_killed_and_then_called_late() {
     let world = World::install(1).await;
     world.host(0).runs([Script::takes(1).ends(Ends::Never)]);
