@@ -280,9 +280,9 @@ impl HostTask {
         *tried += 1;
         let tried = *tried;
         let pause = match self.in_flight_until(&failure) {
-            Some(left) if left.is_zero() => return self.give_up(step, failure).await,
-            Some(left) => Some(Duration::from_secs(u64::from(tried)).min(IN_FLIGHT_PAUSE).min(left)),
-            None => retry::pause(&failure, step.effect(), tried),
+            Some(left) if !left.is_zero() => Some(Duration::from_secs(u64::from(tried)).min(IN_FLIGHT_PAUSE).min(left)),
+            // A run that is taken up long after its deadline gets the usual tries to tell how it ended.
+            _ => retry::pause(&failure, step.effect(), tried),
         };
         let Some(pause) = pause else { return self.give_up(step, failure).await };
         let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
