@@ -149,11 +149,27 @@ impl HostTask {
             Err(Halt::Stopped) => Outcome::Interrupted { why: self.interrupted_in() },
             Err(Halt::Left(left)) => return Err(left),
         };
-        match self.append(vec![EventKind::HostFinished { outcome }]).await {
+        let mut events: Vec<EventKind> = self.end_of_step(&outcome).into_iter().collect();
+        events.push(EventKind::HostFinished { outcome });
+        match self.append(events).await {
             Ok(()) => Ok(()),
             Err(Halt::Left(left)) => Err(left),
             Err(_) => Ok(()),
         }
+    }
+
+    /// The end of the step that decided the outcome. Durable in one transaction with it: between the two, whoever takes the
+    /// host up would offer a refused password once more.
+    fn end_of_step(&self, outcome: &Outcome) -> Option<EventKind> {
+        let HostState::Running { step, attempt } = self.record.state else { return None };
+        let (outcome, figures) = match outcome {
+            Outcome::Failed { failure } | Outcome::Unknown { failure } => {
+                (StepOutcome::Failed { failure: failure.clone() }, Figures::default())
+            }
+            Outcome::Skipped { why } => (StepOutcome::Done { changed: false }, Figures::detail(why.clone())),
+            Outcome::Succeeded | Outcome::Interrupted { .. } => return None,
+        };
+        Some(EventKind::StepFinished { step, attempt, outcome, figures })
     }
 
     fn interrupted_in(&self) -> String {
@@ -230,17 +246,6 @@ impl HostTask {
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
             Err(Halt::Unknown(failure)) => Err(Halt::Unknown(failure.at(kind))),
-            Err(Halt::Nothing(why)) => {
-                let outcome = StepOutcome::Done { changed: false };
-                self.append(vec![EventKind::StepFinished {
-                    step: kind,
-                    attempt,
-                    outcome,
-                    figures: Figures::detail(why.clone()),
-                }])
-                .await?;
-                Err(Halt::Nothing(why))
-            }
             Err(halt) => Err(halt),
         }
     }
@@ -284,7 +289,7 @@ impl HostTask {
             // A run that is taken up long after its deadline gets the usual tries to tell how it ended.
             _ => retry::pause(&failure, step.effect(), tried),
         };
-        let Some(pause) = pause else { return self.give_up(step, failure).await };
+        let Some(pause) = pause else { return Err(self.gives_up(failure)) };
         let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.append(vec![EventKind::AttemptFailed { step, failure, retry_in_ms }]).await?;
         tokio::select! {
@@ -293,13 +298,9 @@ impl HostTask {
         }
     }
 
-    async fn give_up(&mut self, step: StepKind, failure: Failure) -> Result<(), Halt> {
-        if let HostState::Running { attempt, .. } = self.record.state {
-            let outcome = StepOutcome::Failed { failure: failure.clone() };
-            self.append(vec![EventKind::StepFinished { step, attempt, outcome, figures: Figures::default() }]).await?;
-        }
-        // Whatever keeps us from asking, the script goes on or went on: nobody can say how it ended.
-        Err(if self.in_flight { Halt::Unknown(failure) } else { Halt::Failed(failure) })
+    /// Whatever keeps us from asking, a script in flight goes on or went on: nobody can say how it ended.
+    fn gives_up(&self, failure: Failure) -> Halt {
+        if self.in_flight { Halt::Unknown(failure) } else { Halt::Failed(failure) }
     }
 
     /// How long a host may stay out of reach while its script is known to run; `None` when that is not the case.

@@ -124,6 +124,23 @@ async fn a_script_past_its_deadline_is_killed_and_then_called_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_script_past_its_deadline_that_cannot_be_killed_is_unknown() {
+    for (unkillable, trouble) in [(true, None), (false, Some(Trouble::Silence)), (false, Some(Trouble::Lost))] {
+        let world = World::install(1).await;
+        let script = Script::takes(1).ends(Ends::Never);
+        world.host(0).runs([if unkillable { script.unkillable() } else { script }]);
+        if let Some(trouble) = trouble {
+            world.host(0).fault(Ask::Kill, .., trouble);
+        }
+        world.run().await.unwrap();
+        assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{trouble:?}: {:?}", world.outcome(0));
+        let step = world.record(0).step(StepKind::RunScript).unwrap().outcome.clone();
+        assert!(matches!(step, Some(StepOutcome::Failed { .. })), "{step:?}");
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_out_of_reach_while_its_script_runs_is_waited_for_until_the_deadline_of_the_run() {
     let world = World::install(1).await;
     world.host(0).fault(Ask::Follow, .., Trouble::LostIn(SECOND)).fault(Ask::Connect, 1.., Trouble::Refused);

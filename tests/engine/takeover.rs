@@ -129,3 +129,23 @@ async fn a_host_that_stays_out_of_reach_a_day_later_is_unknown_after_the_usual_t
     assert_eq!(world.host(0).count(Ask::Connect), 5);
     world.laws();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_password_is_not_tried_again_by_the_next_executor() {
+    let refused = |_: u32, event: &EventKind| matches!(event, EventKind::StepFinished { step: StepKind::Connect, .. });
+    let finished = |_: u32, event: &EventKind| matches!(event, EventKind::HostFinished { .. });
+    for again in [false, true] {
+        let world = World::install(1).await;
+        world.host(0).password("another");
+        if again {
+            world.store.die_after(refused)
+        } else {
+            world.store.die_after(finished)
+        }
+        assert!(world.run_until_death(std::future::pending()).await);
+        world.run().await.unwrap();
+        assert_eq!(world.failure(0).code, "password_refused");
+        assert_eq!(world.host(0).count(Ask::Connect), 1);
+        world.laws();
+    }
+}
