@@ -106,3 +106,46 @@ async fn a_script_that_ended_while_nobody_looked_is_asked_for_its_result() {
         log_is_whole(&world).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_connection_a_day_later_does_not_make_the_run_unknown() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(60)]).fault(Ask::Connect, 1..3, Trouble::Refused);
+    assert!(world.run_until_death(tokio::time::sleep(Duration::from_secs(20))).await);
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    one_start_per_host(&world, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_stays_out_of_reach_a_day_later_is_unknown_after_the_usual_tries() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(60)]).fault(Ask::Connect, 1.., Trouble::Refused);
+    assert!(world.run_until_death(tokio::time::sleep(Duration::from_secs(20))).await);
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    world.run().await.unwrap();
+    assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{:?}", world.outcome(0));
+    assert_eq!(world.host(0).count(Ask::Connect), 5);
+    world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_password_is_not_tried_again_by_the_next_executor() {
+    let refused = |_: u32, event: &EventKind| matches!(event, EventKind::StepFinished { step: StepKind::Connect, .. });
+    let finished = |_: u32, event: &EventKind| matches!(event, EventKind::HostFinished { .. });
+    for again in [false, true] {
+        let world = World::install(1).await;
+        world.host(0).password("another");
+        if again {
+            world.store.die_after(refused)
+        } else {
+            world.store.die_after(finished)
+        }
+        assert!(world.run_until_death(std::future::pending()).await);
+        world.run().await.unwrap();
+        assert_eq!(world.failure(0).code, "password_refused");
+        assert_eq!(world.host(0).count(Ask::Connect), 1);
+        world.laws();
+    }
+}

@@ -10,7 +10,7 @@ use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::plan::{Plan, Step, StepKind};
-use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::host_task::{Halt, HostTask, Went, is_link};
 use crate::engine::steps::files::{send, triples};
 use crate::engine::talk::Raw;
 use crate::plan::params::{self, Run};
@@ -39,19 +39,22 @@ enum RunEnd {
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
     let run = Run { id: RunId::new(task.row.id, StepKind::RunScript, attempt), task: task.row.id, epoch: task.claim.epoch };
-    if attempt > 1 {
-        // What the attempt before may have left running must not meet the new one.
-        kill(task, &plan, &RunId::new(task.row.id, StepKind::RunScript, attempt - 1)).await?;
-    }
     let deadline = remaining(task, step);
+    // From here on the run may be there, whatever becomes of the session.
+    let was_in_flight = std::mem::replace(&mut task.in_flight, true);
     let whole = async {
-        start(task, &plan, &run, step).await?;
+        if let Err(halt) = begin(task, &plan, (&run, attempt), step).await {
+            let refused = matches!(&halt, Halt::Failed(failure) if !is_link(failure));
+            task.in_flight = was_in_flight || !refused;
+            return Err(halt);
+        }
         follow(task, &plan, &run.id, attempt).await
     };
     let (end, tail) = match tokio::time::timeout(deadline, whole).await {
         Ok(ended) => ended?,
         Err(_) => return Err(ended_late(task, &plan, &run.id, step).await),
     };
+    task.in_flight = false;
     match end {
         RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
         RunEnd::Exit(code) => Err(failure(code, &tail).into()),
@@ -69,6 +72,14 @@ fn remaining(task: &HostTask, step: Step) -> Duration {
     let gone = task.job.clock.now().duration_since(began).unsigned_abs();
     // A run that ended while nobody looked must still be asked for its result.
     whole.saturating_sub(gone).max(BEAT_DEADLINE)
+}
+
+/// Starts the run, after the one before was ended: what that may have left running must not meet the new one.
+async fn begin(task: &mut HostTask, plan: &Plan, (run, attempt): (&Run, u32), step: Step) -> Result<(), Halt> {
+    if attempt > 1 {
+        kill(task, plan, &RunId::new(run.task, StepKind::RunScript, attempt - 1)).await?;
+    }
+    start(task, plan, run, step).await
 }
 
 async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<(), Halt> {
@@ -156,7 +167,10 @@ fn ending(word: &str, offset: u64) -> Result<Option<(RunEnd, u64)>, Failure> {
 async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -> Halt {
     let message = format!("the script did not end within {} s", step.timeout_s);
     match kill(task, plan, run).await {
-        Ok(()) => Halt::Failed(Failure::new(Code::StepTimeout, format!("{message} and was killed"))),
+        Ok(()) => {
+            task.in_flight = false;
+            Halt::Failed(Failure::new(Code::StepTimeout, format!("{message} and was killed")))
+        }
         Err(Halt::Failed(cause)) => {
             Halt::Unknown(Failure::new(Code::StepTimeout, format!("{message} and may still be running")).because(cause))
         }
