@@ -41,7 +41,7 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt
         Work::Uninstall { .. } => (String::new(), "purge"),
     };
     let tidied = async {
-        let mut talk = task.talk(assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
+        let mut talk = task.talk(&assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
         talk.last().await
     };
     Ok(match tidied.await {

@@ -86,7 +86,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
     let file = |name: &str, text: &str| RenderedFile { name: name.into(), mode: "0700".into(), bytes: text.as_bytes().to_vec() };
     let files = [
         file("agent.sh", &assets::AGENT),
-        file("runner.sh", assets::RUNNER),
+        file("runner.sh", &assets::RUNNER),
         RenderedFile { mode: "0600".into(), ..file("params", &params::render(plan, run)?) },
     ];
     let (id, owner, epoch, deadline) =
@@ -117,7 +117,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
 async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> Result<(RunEnd, String), Halt> {
     let known = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await;
     let mut offset = known.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
-    let mut talk = task.talk(assets::FOLLOW, &[&plan.state_dir, run.as_str(), &offset.to_string()]).await?;
+    let mut talk = task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &offset.to_string()]).await?;
     let mut tail = Vec::new();
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
@@ -181,7 +181,7 @@ async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -
 /// Ends a run and everything in its process group.
 async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
     let killing = async {
-        let mut talk = task.talk(assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
+        let mut talk = task.talk(&assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
         match talk.last().await?.as_deref() {
             Some("killed" | "gone") => Ok(()),
             other => {
