@@ -95,15 +95,21 @@ impl From<crate::transport::TransportError> for Halt {
 pub(super) struct Went {
     pub(super) outcome: StepOutcome,
     pub(super) figures: Figures,
+    /// What it settled. Durable in one transaction with its end: a plan that stands needs no second probe.
+    pub(super) plan: Option<Box<Plan>>,
 }
 
 impl Went {
+    pub(super) fn new(outcome: StepOutcome, figures: Figures) -> Self {
+        Self { outcome, figures, plan: None }
+    }
+
     pub(super) fn changed(figures: Figures) -> Self {
-        Self { outcome: StepOutcome::Done { changed: true }, figures }
+        Self::new(StepOutcome::Done { changed: true }, figures)
     }
 
     pub(super) fn unchanged(detail: impl Into<String>) -> Self {
-        Self { outcome: StepOutcome::Done { changed: false }, figures: Figures::detail(detail) }
+        Self::new(StepOutcome::Done { changed: false }, Figures::detail(detail))
     }
 }
 
@@ -210,7 +216,7 @@ impl HostTask {
     fn is_due(&self, step: StepKind) -> bool {
         match step {
             StepKind::Connect => self.session.is_none() && self.needs_session(),
-            // What the probe found is in the plan; a plan that stands needs no second look.
+            // What the probe found is in the plan.
             StepKind::Probe => self.record.plan.is_none(),
             _ => !self.record.is_done(step),
         }
@@ -240,9 +246,11 @@ impl HostTask {
             () = let_go => return Err(Halt::Stopped),
         };
         match went {
-            Ok(Went { outcome, figures }) => {
+            Ok(Went { outcome, figures, plan }) => {
                 self.tried.retain(|(tried, _), _| *tried != kind);
-                self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures }]).await
+                let mut events: Vec<EventKind> = plan.map(|plan| EventKind::PlanSettled { plan }).into_iter().collect();
+                events.push(EventKind::StepFinished { step: kind, attempt, outcome, figures });
+                self.append(events).await
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
             Err(Halt::Unknown(failure)) => Err(Halt::Unknown(failure.at(kind))),

@@ -47,6 +47,63 @@ fn one_start_per_host(world: &World, runs: usize) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_at_any_step_of_an_install_is_replaced() {
+    for step in outline(JobKind::InstallAgent, 600) {
+        for moment in MOMENTS {
+            let world = World::install(3).await;
+            world.host(2).latency(Duration::from_millis(170));
+            dies_at(&world, step.kind, moment);
+            assert!(world.run_until_death(std::future::pending()).await, "{} {moment:?}", step.kind);
+            assert_eq!(world.run().await.unwrap(), Ended::Finished, "{} {moment:?}", step.kind);
+            world.all_succeeded().await;
+            one_start_per_host(&world, 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_at_any_step_of_an_uninstall_is_replaced() {
+    for step in outline(JobKind::UninstallAgent, 600) {
+        for moment in MOMENTS {
+            let world = World::uninstall(3).await;
+            world.host(2).latency(Duration::from_millis(170));
+            dies_at(&world, step.kind, moment);
+            assert!(world.run_until_death(std::future::pending()).await, "{} {moment:?}", step.kind);
+            assert_eq!(world.run().await.unwrap(), Ended::Finished, "{} {moment:?}", step.kind);
+            world.all_succeeded().await;
+            one_start_per_host(&world, 2);
+            assert!(world.hosts().all(|host| host.has_agent() == (false, false)));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_between_steps_is_replaced() {
+    type Is = fn(u32, &EventKind) -> bool;
+    let moments: [(&str, Is); 4] = [
+        ("host started", |_, event| matches!(event, EventKind::HostStarted)),
+        ("plan settled", |_, event| matches!(event, EventKind::PlanSettled { .. })),
+        ("attempt failed", |_, event| matches!(event, EventKind::AttemptFailed { .. })),
+        ("host finished", |_, event| matches!(event, EventKind::HostFinished { .. })),
+    ];
+    for (name, is) in moments {
+        for after in [false, true] {
+            let world = World::install(3).await;
+            world.host(0).fault(Ask::Connect, ..1, Trouble::Refused);
+            if after {
+                world.store.die_after(is)
+            } else {
+                world.store.die_before(is)
+            }
+            assert!(world.run_until_death(std::future::pending()).await, "{name} {after}");
+            assert_eq!(world.run().await.unwrap(), Ended::Finished, "{name} {after}");
+            world.all_succeeded().await;
+            one_start_per_host(&world, 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_executor_that_dies_at_any_moment_is_replaced() {
     for moment in (0..6_000).step_by(70) {
         let world = World::with(4, 300_000, |host| host.bt_speed_limit = 1).await;

@@ -52,5 +52,5 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt
 }
 
 fn warned(message: String) -> Went {
-    Went { outcome: StepOutcome::Warned { message: format!("not tidied up: {message}") }, figures: Figures::default() }
+    Went::new(StepOutcome::Warned { message: format!("not tidied up: {message}") }, Figures::default())
 }
