@@ -7,9 +7,12 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 # shellcheck source=scripts/lib/machine.sh
 . scripts/lib/machine.sh
 
-# The shells that quoting and the target scripts are tested with. csh is asked for by its own name: tcsh is often called
-# csh as well.
-SHELLS=(dash=dash busybox=busybox ksh=ksh bsd-csh=csh tcsh=tcsh fish=fish)
+# The shells that quoting and the scripts for targets are tested with. csh by its own name: tcsh is often called csh too.
+SHELLS=(dash busybox ksh bsd-csh=csh tcsh fish /usr/share/i18n/charmaps/GBK.gz=locales)
+# What those scripts use where a target has it; their throw-away roots are made of this machine's own tools.
+TOOLS=(gzip tar zstd openssl shasum=perl curl wget shellcheck)
+# What tests watch us with.
+WATCHERS=(strace)
 
 case ${1:-} in
 -h | --help) sed -n '2,4s/^# //p' "$0" && exit 0 ;;
@@ -32,7 +35,7 @@ sweep() {
 
 need_root
 need_rust
-need "${FOR_BUILDING[@]}" "${FOR_THE_WORLD[@]}" "${SHELLS[@]}"
+need "${FOR_BUILDING[@]}" "${FOR_THE_WORLD[@]}" "${SHELLS[@]}" "${TOOLS[@]}" "${WATCHERS[@]}"
 need_package_sources
 need_cargo_command cargo-nextest "$NEXTEST"
 trap sweep EXIT

@@ -1,6 +1,6 @@
 //! What is embedded in the binary: the scripts that run on targets, the templates of service files, the table of exit codes.
 //!
-//! To add a script: a constant here, its contract in `scripts/README.md`, its story in `tests/scripts.rs`.
+//! To add a script: its parts here, its contract in `scripts/README.md`, its story in `tests/scripts`.
 
 use std::sync::LazyLock;
 
@@ -10,22 +10,6 @@ use crate::domain::failure::ScriptExit;
 
 /// One constant line that works in any login shell; see [`probe_line`].
 const PROBE: &str = include_str!("../scripts/linux/probe.sh");
-/// Receives a payload by content address.
-pub const PUT: &str = include_str!("../scripts/linux/put.sh");
-/// Receives several small files from one stream.
-const RECEIVE: &str = include_str!("../scripts/linux/receive.sh");
-const BUNDLE_MAIN: &str = include_str!("../scripts/linux/bundle.sh");
-const START_MAIN: &str = include_str!("../scripts/linux/start.sh");
-/// Starts a script detached and keeps its result.
-pub const RUNNER: &str = include_str!("../scripts/linux/runner.sh");
-/// Streams a run's log from an offset.
-pub const FOLLOW: &str = include_str!("../scripts/linux/follow.sh");
-/// Takes away what is no longer needed.
-pub const CLEANUP: &str = include_str!("../scripts/linux/cleanup.sh");
-/// Asks the agent where the executor cannot.
-pub const HEALTH: &str = include_str!("../scripts/linux/health.sh");
-const SERVICE: &str = include_str!("../scripts/linux/service.sh");
-const AGENT_MAIN: &str = include_str!("../scripts/linux/agent.sh");
 /// Unit file of an agent.
 pub const UNIT: &str = include_str!("../templates/linux/unit.service.j2");
 /// Init script of an agent where systemd does not run.
@@ -34,14 +18,39 @@ pub const INIT: &str = include_str!("../templates/linux/init.sh.j2");
 pub const START: &str = include_str!("../templates/linux/start.sh.j2");
 const EXIT_CODES: &str = include_str!("../scripts/exit_codes.toml");
 
+/// A file of `scripts/linux`.
+macro_rules! part {
+    ($name:literal) => {
+        include_str!(concat!("../scripts/linux/", $name, ".sh"))
+    };
+}
+
+/// One text of several parts. Every function stands in one part only, before the part that calls it.
+fn program(parts: &[&str]) -> String {
+    parts.join("\n")
+}
+
+const PRELUDE: &str = part!("prelude");
+const PROCESS: &str = part!("process");
+const STATE: &str = part!("state");
+const RECEIVE: &str = part!("receive");
+
+/// Receives a payload by content address.
+pub static PUT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, part!("put")]));
+/// Receives a bundle of files.
+pub static BUNDLE: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, RECEIVE, part!("bundle")]));
+/// Receives a run and starts it.
+pub static START_RUN: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, RECEIVE, part!("start")]));
+/// Starts a script detached and keeps its result.
+pub static RUNNER: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("runner")]));
+/// Streams a run's log from an offset.
+pub static FOLLOW: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("follow")]));
+/// Takes away what is no longer needed.
+pub static CLEANUP: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("cleanup")]));
+/// Asks the agent where the executor cannot.
+pub static HEALTH: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, part!("health")]));
 /// Installs, uninstalls, restarts, reloads.
-pub static AGENT: LazyLock<String> = LazyLock::new(|| format!("{SERVICE}\n{AGENT_MAIN}"));
-
-/// Program that receives a bundle of files.
-pub static BUNDLE: LazyLock<String> = LazyLock::new(|| format!("{RECEIVE}\n{BUNDLE_MAIN}"));
-
-/// Program that receives a run and starts it.
-pub static START_RUN: LazyLock<String> = LazyLock::new(|| format!("{RECEIVE}\n{START_MAIN}"));
+pub static AGENT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("service"), part!("agent")]));
 
 /// The probe as one line without newline, quote, backslash or `!`.
 pub static PROBE_LINE: LazyLock<String> = LazyLock::new(|| {

@@ -99,7 +99,7 @@ fn with(mut host: Value, key: &str, value: Value) -> Value {
     host
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "",
     "run",
     "job",
@@ -111,6 +111,8 @@ const COMMANDS: [&str; 14] = [
     "package add",
     "package list",
     "package verify",
+    "hostkey",
+    "hostkey forget",
     "site",
     "site check",
     "completions",

@@ -3,11 +3,12 @@
 # Sourced by scripts/quickstart.sh, scripts/test.sh and .ci/run, in the root directory of the project.
 # shellcheck shell=bash
 
-# COMMAND=PACKAGE: what must be found, and the Debian or Ubuntu package that brings it. With a slash: a file.
+# COMMAND=PACKAGE: what must be found, and the Debian or Ubuntu package that brings it (the same name said once). With a
+# slash: a file.
 # shellcheck disable=SC2034  # the lists are read by whoever sources this
 FOR_BUILDING=(cc=gcc /usr/include/stdio.h=libc6-dev)
 # shellcheck disable=SC2034
-FOR_THE_WORLD=(mmdebstrap=mmdebstrap ip=iproute2 unshare=util-linux setpriv=util-linux ssh-keygen=openssh-client)
+FOR_THE_WORLD=(mmdebstrap ip=iproute2 unshare=util-linux setpriv=util-linux ssh-keygen=openssh-client)
 
 # The same version everywhere, so that a verdict does not change from one day to the next.
 NEXTEST=0.9.148
@@ -52,7 +53,7 @@ apt_quietly() { # ARGUMENT...
     }
 }
 
-need() { # COMMAND=PACKAGE...
+need() { # COMMAND[=PACKAGE]...
     local pair missing=()
     for pair; do
         has "${pair%%=*}" || missing+=("${pair#*=}")

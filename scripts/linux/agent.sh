@@ -3,7 +3,7 @@
 # It never fetches anything, never knows which agent it installs, never touches a service or a file it did not make, and
 # never unpacks over a running program.
 #
-# This is the second half of one program: service.sh + agent.sh, one text.
+# Needs prelude.sh, process.sh and service.sh before it.
 # shellcheck shell=sh disable=SC2154,SC2034 # service.sh sets pid, and uses exit codes that this half does not
 # scripts/exit_codes.toml is the table.
 EXIT_BAD_PARAMS=20
@@ -25,10 +25,6 @@ EXIT_NOT_RUNNING=35
 EXIT_RELOAD_FAILED=36
 EXIT_REMOVE_FAILED=37
 EXIT_UNSUPPORTED_ACTION=38
-
-say() { # LEVEL STEP STATUS MESSAGE
-    printf '%s %s %s %s %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$1" "$2" "$3" "$4"
-}
 
 die() { # EXIT STEP MESSAGE
     say ERROR "$2" FAILED "$3"

@@ -1,51 +1,9 @@
-#!/bin/sh
 # Takes away what a finished task no longer needs in the state directory.
 # It never touches a living run, history.log, the lock, or anything outside of the state directory.
 #
 # Arguments: STATE TASK KEEP_RUNS KEEP_BLOBS MODE. KEEP_BLOBS is one argument: SHA-256 names parted by blanks, or empty.
 # MODE keep spares the blobs of KEEP_BLOBS; purge (after an uninstall) takes all blobs and the whole stage.
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
-umask 077
-
-fail() { # CODE TEXT
-    printf '@@lf:fail=%s@@\n' "$*"
-    exit 1
-}
-
-# A pid alone proves nothing: pids are used again. Pid and start time together are one process.
-# shellcheck disable=SC2034 # not every script reads all three
-process_facts() { # PID: sets state, group, started
-    if [ -r /proc/self/stat ]; then
-        facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-        # The name in parentheses may itself hold blanks and parentheses.
-        # shellcheck disable=SC2086 # split into fields
-        set -- ${facts##*\)}
-        state=$1 group=$3 started=${20}
-    else
-        facts=$(ps -o stat= -o pgid= -o lstart= -p "$1" 2>/dev/null) || return 1
-        # shellcheck disable=SC2086 # split into fields
-        set -- $facts
-        state=$1 group=$2
-        shift 2
-        started=$(printf '%s' "$*" | tr ' ' '_')
-    fi
-    case $state in Z* | X*) return 1 ;; esac
-}
-
-has_argument() { # PID WORD
-    if [ -r "/proc/$1/cmdline" ]; then
-        tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -Fqx -e "$2"
-    else
-        ps -o args= -p "$1" 2>/dev/null | tr ' ' '\n' | grep -Fqx -e "$2"
-    fi
-}
-
-alive() { # PID STARTED RUN_ID
-    process_facts "$1" && [ "$started" = "$2" ] && has_argument "$1" "$3"
-}
+# Needs prelude.sh and process.sh before it.
 
 # A run with an exit file is over, although its process may need a moment more to end.
 run_alive() { # RUN_ID

@@ -1,66 +1,11 @@
-#!/bin/sh
 # Streams the log of one run from a byte offset, and says at the end how the run ended.
 # It never changes the run, never starts anything, and writes nothing but log bytes to stdout after the ready line.
 #
 # Arguments: STATE RUN_ID OFFSET. stdout: ready line, then raw bytes. stderr: beat, exit, missing, rebooted, lost.
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
-umask 077
-
-fail() { # CODE TEXT
-    printf '@@lf:fail=%s@@\n' "$*"
-    exit 1
-}
-
-boot_id() {
-    if [ -r /proc/sys/kernel/random/boot_id ]; then
-        cat /proc/sys/kernel/random/boot_id
-    else
-        # shellcheck disable=SC2046,SC2005 # joins the words with single blanks
-        echo $(who -b 2>/dev/null)
-    fi
-}
-
-# A pid alone proves nothing: pids are used again. Pid and start time together are one process.
-# shellcheck disable=SC2034 # not every script reads all three
-process_facts() { # PID: sets state, group, started
-    if [ -r /proc/self/stat ]; then
-        facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-        # The name in parentheses may itself hold blanks and parentheses.
-        # shellcheck disable=SC2086 # split into fields
-        set -- ${facts##*\)}
-        state=$1 group=$3 started=${20}
-    else
-        facts=$(ps -o stat= -o pgid= -o lstart= -p "$1" 2>/dev/null) || return 1
-        # shellcheck disable=SC2086 # split into fields
-        set -- $facts
-        state=$1 group=$2
-        shift 2
-        started=$(printf '%s' "$*" | tr ' ' '_')
-    fi
-    case $state in Z* | X*) return 1 ;; esac
-}
-
-has_argument() { # PID WORD
-    if [ -r "/proc/$1/cmdline" ]; then
-        tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -Fqx -e "$2"
-    else
-        ps -o args= -p "$1" 2>/dev/null | tr ' ' '\n' | grep -Fqx -e "$2"
-    fi
-}
-
-alive() { # PID STARTED RUN_ID
-    process_facts "$1" && [ "$started" = "$2" ] && has_argument "$1" "$3"
-}
+# Needs prelude.sh and process.sh before it.
 
 run_alive() {
     [ -s "$run/pid" ] && read -r pid mark _ <"$run/pid" && alive "$pid" "$mark" "$run_id"
-}
-
-size_of() { # FILE
-    if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi
 }
 
 # Every dd goes on where the last one ended, because they share one open file. Exactly `size - offset` bytes leave:

@@ -1,19 +1,9 @@
-#!/bin/sh
 # Asks an agent from its own machine whether it is well, again and again until it says yes or the time is over.
 # It never starts, stops or changes the agent, and never goes through a proxy.
 #
 # Arguments: TIMEOUT_S MODE(command|http|tcp) TARGET
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
-umask 077
+# Needs prelude.sh before it.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-
-fail() { # CODE TEXT
-    printf '@@lf:fail=%s@@\n' "$*"
-    exit 1
-}
 
 has() { # TOOL
     command -v "$1" >/dev/null 2>&1

@@ -1,48 +1,9 @@
-#!/bin/sh
 # Receives one stored payload (a package archive) into the state directory, addressed by its SHA-256.
 # It resumes where an earlier upload broke, proves the bytes on this machine, and only then gives the file its name.
 # It never unpacks or runs what it receives, and never trusts a name or a size it has not checked itself.
 #
 # Arguments: STATE SHA256 SIZE DIGESTTOOL(sha256sum|shasum|openssl|none). Payload on stdin, after the answer `want`.
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
-umask 077
-
-fail() { # CODE TEXT
-    printf '@@lf:fail=%s@@\n' "$*"
-    exit 1
-}
-
-# Whoever can swap a directory of the state for a link decides what root writes and runs.
-own_dir() { # DIR
-    [ -h "$1" ] && fail state_refused "$1 is a symbolic link"
-    [ -d "$1" ] || mkdir "$1" 2>/dev/null || [ -d "$1" ] || fail state_refused "$1 cannot be made"
-    # shellcheck disable=SC2012 # find -user and stat -c are not everywhere; the owner is a number without blanks
-    owner=$(ls -ldn "$1" | tr -s ' ' | cut -d ' ' -f 3)
-    [ "$owner" = "$(id -u)" ] || fail state_refused "$1 belongs to user $owner"
-    chmod 700 "$1" || fail state_refused "$1 cannot be closed to others"
-}
-
-own_state() { # STATE: the directory and the three that everything else lies in
-    case $1 in /*/*) ;; *) fail bad_argument "state directory $1" ;; esac
-    case $1/ in */../* | */./* | *//*) fail bad_argument "state directory $1" ;; esac
-    [ -d "${1%/*}" ] || (umask 022 && mkdir -p "${1%/*}") || fail state_refused "${1%/*} cannot be made"
-    own_dir "$1"
-    for part in blobs stage runs; do own_dir "$1/$part"; done
-}
-
-# Unknown room counts as plenty: the write itself will tell.
-free_kb() { # PATH
-    # shellcheck disable=SC2046 # split into the columns of df
-    set -- $(df -kP "$1" 2>/dev/null | tail -n 1)
-    case ${4-} in '' | *[!0-9]*) echo 999999999 ;; *) echo "$4" ;; esac
-}
-
-size_of() { # FILE
-    if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi
-}
+# Needs prelude.sh and state.sh before it.
 
 digest_of() { # FILE
     case $tool in

@@ -1,47 +1,7 @@
-#!/bin/sh
 # Receives several small files from one stream into a new directory: all of them, or none.
 # It never leaves a half-written directory under the final name, and never writes outside of it.
 #
-# This is the first half of two programs: receive.sh + bundle.sh, and receive.sh + start.sh, one text each.
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
-umask 077
-
-fail() { # CODE TEXT
-    printf '@@lf:fail=%s@@\n' "$*"
-    exit 1
-}
-
-# Whoever can swap a directory of the state for a link decides what root writes and runs.
-own_dir() { # DIR
-    [ -h "$1" ] && fail state_refused "$1 is a symbolic link"
-    [ -d "$1" ] || mkdir "$1" 2>/dev/null || [ -d "$1" ] || fail state_refused "$1 cannot be made"
-    # shellcheck disable=SC2012 # find -user and stat -c are not everywhere; the owner is a number without blanks
-    owner=$(ls -ldn "$1" | tr -s ' ' | cut -d ' ' -f 3)
-    [ "$owner" = "$(id -u)" ] || fail state_refused "$1 belongs to user $owner"
-    chmod 700 "$1" || fail state_refused "$1 cannot be closed to others"
-}
-
-own_state() { # STATE: the directory and the three that everything else lies in
-    case $1 in /*/*) ;; *) fail bad_argument "state directory $1" ;; esac
-    case $1/ in */../* | */./* | *//*) fail bad_argument "state directory $1" ;; esac
-    [ -d "${1%/*}" ] || (umask 022 && mkdir -p "${1%/*}") || fail state_refused "${1%/*} cannot be made"
-    own_dir "$1"
-    for part in blobs stage runs; do own_dir "$1/$part"; done
-}
-
-# Unknown room counts as plenty: the write itself will tell.
-free_kb() { # PATH
-    # shellcheck disable=SC2046 # split into the columns of df
-    set -- $(df -kP "$1" 2>/dev/null | tail -n 1)
-    case ${4-} in '' | *[!0-9]*) echo 999999999 ;; *) echo "$4" ;; esac
-}
-
-size_of() { # FILE
-    if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi
-}
+# A part of bundle and start. Needs prelude.sh and state.sh before it.
 
 check_triples() { # NAME MODE SIZE ...: sets total
     total=0

@@ -1,71 +1,18 @@
-#!/bin/sh
 # Runs the agent script of one run apart from the session that brought it: own session, own log, own exit file.
 # It never starts a run id twice, never lets two runs work on one machine at once, and knows nothing of packages.
 #
 #   start STATE RUN_ID ACTION TASK EPOCH DEADLINE_S   makes runs/RUN_ID and starts `main` detached
 #   main  STATE RUN_ID ACTION TASK EPOCH DEADLINE_S   the detached process: lock, agent.sh, exit file
 #   kill  STATE RUN_ID                                ends the run and whatever it started in its group
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
-umask 077
+#
+# Needs prelude.sh and process.sh before it.
+# shellcheck disable=SC2154 # process.sh sets group and started
 
 # scripts/exit_codes.toml is the table.
 EXIT_HOST_BUSY=40
 EXIT_STALE_EPOCH=41
 EXIT_STATE_FAILED=42
 EXIT_TERMINATED=143
-
-fail() { # CODE TEXT
-    printf '@@lf:fail=%s@@\n' "$*"
-    exit 1
-}
-
-say() { # LEVEL STEP STATUS MESSAGE
-    printf '%s %s %s %s %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$1" "$2" "$3" "$4"
-}
-
-boot_id() {
-    if [ -r /proc/sys/kernel/random/boot_id ]; then
-        cat /proc/sys/kernel/random/boot_id
-    else
-        # shellcheck disable=SC2046,SC2005 # joins the words with single blanks
-        echo $(who -b 2>/dev/null)
-    fi
-}
-
-# A pid alone proves nothing: pids are used again. Pid and start time together are one process.
-# shellcheck disable=SC2034 # not every script reads all three
-process_facts() { # PID: sets state, group, started
-    if [ -r /proc/self/stat ]; then
-        facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-        # The name in parentheses may itself hold blanks and parentheses.
-        # shellcheck disable=SC2086 # split into fields
-        set -- ${facts##*\)}
-        state=$1 group=$3 started=${20}
-    else
-        facts=$(ps -o stat= -o pgid= -o lstart= -p "$1" 2>/dev/null) || return 1
-        # shellcheck disable=SC2086 # split into fields
-        set -- $facts
-        state=$1 group=$2
-        shift 2
-        started=$(printf '%s' "$*" | tr ' ' '_')
-    fi
-    case $state in Z* | X*) return 1 ;; esac
-}
-
-has_argument() { # PID WORD
-    if [ -r "/proc/$1/cmdline" ]; then
-        tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -Fqx -e "$2"
-    else
-        ps -o args= -p "$1" 2>/dev/null | tr ' ' '\n' | grep -Fqx -e "$2"
-    fi
-}
-
-alive() { # PID STARTED RUN_ID
-    process_facts "$1" && [ "$started" = "$2" ] && has_argument "$1" "$3"
-}
 
 # Pids of a process group, zombies left out: kill -0 counts them, and in a container nobody may ever collect them.
 group_members() { # PGID

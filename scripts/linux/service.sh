@@ -1,13 +1,8 @@
-#!/bin/sh
 # Starts, stops and finds the agent's process, and has it started at boot: by systemd, by init.d, by rc.local.
 # It never touches a unit, an init script or a process that is not ours; a name that is taken is refused.
 #
-# This is the first half of one program: service.sh + agent.sh, one text.
-# shellcheck disable=SC2154 # agent.sh reads the parameters and names the exit codes
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
-export PATH LC_ALL LANG
-unset IFS
+# A part of agent. Needs prelude.sh and process.sh before it.
+# shellcheck disable=SC2154 # agent.sh reads the parameters and names the exit codes, process.sh sets started
 umask 022
 
 # The line that makes a unit or an init script ours.
@@ -19,16 +14,6 @@ ours() { # FILE
 
 under_systemd() {
     [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1
-}
-
-# A pid alone proves nothing: pids are used again. Pid and start time together are one process.
-process_facts() { # PID: sets started
-    facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-    # The name in parentheses may itself hold blanks and parentheses.
-    # shellcheck disable=SC2086 # split into fields
-    set -- ${facts##*\)}
-    case $1 in Z | X) return 1 ;; esac
-    started=${20}
 }
 
 check_foreign() {
@@ -67,8 +52,7 @@ running() {
 start_agent() {
     if [ "$process" = none ]; then return; fi
     say INFO start_agent START "$name"
-    began=$(date '+%Y-%m-%d %H:%M:%S') log_size=0
-    if [ -f "$log" ]; then log_size=$(wc -c <"$log"); fi
+    began=$(date '+%Y-%m-%d %H:%M:%S') log_size=$(size_of "$log")
     if under_systemd; then
         systemctl reset-failed "$name.service" 2>/dev/null
         systemctl start "$name.service" || die "$EXIT_START_FAILED" start_agent "systemctl start $name.service failed"

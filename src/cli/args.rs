@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Keep the packages that jobs install
     #[command(subcommand, after_help = PACKAGE)]
     Package(Package),
+    /// Keep the host keys that were pinned on first sight
+    #[command(subcommand, after_help = HOSTKEY)]
+    Hostkey(Hostkey),
     /// Look at the site file
     #[command(subcommand, after_help = SITE)]
     Site(Site),
@@ -140,6 +143,23 @@ pub(crate) enum Package {
     /// Read every stored package again and check its digest
     #[command(after_help = PACKAGE_VERIFY)]
     Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hostkey {
+    /// Forget the pinned key of a host that was reinstalled
+    #[command(after_help = HOSTKEY)]
+    Forget {
+        /// Address that is dialled
+        #[arg(value_name = "ADDRESS")]
+        ip: IpAddr,
+        /// Its cloud
+        #[arg(long, value_name = "ID", default_value_t = 0)]
+        cloud: i64,
+        /// Only the key of this port; of all without it
+        #[arg(long, value_name = "PORT")]
+        port: Option<u16>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -245,6 +265,13 @@ Examples:
   landfall package verify
 
 Exit code 1 when a package is damaged.";
+
+const HOSTKEY: &str = "\
+Examples:
+  landfall hostkey forget 10.0.0.11
+  landfall hostkey forget 10.0.0.11 --port 2222
+
+The next job pins the key that the host shows then. Make sure that it is the host's own.";
 
 const SITE: &str = "\
 Examples:

@@ -27,7 +27,7 @@ use clap::Parser as _;
 
 use crate::config::{Flags, Settings};
 use crate::{lifecycle, telemetry};
-use args::{Command, CommandLine, Common, Job, Output, Package, Site};
+use args::{Command, CommandLine, Common, Hostkey, Job, Output, Package, Site};
 use exit::{CliError, ExitStatus};
 use out::Printer;
 use style::Paint;
@@ -92,6 +92,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Package(Package::Add { file }) => cmd::package_add::add(&file, context).await,
         Command::Package(Package::List) => cmd::package_list::list(context).await,
         Command::Package(Package::Verify) => cmd::package_verify::verify(context).await,
+        Command::Hostkey(Hostkey::Forget { ip, cloud, port }) => cmd::hostkey_forget::forget(ip, cloud, port, context).await,
         Command::Site(Site::Check) => cmd::site_check::check(context),
         Command::Completions { shell } => Ok(cmd::completions::write(shell, context)),
     }

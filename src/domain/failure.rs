@@ -121,7 +121,7 @@ codes! {
     SeveralInstalled    "several_installed"     Incompatible    "name one with the job field `package`"
     NotInstalled        "not_installed"         Incompatible    "install the agent first"
     Template            "template_error"        Incompatible    "correct the package's template or give the missing value in `vars`"
-    HostKeyChanged      "host_key_changed"      HostKey         "if the host was reinstalled, remove its pinned key; otherwise somebody may be in between"
+    HostKeyChanged      "host_key_changed"      HostKey         "if the host was reinstalled, `landfall hostkey forget ADDRESS`; otherwise somebody may be in between"
     HostKeyUnknown      "host_key_unknown"      HostKey         "make the host's key known first, or set host_keys = \"accept-new\" under [ssh] in the site file"
     PasswordRefused     "password_refused"      Unauthenticated "correct `account` and `password`; it was tried once and will not be tried again by itself"
     KeyRefused          "key_refused"           Unauthenticated "add the public key to the account's authorized_keys, or correct `account` and `key`"

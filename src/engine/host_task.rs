@@ -95,15 +95,21 @@ impl From<crate::transport::TransportError> for Halt {
 pub(super) struct Went {
     pub(super) outcome: StepOutcome,
     pub(super) figures: Figures,
+    /// What it settled. Durable in one transaction with its end: a plan that stands needs no second probe.
+    pub(super) plan: Option<Box<Plan>>,
 }
 
 impl Went {
+    pub(super) fn new(outcome: StepOutcome, figures: Figures) -> Self {
+        Self { outcome, figures, plan: None }
+    }
+
     pub(super) fn changed(figures: Figures) -> Self {
-        Self { outcome: StepOutcome::Done { changed: true }, figures }
+        Self::new(StepOutcome::Done { changed: true }, figures)
     }
 
     pub(super) fn unchanged(detail: impl Into<String>) -> Self {
-        Self { outcome: StepOutcome::Done { changed: false }, figures: Figures::detail(detail) }
+        Self::new(StepOutcome::Done { changed: false }, Figures::detail(detail))
     }
 }
 
@@ -115,12 +121,13 @@ pub(super) struct HostTask {
     pub(super) record: HostRecord,
     pub(super) credential: Option<Credential>,
     pub(super) session: Option<Box<dyn Session>>,
-    /// Failed tries of each step since it last succeeded, in this process.
-    tried: HashMap<StepKind, u32>,
+    /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
+    /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
+    tried: HashMap<(StepKind, bool), u32>,
     /// The step that a dead executor was in: taking it up is not a new attempt.
     taken_over: Option<StepKind>,
-    /// The last run is over without a result: the next one is a new attempt.
-    run_is_over: bool,
+    /// A script was started on the host, or may have been, and its end was not seen.
+    pub(super) in_flight: bool,
 }
 
 impl HostTask {
@@ -130,7 +137,8 @@ impl HostTask {
             // Let go in the middle of a step, or between two tries of it.
             _ => record.steps.iter().rfind(|step| step.outcome.is_none()).map(|step| step.step),
         };
-        Self { job, row, claim, record, credential: None, session: None, tried: HashMap::new(), taken_over, run_is_over: false }
+        let in_flight = record.step(StepKind::RunScript).is_some_and(|step| step.outcome.is_none());
+        Self { job, row, claim, record, credential: None, session: None, tried: HashMap::new(), taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
@@ -147,11 +155,27 @@ impl HostTask {
             Err(Halt::Stopped) => Outcome::Interrupted { why: self.interrupted_in() },
             Err(Halt::Left(left)) => return Err(left),
         };
-        match self.append(vec![EventKind::HostFinished { outcome }]).await {
+        let mut events: Vec<EventKind> = self.end_of_step(&outcome).into_iter().collect();
+        events.push(EventKind::HostFinished { outcome });
+        match self.append(events).await {
             Ok(()) => Ok(()),
             Err(Halt::Left(left)) => Err(left),
             Err(_) => Ok(()),
         }
+    }
+
+    /// The end of the step that decided the outcome. Durable in one transaction with it: between the two, whoever takes the
+    /// host up would offer a refused password once more.
+    fn end_of_step(&self, outcome: &Outcome) -> Option<EventKind> {
+        let HostState::Running { step, attempt } = self.record.state else { return None };
+        let (outcome, figures) = match outcome {
+            Outcome::Failed { failure } | Outcome::Unknown { failure } => {
+                (StepOutcome::Failed { failure: failure.clone() }, Figures::default())
+            }
+            Outcome::Skipped { why } => (StepOutcome::Done { changed: false }, Figures::detail(why.clone())),
+            Outcome::Succeeded | Outcome::Interrupted { .. } => return None,
+        };
+        Some(EventKind::StepFinished { step, attempt, outcome, figures })
     }
 
     fn interrupted_in(&self) -> String {
@@ -192,7 +216,7 @@ impl HostTask {
     fn is_due(&self, step: StepKind) -> bool {
         match step {
             StepKind::Connect => self.session.is_none() && self.needs_session(),
-            // What the probe found is in the plan; a plan that stands needs no second look.
+            // What the probe found is in the plan.
             StepKind::Probe => self.record.plan.is_none(),
             _ => !self.record.is_done(step),
         }
@@ -210,8 +234,6 @@ impl HostTask {
         }
         let kind = step.kind;
         let attempt = self.attempt_of(kind);
-        // Not when a step ends: between a lost run and its new attempt lies another connect.
-        self.run_is_over &= kind != StepKind::RunScript;
         let run_id = (kind == StepKind::RunScript).then(|| RunId::new(self.row.id, kind, attempt));
         self.append(vec![EventKind::StepStarted { step: kind, attempt, run_id }]).await?;
         let stop = self.job.stop.clone();
@@ -224,23 +246,14 @@ impl HostTask {
             () = let_go => return Err(Halt::Stopped),
         };
         match went {
-            Ok(Went { outcome, figures }) => {
-                self.tried.remove(&kind);
-                self.append(vec![EventKind::StepFinished { step: kind, attempt, outcome, figures }]).await
+            Ok(Went { outcome, figures, plan }) => {
+                self.tried.retain(|(tried, _), _| *tried != kind);
+                let mut events: Vec<EventKind> = plan.map(|plan| EventKind::PlanSettled { plan }).into_iter().collect();
+                events.push(EventKind::StepFinished { step: kind, attempt, outcome, figures });
+                self.append(events).await
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
             Err(Halt::Unknown(failure)) => Err(Halt::Unknown(failure.at(kind))),
-            Err(Halt::Nothing(why)) => {
-                let outcome = StepOutcome::Done { changed: false };
-                self.append(vec![EventKind::StepFinished {
-                    step: kind,
-                    attempt,
-                    outcome,
-                    figures: Figures::detail(why.clone()),
-                }])
-                .await?;
-                Err(Halt::Nothing(why))
-            }
             Err(halt) => Err(halt),
         }
     }
@@ -262,9 +275,11 @@ impl HostTask {
     /// Number of the attempt that begins now.
     fn attempt_of(&mut self, kind: StepKind) -> u32 {
         let before = self.record.step(kind).map_or(0, |record| record.attempts);
-        let same = self.taken_over.take_if(|taken| *taken == kind).is_some()
-            // The run goes on by itself while we reconnect.
-            || (kind == StepKind::RunScript && !self.run_is_over && before > 0);
+        let same = match kind {
+            // The run goes on by itself while we reconnect or are replaced; one whose end was seen needs another id.
+            StepKind::RunScript => self.in_flight,
+            _ => self.taken_over.take_if(|taken| *taken == kind).is_some(),
+        };
         if same { before.max(1) } else { before + 1 }
     }
 
@@ -274,18 +289,15 @@ impl HostTask {
         if self.session.take_if(|_| step != StepKind::Connect).is_some() {
             tracing::debug!(host = %self.row.address, step = %step, code = %failure.code, "session dropped");
         }
-        let tried = self.tried.entry(step).or_insert(0);
+        let tried = self.tried.entry((step, is_link(&failure))).or_insert(0);
         *tried += 1;
         let tried = *tried;
         let pause = match self.in_flight_until(&failure) {
-            Some(left) if left.is_zero() => return self.give_up(step, failure, true).await,
-            Some(left) => Some(Duration::from_secs(u64::from(tried)).min(IN_FLIGHT_PAUSE).min(left)),
-            None => retry::pause(&failure, step.effect(), tried),
+            Some(left) if !left.is_zero() => Some(Duration::from_secs(u64::from(tried)).min(IN_FLIGHT_PAUSE).min(left)),
+            // A run that is taken up long after its deadline gets the usual tries to tell how it ended.
+            _ => retry::pause(&failure, step.effect(), tried),
         };
-        let Some(pause) = pause else { return self.give_up(step, failure, false).await };
-        if step == StepKind::RunScript {
-            self.run_is_over = !is_link(&failure);
-        }
+        let Some(pause) = pause else { return Err(self.gives_up(failure)) };
         let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.append(vec![EventKind::AttemptFailed { step, failure, retry_in_ms }]).await?;
         tokio::select! {
@@ -294,26 +306,14 @@ impl HostTask {
         }
     }
 
-    async fn give_up(&mut self, step: StepKind, failure: Failure, in_flight: bool) -> Result<(), Halt> {
-        if let HostState::Running { attempt, .. } = self.record.state {
-            let outcome = StepOutcome::Failed { failure: failure.clone() };
-            self.append(vec![EventKind::StepFinished { step, attempt, outcome, figures: Figures::default() }]).await?;
-        }
-        let open_run = self.run_in_flight().is_some() && step == StepKind::Connect;
-        Err(if in_flight || open_run { Halt::Unknown(failure) } else { Halt::Failed(failure) })
-    }
-
-    /// The run that was started and has no result yet.
-    fn run_in_flight(&self) -> Option<&crate::domain::record::StepRecord> {
-        self.record.step(StepKind::RunScript).filter(|step| step.outcome.is_none() && !self.run_is_over)
+    /// Whatever keeps us from asking, a script in flight goes on or went on: nobody can say how it ended.
+    fn gives_up(&self, failure: Failure) -> Halt {
+        if self.in_flight { Halt::Unknown(failure) } else { Halt::Failed(failure) }
     }
 
     /// How long a host may stay out of reach while its script is known to run; `None` when that is not the case.
     fn in_flight_until(&self, failure: &Failure) -> Option<Duration> {
-        let run = self.run_in_flight()?;
-        if !is_link(failure) {
-            return None;
-        }
+        let run = self.record.step(StepKind::RunScript).filter(|_| self.in_flight && is_link(failure))?;
         let timeout = self.row.spec.outline.iter().find(|step| step.kind == StepKind::RunScript).and_then(Step::deadline)?;
         let gone = self.job.clock.now().duration_since(run.attempt_started).unsigned_abs();
         Some(timeout.saturating_sub(gone))
@@ -388,7 +388,7 @@ impl HostTask {
 }
 
 /// Is it the way to the host that failed, not the host?
-fn is_link(failure: &Failure) -> bool {
+pub(super) fn is_link(failure: &Failure) -> bool {
     match failure.class {
         FailureClass::Unreachable => true,
         FailureClass::Lost => !matches!(failure.code.as_ref(), "rebooted" | "run_lost" | "terminated"),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
 use serde_json::{Map, json};
 
@@ -101,14 +101,16 @@ fn environment<'a>(quoted: bool) -> Environment<'a> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.add_filter("sh", |value: Value| shell::quote_str(&value.to_string()));
     environment.add_filter("unit", |value: Value| unit_quote(&value.to_string()));
-    if quoted {
-        environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
-            if value.is_undefined() {
-                return minijinja::escape_formatter(out, state, value);
-            }
-            out.write_str(&shell::quote_str(&value.to_string())).map_err(minijinja::Error::from)
-        });
-    }
+    environment.set_formatter(move |out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
+        // An undefined value is refused by the default formatter.
+        if value.is_undefined() {
+            return minijinja::escape_formatter(out, state, value);
+        }
+        // Switches as JSON, TOML and shells write them, not as Python does.
+        let text = if value.kind() == ValueKind::Bool { value.is_true().to_string() } else { value.to_string() };
+        let text = if quoted { shell::quote_str(&text) } else { text };
+        out.write_str(&text).map_err(minijinja::Error::from)
+    });
     environment
 }
 
@@ -244,6 +246,11 @@ mod tests {
         let values = json!({"vars": {"dir": "/a b'c"}});
         assert_eq!(fill(&environment(true), "x", "ls {{ vars.dir }}", &values).unwrap(), "ls '/a b'\\''c'");
         assert_eq!(fill(&environment(false), "x", "dir={{ vars.dir }}", &values).unwrap(), "dir=/a b'c");
+        let switches = json!({"host": {"enable_compression": false}, "vars": {"on": true}});
+        assert_eq!(
+            fill(&environment(false), "x", "{{ host.enable_compression }} {{ vars.on }}", &switches).unwrap(),
+            "false true"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod view;
 
 use std::sync::Arc;
 
+use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::domain::site::Site;
 use crate::domain::state::IllegalEvent;
@@ -77,6 +78,14 @@ impl Service {
         let ended = self.engine.run(job, stop).await;
         drop(lease);
         Ok(ended?)
+    }
+
+    /// Forgets the pinned host keys of a host, of one port or of all; how many there were.
+    ///
+    /// # Errors
+    /// When the record fails.
+    pub async fn forget_host_keys(&self, host: Address, port: Option<u16>) -> Result<u64, ServiceError> {
+        Ok(self.store.forget_keys(host, port).await?)
     }
 
     /// What the running hosts are sending right now.

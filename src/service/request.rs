@@ -97,13 +97,9 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
     };
     let mut top = Fields::new(object, String::new(), &mut faults);
     let kind = job_kind(&mut top);
-    if let Some(id) = top.integer("replace_host_id")
-        && kind != Some(JobKind::ReplaceProxy)
-        && kind != Some(JobKind::InstallProxy)
-    {
-        top.fault("replace_host_id", format!("{id} has no meaning for this job_type"));
-    }
-    if kind == Some(JobKind::ReplaceProxy) && top.integer("replace_host_id").is_none() {
+    // Other kinds are sent it too, and it means nothing for them.
+    let replaced = top.integer("replace_host_id");
+    if kind == Some(JobKind::ReplaceProxy) && replaced.is_none() {
         top.fault("replace_host_id", "is required for REPLACE_PROXY");
     }
     top.switch("is_install_latest_plugins");

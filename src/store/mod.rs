@@ -289,4 +289,7 @@ pub trait Store: Send + Sync {
 
     /// The pinned key of an endpoint.
     async fn pinned_key(&self, cloud: i64, address: std::net::IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError>;
+
+    /// Forgets the pinned keys of a host, of one port or of all; returns how many there were.
+    async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError>;
 }

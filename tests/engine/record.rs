@@ -48,6 +48,35 @@ async fn two_executors_of_one_job_do_every_host_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_fails_ends_the_run_with_its_error_and_claims_nothing() {
+    for nth in 1..100 {
+        let world = World::install(2).await;
+        world.host(1).latency(Duration::from_millis(170));
+        world.store.fail_from(nth);
+        let error = match world.run().await {
+            Err(error) => error,
+            Ok(ended) => {
+                assert_eq!(ended, Ended::Finished);
+                assert!(world.store.commits() < nth, "a failed commit was passed over");
+                world.all_succeeded().await;
+                return;
+            }
+        };
+        assert!(matches!(error, EngineError::Journal(_)), "{error:?}");
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        let journal = world.store.journal(world.job);
+        assert!(!journal.iter().any(|event| matches!(event.kind, EventKind::JobFinished { .. })));
+        let failed = |event: &EventKind| matches!(event, EventKind::HostFinished { outcome } if *outcome != Outcome::Succeeded);
+        assert!(!journal.iter().any(|event| failed(&event.kind)), "the record's failure is no host's");
+        world.store.heal();
+        assert_eq!(world.run().await.unwrap(), Ended::Finished);
+        world.all_succeeded().await;
+        assert!(world.hosts().all(|host| host.history().len() == 1));
+    }
+    panic!("an install of two hosts needs fewer commits than that");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_that_was_purged_is_told_as_such() {
     let world = World::install(1).await;
     tokio::time::sleep(Duration::from_secs(8 * 86_400)).await;

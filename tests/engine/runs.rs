@@ -7,7 +7,7 @@ use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
 use tokio::time::Instant;
 
-use crate::fake::{Ask, Ends, Script, Trouble};
+use crate::fake::{Ask, Ends, Host, Script, Sudo, Trouble};
 use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,6 +64,52 @@ async fn a_run_that_was_not_seen_to_start_is_followed_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_vanished_gets_one_new_attempt() {
+    let vanishes = Script::takes(3).ends(Ends::Vanishes);
+    for (scripts, good) in [(vec![vanishes, Script::takes(3)], true), (vec![vanishes], false)] {
+        let world = World::install(1).await;
+        world.host(0).runs(scripts);
+        world.run().await.unwrap();
+        assert_eq!(world.host(0).history().len(), 2);
+        assert_eq!(world.retries(0, StepKind::RunScript).len(), 1);
+        if good {
+            world.all_succeeded().await;
+        } else {
+            assert_eq!(world.failure(0).code, "run_lost");
+        }
+        assert_eq!(world.host(0).count(Ask::Kill), 1, "what the first one left is ended before the second begins");
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_restarted_during_its_run_gets_one_new_attempt_when_it_is_back() {
+    let reboots = Script::takes(3).ends(Ends::Reboots(90 * SECOND));
+    for (scripts, good) in [(vec![reboots, Script::takes(3)], true), (vec![reboots], false)] {
+        let world = World::install(1).await;
+        world.host(0).runs(scripts);
+        world.run().await.unwrap();
+        assert_eq!(world.host(0).history().len(), 2, "{:?}", world.outcome(0));
+        if good {
+            world.all_succeeded().await;
+        } else {
+            assert_eq!(world.failure(0).code, "rebooted");
+        }
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_connections_do_not_use_up_the_attempts_of_a_run() {
+    let world = World::install(1).await;
+    let host = world.host(0).runs([Script::takes(20).ends(Ends::Vanishes), Script::takes(20)]);
+    host.fault(Ask::Follow, ..3, Trouble::LostIn(SECOND));
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!(world.host(0).history().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_script_past_its_deadline_is_killed_and_then_called_late() {
     let world = World::install(1).await;
     world.host(0).runs([Script::takes(1).ends(Ends::Never)]);
@@ -75,6 +121,23 @@ async fn a_script_past_its_deadline_is_killed_and_then_called_late() {
     assert_eq!((world.host(0).count(Ask::Kill), world.host(0).history().len()), (1, 1));
     assert!((600 * SECOND..620 * SECOND).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_past_its_deadline_that_cannot_be_killed_is_unknown() {
+    for (unkillable, trouble) in [(true, None), (false, Some(Trouble::Silence)), (false, Some(Trouble::Lost))] {
+        let world = World::install(1).await;
+        let script = Script::takes(1).ends(Ends::Never);
+        world.host(0).runs([if unkillable { script.unkillable() } else { script }]);
+        if let Some(trouble) = trouble {
+            world.host(0).fault(Ask::Kill, .., trouble);
+        }
+        world.run().await.unwrap();
+        assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{trouble:?}: {:?}", world.outcome(0));
+        let step = world.record(0).step(StepKind::RunScript).unwrap().outcome.clone();
+        assert!(matches!(step, Some(StepOutcome::Failed { .. })), "{step:?}");
+        world.laws();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,15 +173,33 @@ async fn a_host_that_is_back_before_the_deadline_tells_how_its_run_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_that_is_refused_while_the_script_runs_leaves_the_run_unknown() {
+async fn a_host_that_lets_nobody_in_any_more_while_the_script_runs_leaves_the_run_unknown() {
+    for (closes, code) in [
+        ((|host| drop(host.password("changed"))) as fn(&Host), "password_refused"),
+        (|host| drop(host.sudo(Sudo::Refused)), "sudo_refused"),
+        (|host| drop(host.sudo(Sudo::Password("changed"))), "sudo_password_refused"),
+    ] {
+        let world = World::install(1).await;
+        world.host(0).sudo(Sudo::Free).runs([Script::takes(60)]).fault(Ask::Follow, ..1, Trouble::LostIn(SECOND));
+        let changed = async {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            closes(world.host(0));
+        };
+        let (ended, ()) = tokio::join!(world.run(), changed);
+        ended.unwrap();
+        assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{:?}", world.outcome(0));
+        assert_eq!((world.failure(0).code.as_ref(), world.host(0).count(Ask::Connect)), (code, 2), "tried once");
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_before_a_new_attempt_begins_makes_it_no_other_attempt() {
     let world = World::install(1).await;
-    world.host(0).runs([Script::takes(60)]).fault(Ask::Follow, ..1, Trouble::LostIn(SECOND));
-    let changed = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        world.host(0).password("changed");
-    };
-    let (ended, ()) = tokio::join!(world.run(), changed);
-    ended.unwrap();
-    assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{:?}", world.outcome(0));
-    assert_eq!(world.host(0).count(Ask::Connect), 2, "a refused password is not tried again");
+    let host = world.host(0).runs([Script::takes(3).ends(Ends::Vanishes), Script::takes(3)]);
+    host.fault(Ask::Kill, ..2, Trouble::Lost);
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!((world.host(0).history().len(), world.host(0).count(Ask::Kill)), (2, 3));
+    assert_eq!(world.record(0).step(StepKind::RunScript).unwrap().attempts, 2);
 }

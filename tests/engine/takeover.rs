@@ -47,6 +47,63 @@ fn one_start_per_host(world: &World, runs: usize) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_at_any_step_of_an_install_is_replaced() {
+    for step in outline(JobKind::InstallAgent, 600) {
+        for moment in MOMENTS {
+            let world = World::install(3).await;
+            world.host(2).latency(Duration::from_millis(170));
+            dies_at(&world, step.kind, moment);
+            assert!(world.run_until_death(std::future::pending()).await, "{} {moment:?}", step.kind);
+            assert_eq!(world.run().await.unwrap(), Ended::Finished, "{} {moment:?}", step.kind);
+            world.all_succeeded().await;
+            one_start_per_host(&world, 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_at_any_step_of_an_uninstall_is_replaced() {
+    for step in outline(JobKind::UninstallAgent, 600) {
+        for moment in MOMENTS {
+            let world = World::uninstall(3).await;
+            world.host(2).latency(Duration::from_millis(170));
+            dies_at(&world, step.kind, moment);
+            assert!(world.run_until_death(std::future::pending()).await, "{} {moment:?}", step.kind);
+            assert_eq!(world.run().await.unwrap(), Ended::Finished, "{} {moment:?}", step.kind);
+            world.all_succeeded().await;
+            one_start_per_host(&world, 2);
+            assert!(world.hosts().all(|host| host.has_agent() == (false, false)));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_between_steps_is_replaced() {
+    type Is = fn(u32, &EventKind) -> bool;
+    let moments: [(&str, Is); 4] = [
+        ("host started", |_, event| matches!(event, EventKind::HostStarted)),
+        ("plan settled", |_, event| matches!(event, EventKind::PlanSettled { .. })),
+        ("attempt failed", |_, event| matches!(event, EventKind::AttemptFailed { .. })),
+        ("host finished", |_, event| matches!(event, EventKind::HostFinished { .. })),
+    ];
+    for (name, is) in moments {
+        for after in [false, true] {
+            let world = World::install(3).await;
+            world.host(0).fault(Ask::Connect, ..1, Trouble::Refused);
+            if after {
+                world.store.die_after(is)
+            } else {
+                world.store.die_before(is)
+            }
+            assert!(world.run_until_death(std::future::pending()).await, "{name} {after}");
+            assert_eq!(world.run().await.unwrap(), Ended::Finished, "{name} {after}");
+            world.all_succeeded().await;
+            one_start_per_host(&world, 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_executor_that_dies_at_any_moment_is_replaced() {
     for moment in (0..6_000).step_by(70) {
         let world = World::with(4, 300_000, |host| host.bt_speed_limit = 1).await;
@@ -104,5 +161,48 @@ async fn a_script_that_ended_while_nobody_looked_is_asked_for_its_result() {
         }
         one_start_per_host(&world, 1);
         log_is_whole(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_connection_a_day_later_does_not_make_the_run_unknown() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(60)]).fault(Ask::Connect, 1..3, Trouble::Refused);
+    assert!(world.run_until_death(tokio::time::sleep(Duration::from_secs(20))).await);
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    one_start_per_host(&world, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_stays_out_of_reach_a_day_later_is_unknown_after_the_usual_tries() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(60)]).fault(Ask::Connect, 1.., Trouble::Refused);
+    assert!(world.run_until_death(tokio::time::sleep(Duration::from_secs(20))).await);
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    world.run().await.unwrap();
+    assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{:?}", world.outcome(0));
+    assert_eq!(world.host(0).count(Ask::Connect), 5);
+    world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_password_is_not_tried_again_by_the_next_executor() {
+    let refused = |_: u32, event: &EventKind| matches!(event, EventKind::StepFinished { step: StepKind::Connect, .. });
+    let finished = |_: u32, event: &EventKind| matches!(event, EventKind::HostFinished { .. });
+    for again in [false, true] {
+        let world = World::install(1).await;
+        world.host(0).password("another");
+        if again {
+            world.store.die_after(refused)
+        } else {
+            world.store.die_after(finished)
+        }
+        assert!(world.run_until_death(std::future::pending()).await);
+        world.run().await.unwrap();
+        assert_eq!(world.failure(0).code, "password_refused");
+        assert_eq!(world.host(0).count(Ask::Connect), 1);
+        world.laws();
     }
 }

@@ -118,6 +118,12 @@ fn a_changed_host_key_ends_it_before_anything_is_sent() {
     assert_eq!(report.events_of(&world.host("a").ip, "attempt_failed").count(), 0);
     assert_eq!(tries(&world, "a"), logins, "the password was sent to a host with another key");
     assert_eq!(runs_started(&world, "a"), runs);
+
+    // Somebody says that the new key is right.
+    let ip = world.host("a").ip.clone();
+    assert_eq!(landfall.call(&["hostkey", "forget", &ip]).exit, 0);
+    landfall.succeed(&job);
+    assert_eq!(landfall.call(&["hostkey", "forget", "10.77.255.1"]).exit, 2);
 }
 
 #[test]

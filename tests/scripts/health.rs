@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use landfall::assets;
+
 use crate::sandbox::{Answer, Sandbox, under_every_shell};
-use crate::target::text;
 
 fn ask(host: &Sandbox, timeout: &str, mode: &str, target: &str) -> Answer {
-    host.script(&text(&["health.sh"]), &[timeout, mode, target], b"")
+    host.script(&assets::HEALTH, &[timeout, mode, target], b"")
 }
 
 /// A server for one file on the sandbox's own loopback; its network is this machine's.

@@ -1,17 +1,12 @@
 //! probe.sh as one constant line, to a shell nobody knows yet.
 
-use crate::sandbox::{Answer, Sandbox, under_every_shell};
-use crate::target::{Agent, STATE, file, put, sha256, text};
+use landfall::assets::PROBE_LINE;
 
-/// What the executor makes of the file.
-pub fn one_line() -> String {
-    let source = text(&["probe.sh"]);
-    let lines = source.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.collect::<Vec<_>>().join(" ")
-}
+use crate::sandbox::{Answer, Sandbox, under_every_shell};
+use crate::target::{Agent, STATE, file, put, sha256};
 
 fn probe(host: &Sandbox, setup: &str) -> Vec<String> {
-    facts(&host.script(&one_line(), &[""; 0], setup.as_bytes()))
+    facts(&host.script(&PROBE_LINE, &[""; 0], setup.as_bytes()))
 }
 
 fn facts(answer: &Answer) -> Vec<String> {
@@ -28,7 +23,7 @@ fn values(facts: &[String], key: &str) -> Vec<String> {
 
 #[test]
 fn the_line_has_nothing_that_a_foreign_shell_would_read() {
-    let line = one_line();
+    let line = PROBE_LINE.as_str();
     assert!(line.is_ascii() && !line.contains(['\'', '\\', '!', '\n', '\t']), "{line}");
     assert!(!line.contains(" # "), "a comment would swallow the rest");
 }
@@ -92,7 +87,7 @@ fn root_also_learns_the_state_and_what_is_installed() {
 fn an_ordinary_account_learns_what_it_may() {
     under_every_shell(|host| {
         Agent::default().does(host, "install");
-        host.write("/tmp/probe", one_line().as_bytes(), 0o644);
+        host.write("/tmp/probe", PROBE_LINE.as_bytes(), 0o644);
         let facts = facts(&host.script("exec su -s /bin/sh -c 'echo /opt/land | sh /tmp/probe' daemon", &[""; 0], b""));
         assert_eq!(values(&facts, "user"), ["daemon"]);
         assert!(values(&facts, "setup")[0].ends_with(" ro"), "{facts:?}");

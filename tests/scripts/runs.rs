@@ -85,7 +85,7 @@ fn following_from_an_offset_gives_exactly_the_rest() {
 fn a_follower_that_nobody_reads_ends() {
     under_every_shell(|host| {
         begin(host, &simple("a-1", "a", SLOW));
-        host.write("/tmp/follow.sh", crate::target::text(&["follow.sh"]).as_bytes(), 0o755);
+        host.write("/tmp/follow.sh", landfall::assets::FOLLOW.as_bytes(), 0o755);
         host.sh(&format!("(sh /tmp/follow.sh {STATE} a-1 0 2>&1 | head -n 2 >/dev/null) </dev/null >/dev/null 2>&1 &"));
         until("it notices at its next beat", || host.processes("/tmp/follow.sh").is_empty());
         assert_eq!(host.processes("runs/a-1/agent.sh").len(), 1);
@@ -154,7 +154,7 @@ fn a_run_that_was_killed_before_it_began_never_begins() {
         host.sh(&format!("mkdir -p {STATE}/runs/a-1"));
         assert_eq!(kill(host, "a-1"), ["ready", "gone"]);
         host.write(&format!("{STATE}/runs/a-1/agent.sh"), b"touch /tmp/ran\n", 0o600);
-        host.write("/tmp/runner.sh", crate::target::text(&["runner.sh"]).as_bytes(), 0o600);
+        host.write("/tmp/runner.sh", landfall::assets::RUNNER.as_bytes(), 0o600);
         assert_eq!(host.sh(&format!("sh /tmp/runner.sh main {STATE} a-1 go a 1 30; echo $?; ls /tmp")), "0\nrunner.sh");
     });
 }
@@ -285,7 +285,7 @@ fn cleanup_keeps_what_lives_and_what_it_is_told_to() {
         assert_eq!(host.sh(&format!("ls {STATE}; wc -l <{STATE}/history.log")).replace(' ', ""), "history.log\nlock.7\nruns\n7");
         for words in [["", "0", "", "keep"], ["a/..", "0", "", "keep"], ["a", "x", "", "keep"], ["a", "0", "", "all"]] {
             let words = [STATE, words[0], words[1], words[2], words[3]];
-            let answer = host.script(&crate::target::text(&["cleanup.sh"]), &words, b"").words();
+            let answer = host.script(&landfall::assets::CLEANUP, &words, b"").words();
             assert!(answer[1].starts_with("fail=bad_argument "), "{answer:?}");
         }
     });

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use landfall::assets;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, context};
 
@@ -14,15 +15,6 @@ pub const STATE: &str = "/var/lib/landfall";
 
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The text of one program: these files of `scripts/linux`, one after another.
-pub fn text(files: &[&str]) -> String {
-    files.iter().map(|file| std::fs::read_to_string(repository().join("scripts/linux").join(file)).unwrap()).collect()
-}
-
-pub fn agent_text() -> String {
-    text(&["service.sh", "agent.sh"])
 }
 
 /// What a filter of this machine makes of some bytes.
@@ -95,13 +87,13 @@ pub fn put(host: &Sandbox, state: &str, blob: &[u8]) -> Answer {
 /// An upload as announced: digest, size, digest tool; and what really comes.
 pub fn put_as(host: &Sandbox, state: &str, announced: (&str, usize, &str), stdin: &[u8]) -> Answer {
     let (digest, size, tool) = announced;
-    host.script(&text(&["put.sh"]), &[state, digest, &size.to_string(), tool], stdin)
+    host.script(&assets::PUT, &[state, digest, &size.to_string(), tool], stdin)
 }
 
 pub fn bundle(host: &Sandbox, dir: &str, files: &[File]) -> Answer {
     let (mut words, bytes) = triples(files);
     words.insert(0, dir.to_owned());
-    host.script(&text(&["receive.sh", "bundle.sh"]), &words, &bytes)
+    host.script(&assets::BUNDLE, &words, &bytes)
 }
 
 /// One run of a script, whatever it is.
@@ -125,7 +117,7 @@ impl Default for Run<'_> {
             action: "go",
             epoch: 1,
             deadline: 30,
-            script: agent_text(),
+            script: assets::AGENT.clone(),
             params: "\n".to_owned(),
         }
     }
@@ -135,14 +127,14 @@ impl Run<'_> {
     pub fn start(&self, host: &Sandbox) -> Vec<String> {
         let files = [
             file("agent.sh", 0o600, &self.script),
-            file("runner.sh", 0o600, &text(&["runner.sh"])),
+            file("runner.sh", 0o600, &assets::RUNNER),
             file("params", 0o600, &self.params),
         ];
         let (files, bytes) = triples(&files);
         let numbers = [self.epoch.to_string(), self.deadline.to_string()];
         let words = [self.state, self.id, self.action, self.task, &numbers[0], &numbers[1]];
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).chain(files).collect();
-        host.script(&text(&["receive.sh", "start.sh"]), &words, &bytes).words()
+        host.script(&assets::START_RUN, &words, &bytes).words()
     }
 }
 
@@ -176,7 +168,7 @@ pub fn follow(host: &Sandbox, id: &str, offset: usize) -> Followed {
 }
 
 pub fn follow_in(host: &Sandbox, state: &str, id: &str, offset: usize) -> Followed {
-    let answer = host.script(&text(&["follow.sh"]), &[state, id, &offset.to_string()], b"");
+    let answer = host.script(&assets::FOLLOW, &[state, id, &offset.to_string()], b"");
     assert_eq!(answer.code, 0, "{answer:?}");
     let bytes = answer.stdout.strip_prefix(b"\n@@lf:ready@@\n").unwrap().to_vec();
     let end = answer.stderr.lines().last().unwrap().strip_prefix("@@lf:").unwrap().strip_suffix("@@").unwrap().to_owned();
@@ -184,11 +176,11 @@ pub fn follow_in(host: &Sandbox, state: &str, id: &str, offset: usize) -> Follow
 }
 
 pub fn kill(host: &Sandbox, id: &str) -> Vec<String> {
-    host.script(&text(&["runner.sh"]), &["kill", STATE, id], b"").words()
+    host.script(&assets::RUNNER, &["kill", STATE, id], b"").words()
 }
 
 pub fn cleanup(host: &Sandbox, task: &str, keep_runs: u32, keep_blobs: &str, mode: &str) -> Vec<String> {
-    host.script(&text(&["cleanup.sh"]), &[STATE, task, &keep_runs.to_string(), keep_blobs, mode], b"").words()
+    host.script(&assets::CLEANUP, &[STATE, task, &keep_runs.to_string(), keep_blobs, mode], b"").words()
 }
 
 /// One agent as a job would install it. `act` does what the steps upload_package, upload_files and run_script do.
@@ -285,7 +277,7 @@ impl Agent {
     /// The script alone, without a runner: for what it refuses before it looks at anything.
     pub fn judged(&self, host: &Sandbox, action: &str) -> i32 {
         host.write("/tmp/judged/params", self.params().as_bytes(), 0o600);
-        host.script(&agent_text(), &[action, "/tmp/judged"], b"").code
+        host.script(&assets::AGENT, &[action, "/tmp/judged"], b"").code
     }
 
     /// Does an action to its end. The exit code and the log.

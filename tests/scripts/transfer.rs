@@ -115,9 +115,9 @@ fn a_bundle_that_is_too_short_or_too_long_changes_nothing() {
     under_every_shell(|host| {
         let dir = format!("{STATE}/stage/task");
         assert_eq!(bundle(host, &dir, &[file("old", 0o600, "kept")]).words(), ["ready", "stored"]);
-        let text = crate::target::text(&["receive.sh", "bundle.sh"]);
+        let text = &landfall::assets::BUNDLE;
         for (sent, got) in [("1234", 4), ("123456", 6)] {
-            let answer = host.script(&text, &[dir.as_str(), "new", "600", "3", "other", "600", "2"], sent.as_bytes());
+            let answer = host.script(text, &[dir.as_str(), "new", "600", "3", "other", "600", "2"], sent.as_bytes());
             assert_eq!(answer.words(), ["ready", &format!("fail=short {got} of 5")]);
         }
         assert_eq!(host.sh(&format!("ls -A {STATE}/stage; cat {dir}/old")), "task\nkept");
@@ -135,7 +135,7 @@ fn a_bundle_writes_nowhere_else() {
             assert_eq!(bundle(host, dir, &[]).words(), ["ready", &format!("fail=bad_argument directory {dir}")]);
         }
         for (digest, size) in [("../../etc/passwd", "1"), ("abc", "1"), (sha256(b"x").as_str(), "1x")] {
-            let answer = host.script(&crate::target::text(&["put.sh"]), &[STATE, digest, size, "none"], b"x");
+            let answer = host.script(&landfall::assets::PUT, &[STATE, digest, size, "none"], b"x");
             assert!(answer.words()[1].starts_with("fail=bad_argument "), "{answer:?}");
         }
         assert_eq!(host.sh("find / -xdev -name out -o -name etc -path '*stage*'"), "");
@@ -148,7 +148,7 @@ fn a_connection_that_dies_in_the_middle_leaves_a_partial_to_go_on_from() {
         let blob = noise(400_000);
         let digest = sha256(&blob);
         // The reader is killed, not told: no trap, no exit path runs.
-        host.write("/tmp/put.sh", crate::target::text(&["put.sh"]).as_bytes(), 0o755);
+        host.write("/tmp/put.sh", landfall::assets::PUT.as_bytes(), 0o755);
         host.write("/tmp/half", &blob[..200_000], 0o600);
         let command = format!(
             "mkfifo /tmp/pipe; sh /tmp/put.sh {STATE} {digest} 400000 sha256sum </tmp/pipe >/tmp/said & exec 9>/tmp/pipe; \

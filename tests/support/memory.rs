@@ -471,6 +471,13 @@ impl Store for MemoryStore {
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
         Ok(self.lock().keys.get(&(cloud, address, port)).cloned())
     }
+
+    async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
+        let mut kept = self.lock();
+        let before = kept.keys.len();
+        kept.keys.retain(|key, _| !(key.0 == host.cloud && key.1 == host.ip && port.is_none_or(|port| port == key.2)));
+        Ok((before - kept.keys.len()) as u64)
+    }
 }
 
 impl Kept {

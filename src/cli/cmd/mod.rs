@@ -2,6 +2,7 @@
 
 pub(super) mod completions;
 mod follow;
+pub(super) mod hostkey_forget;
 pub(super) mod job_list;
 pub(super) mod job_log;
 pub(super) mod job_resume;

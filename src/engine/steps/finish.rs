@@ -41,7 +41,7 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt
         Work::Uninstall { .. } => (String::new(), "purge"),
     };
     let tidied = async {
-        let mut talk = task.talk(assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
+        let mut talk = task.talk(&assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
         talk.last().await
     };
     Ok(match tidied.await {
@@ -52,5 +52,5 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt
 }
 
 fn warned(message: String) -> Went {
-    Went { outcome: StepOutcome::Warned { message: format!("not tidied up: {message}") }, figures: Figures::default() }
+    Went::new(StepOutcome::Warned { message: format!("not tidied up: {message}") }, Figures::default())
 }

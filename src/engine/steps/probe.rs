@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::assets;
-use crate::domain::event::{EventKind, Figures};
+use crate::domain::event::Figures;
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::plan::{Plan, Privilege, Step};
@@ -26,10 +26,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Res
     let how = if privilege == Privilege::Root { "root" } else { "sudo" };
     let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);
     match settle(task, &facts, privilege).await? {
-        Some(plan) => {
-            task.append(vec![EventKind::PlanSettled { plan: Box::new(plan) }]).await?;
-            Ok(Went::changed(Figures::detail(detail.trim())))
-        }
+        Some(plan) => Ok(Went { plan: Some(Box::new(plan)), ..Went::changed(Figures::detail(detail.trim())) }),
         None => Err(Halt::Nothing("no such agent is installed on the host".into())),
     }
 }

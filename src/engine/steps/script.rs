@@ -10,7 +10,7 @@ use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::plan::{Plan, Step, StepKind};
-use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::host_task::{Halt, HostTask, Went, is_link};
 use crate::engine::steps::files::{send, triples};
 use crate::engine::talk::Raw;
 use crate::plan::params::{self, Run};
@@ -39,19 +39,22 @@ enum RunEnd {
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
     let run = Run { id: RunId::new(task.row.id, StepKind::RunScript, attempt), task: task.row.id, epoch: task.claim.epoch };
-    if attempt > 1 {
-        // What the attempt before may have left running must not meet the new one.
-        kill(task, &plan, &RunId::new(task.row.id, StepKind::RunScript, attempt - 1)).await?;
-    }
     let deadline = remaining(task, step);
+    // From here on the run may be there, whatever becomes of the session.
+    let was_in_flight = std::mem::replace(&mut task.in_flight, true);
     let whole = async {
-        start(task, &plan, &run, step).await?;
+        if let Err(halt) = begin(task, &plan, (&run, attempt), step).await {
+            let refused = matches!(&halt, Halt::Failed(failure) if !is_link(failure));
+            task.in_flight = was_in_flight || !refused;
+            return Err(halt);
+        }
         follow(task, &plan, &run.id, attempt).await
     };
     let (end, tail) = match tokio::time::timeout(deadline, whole).await {
         Ok(ended) => ended?,
         Err(_) => return Err(ended_late(task, &plan, &run.id, step).await),
     };
+    task.in_flight = false;
     match end {
         RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
         RunEnd::Exit(code) => Err(failure(code, &tail).into()),
@@ -71,11 +74,19 @@ fn remaining(task: &HostTask, step: Step) -> Duration {
     whole.saturating_sub(gone).max(BEAT_DEADLINE)
 }
 
+/// Starts the run, after the one before was ended: what that may have left running must not meet the new one.
+async fn begin(task: &mut HostTask, plan: &Plan, (run, attempt): (&Run, u32), step: Step) -> Result<(), Halt> {
+    if attempt > 1 {
+        kill(task, plan, &RunId::new(run.task, StepKind::RunScript, attempt - 1)).await?;
+    }
+    start(task, plan, run, step).await
+}
+
 async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<(), Halt> {
     let file = |name: &str, text: &str| RenderedFile { name: name.into(), mode: "0700".into(), bytes: text.as_bytes().to_vec() };
     let files = [
         file("agent.sh", &assets::AGENT),
-        file("runner.sh", assets::RUNNER),
+        file("runner.sh", &assets::RUNNER),
         RenderedFile { mode: "0600".into(), ..file("params", &params::render(plan, run)?) },
     ];
     let (id, owner, epoch, deadline) =
@@ -106,7 +117,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
 async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> Result<(RunEnd, String), Halt> {
     let known = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await;
     let mut offset = known.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
-    let mut talk = task.talk(assets::FOLLOW, &[&plan.state_dir, run.as_str(), &offset.to_string()]).await?;
+    let mut talk = task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &offset.to_string()]).await?;
     let mut tail = Vec::new();
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
@@ -156,7 +167,10 @@ fn ending(word: &str, offset: u64) -> Result<Option<(RunEnd, u64)>, Failure> {
 async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -> Halt {
     let message = format!("the script did not end within {} s", step.timeout_s);
     match kill(task, plan, run).await {
-        Ok(()) => Halt::Failed(Failure::new(Code::StepTimeout, format!("{message} and was killed"))),
+        Ok(()) => {
+            task.in_flight = false;
+            Halt::Failed(Failure::new(Code::StepTimeout, format!("{message} and was killed")))
+        }
         Err(Halt::Failed(cause)) => {
             Halt::Unknown(Failure::new(Code::StepTimeout, format!("{message} and may still be running")).because(cause))
         }
@@ -167,7 +181,7 @@ async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -
 /// Ends a run and everything in its process group.
 async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
     let killing = async {
-        let mut talk = task.talk(assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
+        let mut talk = task.talk(&assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
         match talk.last().await?.as_deref() {
             Some("killed" | "gone") => Ok(()),
             other => {

@@ -36,7 +36,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let job = task.job.clone();
     let _permit = job.limits.upload().await;
     let size = wanted.size.to_string();
-    let mut talk = task.talk(assets::PUT, &[&plan.state_dir, &wanted.sha256, &size, &plan.digest_tool]).await?;
+    let mut talk = task.talk(&assets::PUT, &[&plan.state_dir, &wanted.sha256, &size, &plan.digest_tool]).await?;
     let figures = |sent: u64| Figures {
         bytes_sent: Some(sent),
         stored_bytes: Some(package.size),
@@ -47,7 +47,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     if first == "have" {
         talk.end().await;
         let outcome = StepOutcome::Skipped { why: "the host has these bytes already".into() };
-        return Ok(Went { outcome, figures: figures(0) });
+        return Ok(Went::new(outcome, figures(0)));
     }
     let offset =
         first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);

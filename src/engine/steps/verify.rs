@@ -140,7 +140,7 @@ async fn through_session(task: &mut HostTask, question: Question<'_>, patience: 
 async fn on_target(task: &mut HostTask, mode: &str, target: &str, patience: Duration) -> Result<(), Failure> {
     let timeout = patience.as_secs().to_string();
     let asking = async {
-        let mut talk = task.talk(assets::HEALTH, &[&timeout, mode, target]).await?;
+        let mut talk = task.talk(&assets::HEALTH, &[&timeout, mode, target]).await?;
         talk.last().await
     };
     let answer = tokio::time::timeout(patience + MARGIN, asking)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use sqlx::{FromRow, SqlitePool};
 
-use super::{Tx, failed, host_list, insert};
+use super::{SqliteStore, Tx, failed, host_list, insert};
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::store::row::{json, micros, moment, of_json};
@@ -99,6 +99,20 @@ pub(super) async fn host(readers: &SqlitePool, address: Address) -> Result<Optio
         })
     };
     record.map(row).transpose()
+}
+
+/// Forgets the pinned keys of a host, of one port or of all.
+pub(super) async fn forget_keys(store: &SqliteStore, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
+    let mut tx = store.begin().await?;
+    let done = sqlx::query("delete from host_key where cloud = $1 and ip = $2 and ($3 is null or port = $3)")
+        .bind(host.cloud)
+        .bind(host.ip.to_string())
+        .bind(port.map(i64::from))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("forget host keys"))?;
+    tx.commit().await.map_err(failed("forget host keys"))?;
+    Ok(done.rows_affected())
 }
 
 /// The pinned key of an endpoint.

@@ -146,6 +146,10 @@ impl Store for SqliteStore {
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
         inventory::pinned_key(&self.readers, cloud, address, port).await
     }
+
+    async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
+        inventory::forget_keys(self, host, port).await
+    }
 }
 
 /// Translates what sqlx says, once. `what` was tried.

@@ -238,16 +238,16 @@ impl Command {
 fn ask_of(program: &str, args: &[String]) -> Ask {
     let table: [(&str, Ask); 7] = [
         (&assets::PROBE_LINE, Ask::Probe),
-        (assets::PUT, Ask::Put),
+        (&assets::PUT, Ask::Put),
         (&assets::BUNDLE, Ask::Bundle),
         (&assets::START_RUN, Ask::Start),
-        (assets::FOLLOW, Ask::Follow),
-        (assets::CLEANUP, Ask::Cleanup),
-        (assets::HEALTH, Ask::Health),
+        (&assets::FOLLOW, Ask::Follow),
+        (&assets::CLEANUP, Ask::Cleanup),
+        (&assets::HEALTH, Ask::Health),
     ];
     match table.iter().find(|(text, _)| *text == program) {
         Some((_, ask)) => *ask,
-        None if program == assets::RUNNER && args[0] == "kill" => Ask::Kill,
+        None if program == *assets::RUNNER && args[0] == "kill" => Ask::Kill,
         None if program.contains("/agent.sh") && args[1] == "status" => Ask::Status,
         None => panic!("no host knows the program {program} {args:?}"),
     }
