@@ -3,7 +3,7 @@
 use crate::landfall::{Report, install};
 use crate::package::Package;
 use crate::scene::Scene;
-use crate::target::{assert_no_run_twice, await_held, hold_scripts, holds, let_go, until};
+use crate::target::{assert_no_run_twice, await_followed, await_held, hold_scripts, holds, let_go, until};
 use crate::world::World;
 
 /// Ends every session of the host's sshd at once; the server itself stays.
@@ -88,6 +88,7 @@ fn a_cable_that_is_pulled_during_the_script_and_put_back_changes_nothing() {
     let mut running = scene.landfall.begin(&install(scene.world.hosts()));
     running.step_started(ip, "run_script");
     await_held(&scene.world, "a");
+    await_followed(&scene.world, "a");
     scene.world.cut("a");
     let_go(&scene.world, "a");
     // Nobody says that the line is dead: it is the silence that tells.

@@ -115,3 +115,11 @@ pub fn await_held(world: &World, name: &str) {
 pub fn let_go(world: &World, name: &str) {
     world.exec(name, "rm -f /tmp/hold");
 }
+
+/// Waits until somebody follows a script of the host.
+#[track_caller]
+pub fn await_followed(world: &World, name: &str) {
+    until("somebody who follows the script", || holds(world, name, "grep -q '[p]er_beat=' /proc/[0-9]*/cmdline 2>/dev/null"));
+    // Its first lines are on their way.
+    sleep(Duration::from_millis(500));
+}
