@@ -51,15 +51,16 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// Looks at the command lines and environments of all processes, those on the hosts included: they are processes of this
-/// machine. What it found, and how many looks it took.
+/// Looks at the command lines and environments of Landfall and of all hosts' processes, which are processes of this machine
+/// as well. What it found, and how many looks it took. (The machine's other ones are other tests': they make worlds, with
+/// passphrases on `ssh-keygen`'s command line.)
 struct Watch {
     over: Arc<AtomicBool>,
     watcher: JoinHandle<(BTreeSet<String>, usize)>,
 }
 
 impl Watch {
-    /// `own` is the process whose environment holds [`VARIABLE`].
+    /// `own` is the process of Landfall; its environment holds [`VARIABLE`].
     fn start(needles: Vec<Needle>, own: u32) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let ended = over.clone();
@@ -81,12 +82,26 @@ impl Watch {
     }
 }
 
+/// A line of a process's status, split into words.
+fn status(process: &Path, key: &str) -> Vec<String> {
+    let text = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
 fn look(needles: &[Needle], own: u32, found: &mut BTreeSet<String>) {
+    // A process has a number in every namespace it can be seen from: those of a host have one more than we have.
+    let depth = status(Path::new("/proc/self"), "NSpid:").len();
     for process in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let process = process.path();
+        let is_landfall = pid == own || status(&process, "PPid:") == [own.to_string()];
+        if !is_landfall && status(&process, "NSpid:").len() <= depth {
+            continue;
+        }
         for file in ["cmdline", "environ"] {
             // Gone by now, as processes are.
-            let Ok(mut text) = fs::read(process.path().join(file)) else { continue };
+            let Ok(mut text) = fs::read(process.join(file)) else { continue };
             if file == "environ" && pid == own {
                 let entries = text.split(|byte| *byte == 0).filter(|entry| !entry.starts_with(VARIABLE.as_bytes()));
                 text = entries.collect::<Vec<_>>().join(&0);
