@@ -5,7 +5,6 @@ use std::time::Duration;
 use landfall::domain::event::EventKind;
 use landfall::engine::Ended;
 
-use crate::fake::{Ask, Script};
 use crate::world::World;
 
 /// The most hosts that were between HostStarted and HostFinished at once.
