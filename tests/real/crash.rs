@@ -6,32 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::landfall::{Landfall, Report, install};
-use crate::package::{Archive, Package};
+use crate::package::Package;
+use crate::scene::Scene;
 use crate::target::{assert_no_run_twice, await_held, hold_scripts, holds, let_go, until};
 use crate::world::World;
-
-struct Scene {
-    world: World,
-    landfall: Landfall,
-    archive: Archive,
-    _dir: tempfile::TempDir,
-}
-
-impl Scene {
-    fn new(world: World, package: Package) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let archive = package.build(dir.path());
-        Self { landfall: Landfall::with(&archive.file), world, archive, _dir: dir }
-    }
-
-    fn one_host(package: Package) -> Self {
-        Self::new(World::up(&[("a", "password")]), package)
-    }
-
-    fn ip(&self) -> &str {
-        &self.world.host("a").ip
-    }
-}
 
 /// The run id that a `run_script` step began with.
 fn run_id(event: &Value) -> String {
@@ -172,6 +150,26 @@ fn a_host_that_was_restarted_meanwhile_gets_one_new_attempt() {
     assert_eq!(failed[0]["failure"]["code"], "rebooted");
     let runs = assert_no_run_twice(&scene.world, "a");
     assert_eq!((runs.len(), &runs[0]), (2, &first), "{runs:?}");
+}
+
+#[test]
+fn two_installations_that_want_the_same_host_take_turns() {
+    let scene = Scene::one_host(Package::tiny("tiny"));
+    let other = Landfall::with(&scene.archive.file);
+    hold_scripts(&scene.world, "a");
+    let mut first = scene.landfall.begin(&install(scene.world.hosts()));
+    let held = run_id(&first.step_started(scene.ip(), "run_script"));
+    await_held(&scene.world, "a");
+    let mut second = other.begin(&install(scene.world.hosts()));
+    let waits = run_id(&second.step_started(scene.ip(), "run_script"));
+    until("the second one's waiting", || {
+        holds(&scene.world, "a", &format!("grep -q 'waiting for {held}' /var/lib/landfall/runs/{waits}/log"))
+    });
+    let_go(&scene.world, "a");
+
+    first.report().succeeded();
+    second.report().succeeded();
+    assert_eq!(assert_no_run_twice(&scene.world, "a"), [held, waits]);
 }
 
 /// A number from 0 to 1, another one at every run of the test; told when the test fails.

@@ -2,6 +2,7 @@
 
 use crate::landfall::{Landfall, Report, install, uninstall};
 use crate::package::{self, Package};
+use crate::scene::Scene;
 use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing, metrics, until};
 use crate::world::World;
 
@@ -91,9 +92,7 @@ fn a_full_disk_is_named_and_nothing_is_half_installed() {
 
 #[test]
 fn a_disk_that_fills_while_the_script_works_is_a_full_disk_too() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").with_noise(3_000_000).build(dir.path()).file);
+    let Scene { world, landfall, .. } = Scene::one_host(Package::tiny("tiny").with_noise(3_000_000));
     // Room enough by what df says before, none by the time tar writes.
     crate::target::hold_scripts(&world, "a");
     world.exec("a", "mkdir -p /usr/local/gse && mount -t tmpfs -o size=8m,mode=755 small /usr/local/gse");

@@ -1,8 +1,9 @@
 //! The life of an agent: installed, installed again, taken away, taken away again. By password, by key, through sudo.
 
 use crate::landfall::{Landfall, Report, install, uninstall};
-use crate::package;
-use crate::target::{assert_answers, assert_gone, difference, listing};
+use crate::package::{self, Package};
+use crate::scene::Scene;
+use crate::target::{assert_answers, assert_gone, difference, holds, listing};
 use crate::world::{Host, World};
 
 /// The three ways to become root, a host each.
@@ -28,6 +29,10 @@ fn an_agent_is_installed_kept_and_removed_without_a_trace() {
         assert!(report.host(&host.ip)["bytes_sent"].as_u64() > Some(1_000_000), "{}", report.result);
         assert_answers(host);
     });
+    let numbers: Vec<_> = first.events.iter().filter_map(|event| event["seq"].as_u64()).collect();
+    assert!(numbers.iter().zip(1..).all(|(seq, expected)| *seq == expected), "events are missing: {numbers:?}");
+    assert_eq!(first.events.first().map(|event| &event["kind"]), Some(&"job_accepted".into()));
+    assert_eq!(first.events.last().map(|event| &event["kind"]), Some(&"job_finished".into()));
     let shown = landfall.call(&["job", "show", &first.job().to_string()]);
     assert_eq!(shown.stdout.matches("SUCCESS  -").count(), world.hosts().len(), "{}", shown.stdout);
 
@@ -63,4 +68,44 @@ fn an_agent_that_was_killed_is_healthy_after_the_next_install() {
     world.exec("a", "kill -9 $(cut -d' ' -f1 /var/run/gse/node-exporter.pid)");
     landfall.succeed(&install(world.hosts()));
     assert_answers(world.host("a"));
+}
+
+#[test]
+fn a_kept_login_serves_the_uninstall_and_is_gone_with_its_retention() {
+    let Scene { world, landfall, .. } =
+        Scene::new(World::up(&[("kept", "password"), ("purged", "password")]), Package::tiny("tiny"));
+    let mut job = install(world.hosts());
+    job["hosts"][1]["retention"] = 0.into();
+    landfall.succeed(&job);
+
+    let mut removal = uninstall(world.hosts());
+    for host in removal["hosts"].as_array_mut().unwrap() {
+        host.as_object_mut().unwrap().remove("password");
+    }
+    let refused = landfall.run(&removal);
+    assert_eq!(refused.exit, 2, "{}", refused.result);
+    let faults = refused.result["errors"].as_array().unwrap();
+    assert_eq!((faults.len(), faults[0]["path"].as_str()), (1, Some("hosts[1].password")), "{}", refused.result);
+
+    removal["hosts"].as_array_mut().unwrap().pop();
+    landfall.succeed(&removal);
+    assert!(!holds(&world, "kept", "test -e /usr/local/gse") && holds(&world, "purged", "test -e /usr/local/gse/tiny"));
+}
+
+#[test]
+fn a_host_with_an_ipv6_address_only_is_like_any_other() {
+    let world = World::up(&[("a", "password")]);
+    let host = world.host("a");
+    let landfall = Landfall::with(&package::node_exporter());
+    let six = |mut job: serde_json::Value| {
+        let entry = job["hosts"][0].as_object_mut().unwrap();
+        entry.remove("inner_ip");
+        entry.insert("inner_ipv6".into(), host.ip6.as_str().into());
+        job
+    };
+    let report = landfall.succeed(&six(install(world.hosts())));
+    assert_eq!(report.host(&host.ip6)["status"], "SUCCESS");
+    assert_answers(host);
+    landfall.succeed(&six(uninstall(world.hosts())));
+    assert_gone(&world, host);
 }

@@ -22,6 +22,7 @@ mod package;
 #[path = "../support/world.rs"]
 mod world;
 
+mod scene;
 mod target;
 
 mod agents;
@@ -29,6 +30,7 @@ mod crash;
 mod doors;
 mod kinds;
 mod life;
+mod link;
 mod refusals;
 mod secrets;
 mod stop;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::landfall::{Landfall, entry, install};
 use crate::package::{self, Package};
+use crate::scene::Scene;
 use crate::target::{assert_answers, runs_started, sshd_said};
 use crate::world::World;
 
@@ -49,9 +50,8 @@ fn each_host_that_fails_says_why_on_one_line_and_the_good_one_succeeds() {
 
 #[test]
 fn a_wrong_password_is_one_try_also_where_sshd_asks_in_its_own_words() {
-    let world = World::up(&[("asks", "kbdint"), ("plain", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
+    let Scene { world, landfall, .. } =
+        Scene::new(World::up(&[("asks", "kbdint"), ("plain", "password")]), Package::tiny("tiny"));
     let mut job = install(world.hosts());
     for host in job["hosts"].as_array_mut().unwrap() {
         host["password"] = "not the one".into();
@@ -69,27 +69,28 @@ fn a_wrong_password_is_one_try_also_where_sshd_asks_in_its_own_words() {
 
 #[test]
 fn a_key_that_is_not_the_hosts_is_refused_once_and_a_broken_one_is_never_offered() {
-    let world = World::up(&[("a", "key"), ("b", "key")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
+    let Scene { world, landfall, dir, .. } =
+        Scene::new(World::up(&[("a", "key"), ("b", "key"), ("c", "key")]), Package::tiny("tiny"));
     let other = dir.path().join("other");
     let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
     assert!(made.unwrap().success());
     let mut job = install(world.hosts());
     job["hosts"][0]["key"] = json!({"file": other});
     job["hosts"][1]["key"] = "-----BEGIN OPENSSH PRIVATE KEY-----\nnonsense\n-----END OPENSSH PRIVATE KEY-----\n".into();
+    job["hosts"][2]["key"] = json!({"file": world.encrypted_key_file});
+    job["hosts"][2]["passphrase"] = "not the one".into();
     let report = landfall.run(&job);
     assert_eq!(report.exit, 1);
     assert_eq!(report.failure(&world.host("a").ip), ("unauthenticated", "key_refused", "connect"));
-    assert_eq!(report.failure(&world.host("b").ip), ("unauthenticated", "key_unusable", "connect"));
+    for name in ["b", "c"] {
+        assert_eq!(report.failure(&world.host(name).ip), ("unauthenticated", "key_unusable", "connect"), "{name}");
+    }
     assert_eq!(sshd_said(&world, "a", "Accepted"), 0);
 }
 
 #[test]
 fn a_password_is_never_offered_where_sshd_takes_keys_only() {
-    let world = World::up(&[("a", "key")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
+    let Scene { world, landfall, .. } = Scene::new(World::up(&[("a", "key")]), Package::tiny("tiny"));
     let mut job = install(world.hosts());
     let host = &mut job["hosts"][0];
     host["auth_type"] = "PASSWORD".into();
@@ -101,9 +102,7 @@ fn a_password_is_never_offered_where_sshd_takes_keys_only() {
 
 #[test]
 fn a_changed_host_key_ends_it_before_anything_is_sent() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
+    let Scene { world, landfall, .. } = Scene::one_host(Package::tiny("tiny"));
     let job = install(world.hosts());
     landfall.succeed(&job);
     let logins = tries(&world, "a");
@@ -129,9 +128,7 @@ fn a_changed_host_key_ends_it_before_anything_is_sent() {
 
 #[test]
 fn a_host_that_comes_up_late_is_reached_by_a_later_try() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
+    let Scene { world, landfall, .. } = Scene::one_host(Package::tiny("tiny"));
     landfall.site("[ssh]\nconnect_timeout_s = 1\n");
     let ip = &world.host("a").ip;
     world.cut("a");

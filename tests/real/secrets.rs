@@ -60,8 +60,7 @@ struct Watch {
 
 impl Watch {
     /// `own` is the process whose environment holds [`VARIABLE`].
-    fn start(world: &World, own: u32) -> Self {
-        let needles = needles(world);
+    fn start(needles: Vec<Needle>, own: u32) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let ended = over.clone();
         let watcher = spawn(move || {
@@ -132,7 +131,7 @@ fn no_secret_is_left_anywhere() {
         let mut command = landfall.command(&["run", &file, "--output", "json", "-vvv"]);
         command.env(VARIABLE, world.host("by-password").password.as_ref().unwrap());
         let running = Running::spawn(command);
-        let watch = Watch::start(&world, running.pid());
+        let watch = Watch::start(self::needles(&world), running.pid());
         let report = running.report();
         let (seen, looks) = watch.end();
         let report = report.succeeded();
@@ -150,6 +149,10 @@ fn no_secret_is_left_anywhere() {
             }
         }
         let mut found = Vec::new();
+        let address = Needle { what: "an address", bytes: world.host("by-key").ip.clone().into_bytes() };
+        files_with(&landfall.data(), &[address], &mut found);
+        assert!(!found.is_empty(), "the search finds nothing at all");
+        found.clear();
         files_with(&landfall.data(), &needles, &mut found);
         assert!(found.is_empty(), "{kind}: {found:#?}");
 
@@ -160,6 +163,18 @@ fn no_secret_is_left_anywhere() {
             assert!(text.len() > 1_000, "{}: nothing was changed", host.name);
             assert_eq!(find(&text, &needles), [""; 0], "{kind}: left on {}", host.name);
         }
+    }
+}
+
+#[test]
+fn the_watch_would_see_a_secret_in_a_process_of_a_host() {
+    let world = World::up(&[("a", "password")]);
+    for (place, line) in [("cmdline", "sleep 0.5; : careless"), ("environ", "x=care; export word=${x}less; sh -c 'sleep 0.5; :'")]
+    {
+        let watch = Watch::start(vec![Needle { what: "it", bytes: b"careless".to_vec() }], 0);
+        world.exec("a", line);
+        let (seen, _) = watch.end();
+        assert!(seen.iter().any(|found| found.starts_with(&format!("it in {place} of "))), "{place}: {seen:?}");
     }
 }
 

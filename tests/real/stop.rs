@@ -2,30 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use crate::landfall::{Landfall, Running, install};
+use crate::landfall::{Running, install};
 use crate::package::Package;
+use crate::scene::Scene;
 use crate::target::{assert_no_run_twice, await_held, hold_scripts, holds, let_go};
 use crate::world::World;
 
-struct Scene {
-    world: World,
-    landfall: Landfall,
-    _dir: tempfile::TempDir,
-}
-
 /// A job whose script is held up on host `a`.
 fn held_in_script(hosts: &[(&str, &str)], site: &str) -> (Scene, Running, i64, String) {
-    let world = World::up(hosts);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
-    landfall.site(site);
-    hold_scripts(&world, "a");
-    let mut running = landfall.begin(&install(world.hosts()));
+    let scene = Scene::new(World::up(hosts), Package::tiny("tiny"));
+    scene.landfall.site(site);
+    hold_scripts(&scene.world, "a");
+    let mut running = scene.landfall.begin(&install(scene.world.hosts()));
     let job = running.accepted();
-    let event = running.step_started(&world.host("a").ip, "run_script");
+    let event = running.step_started(scene.ip(), "run_script");
     let run = event["run_id"].as_str().expect("a run id").to_owned();
-    await_held(&world, "a");
-    (Scene { world, landfall, _dir: dir }, running, job, run)
+    await_held(&scene.world, "a");
+    (scene, running, job, run)
 }
 
 #[test]
@@ -95,9 +88,7 @@ fn twice_lets_go_at_once() {
 
 #[test]
 fn during_the_connect_there_is_nothing_to_wait_for() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("tiny").build(dir.path()).file);
+    let Scene { world, landfall, .. } = Scene::one_host(Package::tiny("tiny"));
     world.cut("a");
     let mut running = landfall.begin(&install(world.hosts()));
     let job = running.accepted();

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::landfall::{Landfall, Running, install, uninstall};
+use crate::landfall::{Running, install, uninstall};
 use crate::package::{Archive, Package};
+use crate::scene::Scene;
 use crate::world::World;
 
 /// Seconds since midnight of an event's time; the day is over in none of these tests twice.
@@ -31,10 +32,7 @@ fn assert_same_files(world: &World, name: &str, package: &str, archive: &Archive
 
 #[test]
 fn measured_a_limit_of_1_mb_per_s_is_kept_within_5_percent() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Package::tiny("big").with_noise(10_000_000).build(dir.path());
-    let landfall = Landfall::with(&archive.file);
+    let Scene { world, landfall, archive, .. } = Scene::one_host(Package::tiny("big").with_noise(10_000_000));
     let mut job = install(world.hosts());
     job["hosts"][0]["bt_speed_limit"] = "1".into();
     let report = landfall.succeed(&job);
@@ -49,10 +47,10 @@ fn measured_a_limit_of_1_mb_per_s_is_kept_within_5_percent() {
 
 #[test]
 fn what_compresses_well_travels_compressed_and_arrives_the_same() {
-    let world = World::up(&[("zstd", "password"), ("gzip", "no-tools"), ("bare", "no-gzip")]);
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Package::tiny("texts").with_text(3_000_000).build(dir.path());
-    let landfall = Landfall::with(&archive.file);
+    let Scene { world, landfall, archive, .. } = Scene::new(
+        World::up(&[("zstd", "password"), ("gzip", "no-tools"), ("bare", "no-gzip")]),
+        Package::tiny("texts").with_text(3_000_000),
+    );
     let mut job = install(world.hosts());
     for host in job["hosts"].as_array_mut().unwrap() {
         host["enable_compression"] = true.into();
@@ -73,10 +71,7 @@ fn what_compresses_well_travels_compressed_and_arrives_the_same() {
 
 #[test]
 fn what_does_not_compress_is_sent_as_it_is_stored() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Package::tiny("noise").with_noise(1_000_000).build(dir.path());
-    let landfall = Landfall::with(&archive.file);
+    let Scene { world, landfall, archive, .. } = Scene::one_host(Package::tiny("noise").with_noise(1_000_000));
     let mut job = install(world.hosts());
     job["hosts"][0]["enable_compression"] = true.into();
     let report = landfall.succeed(&job);
@@ -91,20 +86,15 @@ fn what_does_not_compress_is_sent_as_it_is_stored() {
 
 #[test]
 fn without_compression_a_package_travels_as_it_is_stored_however_well_it_would_compress() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Package::tiny("texts").with_text(500_000).build(dir.path());
-    let landfall = Landfall::with(&archive.file);
+    let Scene { world, landfall, archive, .. } = Scene::one_host(Package::tiny("texts").with_text(500_000));
     let report = landfall.succeed(&install(world.hosts()));
     assert_eq!(report.host(&world.host("a").ip)["bytes_sent"], archive.size);
 }
 
 #[test]
 fn the_stored_archive_is_opened_once_for_all_hosts() {
-    let world = World::count(5, "password");
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Package::tiny("tiny").with_noise(300_000).build(dir.path());
-    let landfall = Landfall::with(&archive.file);
+    let Scene { world, landfall, archive, dir } =
+        Scene::new(World::count(5, "password"), Package::tiny("tiny").with_noise(300_000));
     let trace = dir.path().join("trace");
     let trace_file = trace.display().to_string();
     let file = landfall.job_file(&install(world.hosts())).display().to_string();
@@ -119,10 +109,7 @@ fn the_stored_archive_is_opened_once_for_all_hosts() {
 
 #[test]
 fn bytes_that_rot_on_the_target_are_sent_again() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Package::tiny("tiny").with_noise(200_000).build(dir.path());
-    let landfall = Landfall::with(&archive.file);
+    let Scene { world, landfall, archive, .. } = Scene::one_host(Package::tiny("tiny").with_noise(200_000));
     landfall.succeed(&install(world.hosts()));
     let blob = format!("/var/lib/landfall/blobs/{}", archive.sha256);
     world.exec("a", &format!("printf x | dd of={blob} bs=1 seek=1000 conv=notrunc 2>/dev/null"));
@@ -133,9 +120,7 @@ fn bytes_that_rot_on_the_target_are_sent_again() {
 
 #[test]
 fn of_two_packages_the_one_that_is_asked_for_is_installed_and_removed() {
-    let world = World::up(&[("a", "password")]);
-    let dir = tempfile::tempdir().unwrap();
-    let landfall = Landfall::with(&Package::tiny("one").build(dir.path()).file);
+    let Scene { world, landfall, dir, .. } = Scene::one_host(Package::tiny("one"));
     landfall.add(&Package::tiny("two").version("1.2.0").build(dir.path()).file);
     landfall.add(&Package::tiny("two").version("1.10.0").build(dir.path()).file);
     let mut job = install(world.hosts());
@@ -152,4 +137,19 @@ fn of_two_packages_the_one_that_is_asked_for_is_installed_and_removed() {
     gone["package"] = serde_json::json!({"name": "two"});
     landfall.succeed(&gone);
     assert_eq!(world.exec("a", "ls /usr/local/gse"), "one\n");
+}
+
+#[test]
+fn a_stored_package_that_was_damaged_reaches_no_host() {
+    let Scene { world, landfall, archive, .. } = Scene::one_host(Package::tiny("tiny").with_noise(100_000));
+    let stored = landfall.data().join(format!("packages/archives/{}.tgz", archive.sha256));
+    let mut bytes = std::fs::read(&stored).unwrap();
+    bytes[50_000] ^= 1;
+    std::fs::write(&stored, bytes).unwrap();
+
+    let verified = landfall.call(&["package", "verify"]);
+    assert_eq!(verified.exit, 1, "{}{}", verified.stdout, verified.stderr);
+    let report = landfall.run(&install(world.hosts()));
+    assert_eq!(report.failure(&world.host("a").ip), ("incompatible", "bad_package", "probe"));
+    assert_eq!(world.exec("a", "ls -d /usr/local/gse /var/lib/landfall 2>/dev/null || :"), "");
 }
