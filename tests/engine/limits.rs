@@ -7,6 +7,7 @@ use landfall::domain::event::EventKind;
 use landfall::domain::plan::StepKind;
 use landfall::engine::Ended;
 
+use crate::fake::{Ask, Script};
 use crate::world::World;
 
 /// The most hosts that were between HostStarted and HostFinished at once.
