@@ -316,7 +316,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 14);
+        assert_eq!(seen, 16);
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl HostTask {
             if kind == StepKind::Connect { stop.asked().await } else { stop.over().await }
         };
         let went = tokio::select! {
-            went = within(step, self.carry_out(step, attempt)) => went,
+            went = self.carry_out(step, attempt) => went,
             () = let_go => return Err(Halt::Stopped),
         };
         match went {
@@ -260,15 +260,15 @@ impl HostTask {
 
     async fn carry_out(&mut self, step: Step, attempt: u32) -> Result<Went, Halt> {
         match step.kind {
-            StepKind::Connect => steps::connect::carry_out(self).await,
+            StepKind::Connect => steps::connect::carry_out(self, step).await,
             StepKind::Probe => steps::probe::carry_out(self, step).await,
             StepKind::UploadPackage => steps::upload::carry_out(self).await,
-            StepKind::UploadFiles => steps::files::carry_out(self).await,
+            StepKind::UploadFiles => steps::files::carry_out(self, step).await,
             StepKind::RunScript => steps::script::carry_out(self, attempt, step).await,
-            StepKind::Verify => steps::verify::carry_out(self).await,
-            StepKind::VerifyGone => steps::verify::gone(self).await,
+            StepKind::Verify => within(step, steps::verify::carry_out(self)).await,
+            StepKind::VerifyGone => within(step, steps::verify::gone(self)).await,
             StepKind::Register => steps::finish::register(self).await,
-            StepKind::Cleanup => steps::finish::cleanup(self).await,
+            StepKind::Cleanup => within(step, steps::finish::cleanup(self)).await,
         }
     }
 
@@ -396,16 +396,15 @@ pub(super) fn is_link(failure: &Failure) -> bool {
     }
 }
 
-/// The step's deadline round its work. Two keep their own: run_script, because a run must be ended before it may be called late,
-/// and probe, because preparing the package for the whole job is not the host's fault.
-async fn within(step: Step, work: impl Future<Output = Result<Went, Halt>>) -> Result<Went, Halt> {
-    match step.deadline().filter(|_| !matches!(step.kind, StepKind::RunScript | StepKind::Probe)) {
-        None => work.await,
-        Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(late(step).into())),
+/// The step's deadline round what the host does. What this process waits for stays outside: permits, a package that is being
+/// read, the record. run_script has one of its own, because a run must be ended before it may be called late.
+pub(super) async fn within<T, E: Into<Halt>>(step: Step, work: impl Future<Output = Result<T, E>>) -> Result<T, Halt> {
+    let Some(deadline) = step.deadline() else { return work.await.map_err(Into::into) };
+    match tokio::time::timeout(deadline, work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => {
+            let message = format!("{} did not end within {} s", step.kind, step.timeout_s);
+            Err(Failure::new(Code::StepTimeout, message).into())
+        }
     }
-}
-
-/// The step is past its deadline.
-pub(super) fn late(step: Step) -> Failure {
-    Failure::new(Code::StepTimeout, format!("{} did not end within {} s", step.kind, step.timeout_s))
 }

@@ -1,8 +1,10 @@
 //! Limits of the process, of a job and of a host: how many at once, and how fast.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landfall::domain::event::EventKind;
+use landfall::domain::plan::StepKind;
 use landfall::engine::Ended;
 
 use crate::fake::{Ask, Script};
@@ -43,6 +45,37 @@ async fn no_more_uploads_are_on_their_way_than_allowed_and_no_fewer() {
     world.all_succeeded().await;
     assert_eq!(world.fleet.uploads.most(), 3);
     assert_eq!(world.fleet.sessions.most(), 12, "the limit holds for the upload only");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_place_counts_against_no_deadline() {
+    // The last host waits four minutes for its turn to connect; a connect may take 90 s.
+    let mut world = World::install(120).await;
+    world.site.limits.connects_per_second = 1;
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert!(world.hosts().all(|host| host.count(Ask::Connect) == 1));
+
+    // The last upload begins ten minutes after the first.
+    let mut world = World::with(12, 1_000_000, |host| host.bt_speed_limit = 1).await;
+    world.site.limits.uploads = 1;
+    for host in world.hosts() {
+        host.latency(Duration::from_secs(50)).runs([Script::takes(1)]);
+    }
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_that_is_slow_to_open_counts_against_no_deadline() {
+    let world = World::install(3).await;
+    world.shelf.opening.store(200_000, Ordering::Relaxed);
+    // The second executor opens it for the files.
+    world.store.die_after(|_, event| matches!(event, EventKind::StepStarted { step: StepKind::UploadFiles, .. }));
+    assert!(world.run_until_death(std::future::pending()).await);
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!(world.shelf.fetched.load(Ordering::Relaxed), 2);
 }
 
 /// Bytes per second of the payload of a host.

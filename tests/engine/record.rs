@@ -7,7 +7,6 @@ use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::engine::{Ended, EngineError};
 use landfall::store::Store;
-use tokio::time::Instant;
 
 use crate::fake::{Ask, Script};
 use crate::world::World;

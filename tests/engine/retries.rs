@@ -1,12 +1,10 @@
 //! What is tried again, how often, after which pause, and what is not.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use landfall::domain::failure::FailureClass;
 use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
-use tokio::time::Instant;
 
 use crate::fake::{Ask, Trouble};
 use crate::world::{World, pauses};

@@ -175,9 +175,9 @@ async fn a_host_that_is_back_before_the_deadline_tells_how_its_run_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_lets_nobody_in_any_more_while_the_script_runs_leaves_the_run_unknown() {
     for (closes, code) in [
-        ((|host| drop(host.password("changed"))) as fn(&Host), "password_refused"),
-        (|host| drop(host.sudo(Sudo::Refused)), "sudo_refused"),
-        (|host| drop(host.sudo(Sudo::Password("changed"))), "sudo_password_refused"),
+        ((|host| _ = host.password("changed")) as fn(&Host), "password_refused"),
+        (|host| _ = host.sudo(Sudo::Refused), "sudo_refused"),
+        (|host| _ = host.sudo(Sudo::Password("changed")), "sudo_password_refused"),
     ] {
         let world = World::install(1).await;
         world.host(0).sudo(Sudo::Free).runs([Script::takes(60)]).fault(Ask::Follow, ..1, Trouble::LostIn(SECOND));

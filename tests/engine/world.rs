@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,6 +51,8 @@ pub struct Shelf {
     entry: PackageEntry,
     bytes: Bytes,
     pub fetched: AtomicUsize,
+    /// Milliseconds that opening it takes.
+    pub opening: AtomicU64,
 }
 
 impl Shelf {
@@ -60,7 +62,7 @@ impl Shelf {
             [process]\nstart = \"bin/agent\"\n[health]\nhttp = \"http://127.0.0.1:9100/metrics\"\ntimeout_s = 20\n";
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let entry = PackageEntry { sha256, size: size as u64, unpacked: 1 << 20, manifest: toml::from_str(manifest).unwrap() };
-        Self { entry, bytes, fetched: AtomicUsize::new(0) }
+        Self { entry, bytes, fetched: AtomicUsize::new(0), opening: AtomicU64::new(50) }
     }
 
     pub fn size(&self) -> u64 {
@@ -77,7 +79,7 @@ impl PackageSource for Shelf {
     async fn fetch(&self, entry: &PackageEntry) -> Result<Bytes, PackageError> {
         assert_eq!(*entry, self.entry);
         self.fetched.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(self.opening.load(Ordering::Relaxed))).await;
         Ok(self.bytes.clone())
     }
 }

@@ -71,10 +71,13 @@ struct Stream {
     pieces: BTreeMap<u64, Bytes>,
 }
 
+/// Recognises an event of a host.
+type Sign = Box<dyn Fn(u32, &EventKind) -> bool + Send>;
+
 /// Where the executor dies.
 struct Trap {
     /// Is it this event of this host?
-    at: Box<dyn Fn(u32, &EventKind) -> bool + Send>,
+    at: Sign,
     /// Is the event durable?
     stored: bool,
 }

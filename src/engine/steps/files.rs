@@ -5,14 +5,14 @@ use bytes::Bytes;
 use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
-use crate::domain::plan::Work;
-use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::domain::plan::{Step, Work};
+use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::talk::Talk;
 use crate::plan::params;
 use crate::plan::render::{self, RenderedFile, Values};
 use crate::transport::TransportError;
 
-pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
+pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
     let Work::Install { package, installed, .. } = &plan.work else {
         return Ok(Went::unchanged("nothing to upload"));
@@ -20,21 +20,24 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let archive = task.job.payloads.archive(package).await?;
     let values = Values::of(&task.row.spec, &task.job.spec, package, &plan.paths);
     let files = render::stage(&package.manifest, installed, &values, &archive.templates)?;
-    let stage = params::stage_dir(&plan, task.row.id);
-    let list = triples(&files);
-    let mut args = vec![stage.as_str()];
-    args.extend(list.iter().map(String::as_str));
-    let mut talk = task.talk(&assets::BUNDLE, &args).await?;
-    send(&mut talk, &files).await?;
-    match talk.last().await?.as_deref() {
-        Some("stored") => {}
-        other => {
-            let message = format!("the host did not store the files ({})", other.unwrap_or("no answer"));
-            return Err(Failure::new(Code::ConnectionLost, message).with_tail(&talk.complaint()).into());
-        }
-    }
+    within(step, bring(task, &params::stage_dir(&plan, task.row.id), &files)).await?;
     let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
     Ok(Went::changed(Figures::detail(format!("{} files, {bytes} bytes", files.len()))))
+}
+
+async fn bring(task: &mut HostTask, stage: &str, files: &[RenderedFile]) -> Result<(), Halt> {
+    let list = triples(files);
+    let mut args = vec![stage];
+    args.extend(list.iter().map(String::as_str));
+    let mut talk = task.talk(&assets::BUNDLE, &args).await?;
+    send(&mut talk, files).await?;
+    match talk.last().await?.as_deref() {
+        Some("stored") => Ok(()),
+        other => {
+            let message = format!("the host did not store the files ({})", other.unwrap_or("no answer"));
+            Err(Failure::new(Code::ConnectionLost, message).with_tail(&talk.complaint()).into())
+        }
+    }
 }
 
 /// NAME MODE SIZE of each file, as `receive.sh` wants them.

@@ -1,7 +1,5 @@
 //! probe: learn what the host is, become root, settle the plan. Changes nothing.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::assets;
@@ -9,7 +7,7 @@ use crate::domain::event::Figures;
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::plan::{Plan, Privilege, Step};
-use crate::engine::host_task::{Halt, HostTask, Went, late};
+use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::talk::Talk;
 use crate::plan::choose;
 use crate::plan::settle::{Known, Package};
@@ -17,12 +15,8 @@ use crate::plan::settle::{Known, Package};
 /// Longest answer of a probe: a `landfall.toml` and a few blobs.
 const ANSWER_CAP: usize = 1 << 20;
 
-/// Deadline of the questions when the outline gives none.
-const LONGEST: Duration = Duration::from_secs(60);
-
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let deadline = step.deadline().unwrap_or(LONGEST);
-    let (facts, privilege) = tokio::time::timeout(deadline, ask(task)).await.map_err(|_| late(step))??;
+    let (facts, privilege) = within(step, ask(task)).await?;
     let how = if privilege == Privilege::Root { "root" } else { "sudo" };
     let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);
     match settle(task, &facts, privilege).await? {
