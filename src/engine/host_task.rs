@@ -197,10 +197,33 @@ impl HostTask {
         loop {
             match self.pass().await {
                 Ok(()) => return Ok(Outcome::Succeeded),
-                Err(Halt::Failed(failure)) => self.after(failure).await?,
+                Err(Halt::Failed(failure)) => match self.after(failure).await {
+                    Ok(()) => {}
+                    Err(Halt::Failed(failure)) if self.is_registered() => {
+                        self.leave_untidied(failure).await?;
+                        return Ok(Outcome::Succeeded);
+                    }
+                    Err(halt) => return Err(halt),
+                },
                 Err(halt) => return Err(halt),
             }
         }
+    }
+
+    /// Is tidying up all that is left?
+    fn is_registered(&self) -> bool {
+        let before = |step: &&Step| !matches!(step.kind, StepKind::Connect | StepKind::Cleanup);
+        self.record.plan.is_some() && self.row.spec.outline.iter().filter(before).all(|step| !self.is_due(step.kind))
+    }
+
+    /// Whoever took the host up for its cleanup could not reach it: what the job wanted is proved and registered all the same.
+    async fn leave_untidied(&mut self, failure: Failure) -> Result<(), Halt> {
+        let warned = steps::finish::warned(&failure);
+        let mut events: Vec<EventKind> = self.end_of_step(&Outcome::Failed { failure }).into_iter().collect();
+        let (step, attempt) = (StepKind::Cleanup, self.attempt_of(StepKind::Cleanup));
+        events.push(EventKind::StepStarted { step, attempt, run_id: None });
+        events.push(EventKind::StepFinished { step, attempt, outcome: warned.outcome, figures: warned.figures });
+        self.append(events).await
     }
 
     /// Does every step that is not done yet, in order.
@@ -268,7 +291,7 @@ impl HostTask {
             StepKind::Verify => within(step, steps::verify::carry_out(self)).await,
             StepKind::VerifyGone => within(step, steps::verify::gone(self)).await,
             StepKind::Register => steps::finish::register(self).await,
-            StepKind::Cleanup => within(step, steps::finish::cleanup(self)).await,
+            StepKind::Cleanup => steps::finish::cleanup(self, step).await,
         }
     }
 

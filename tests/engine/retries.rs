@@ -123,6 +123,19 @@ async fn a_connection_that_is_always_lost_at_an_ask_ends_with_the_truth() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_cannot_be_tidied_up_has_its_agent_all_the_same() {
+    for trouble in [Trouble::Lost, Trouble::Silence, Trouble::Says("fail=state_refused /var/lib/landfall is a link")] {
+        let world = World::install(1).await;
+        world.host(0).fault(Ask::Cleanup, .., trouble);
+        world.run().await.unwrap();
+        assert_eq!(world.outcome(0), Outcome::Succeeded, "{trouble:?}");
+        let cleanup = world.record(0).step(StepKind::Cleanup).unwrap().outcome.clone();
+        assert!(matches!(cleanup, Some(StepOutcome::Warned { .. })), "{trouble:?}: {cleanup:?}");
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_program_on_the_host_refuses_is_told_and_not_tried_again() {
     for (ask, says, code) in [
         (Ask::Put, "fail=no_space /opt/landfall/blobs has 3 kB free, 9 kB are needed", "no_space"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use landfall::domain::event::EventKind;
 use landfall::domain::job::JobKind;
-use landfall::domain::outcome::Outcome;
+use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
 use landfall::engine::Ended;
 use landfall::plan::outline::outline;
@@ -185,6 +185,20 @@ async fn a_host_that_stays_out_of_reach_a_day_later_is_unknown_after_the_usual_t
     assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{:?}", world.outcome(0));
     assert_eq!(world.host(0).count(Ask::Connect), 5);
     world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_out_of_reach_when_only_its_cleanup_is_left_has_its_agent_all_the_same() {
+    for moment in [Moment::Begun, Moment::Done] {
+        let world = World::install(3).await;
+        dies_at(&world, StepKind::Cleanup, moment);
+        assert!(world.run_until_death(std::future::pending()).await);
+        world.host(1).fault(Ask::Connect, 1.., Trouble::Refused);
+        world.run().await.unwrap();
+        world.all_succeeded().await;
+        let cleanup = world.record(1).step(StepKind::Cleanup).unwrap().outcome.clone();
+        assert!(matches!(cleanup, Some(StepOutcome::Warned { .. })), "{cleanup:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

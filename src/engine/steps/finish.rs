@@ -3,8 +3,8 @@
 use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::outcome::StepOutcome;
-use crate::domain::plan::Work;
-use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::domain::plan::{Step, Work};
+use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::store::{HostRow, Write};
 
 /// Runs kept on a target (DESIGN 11).
@@ -33,7 +33,7 @@ pub(in crate::engine) async fn register(task: &mut HostTask) -> Result<Went, Hal
 }
 
 /// A target that could not be tidied has its agent all the same: a warning, not a failure.
-pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt> {
+pub(in crate::engine) async fn cleanup(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
     let owner = task.row.id.to_string();
     let (keep, mode) = match &plan.work {
@@ -44,13 +44,14 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask) -> Result<Went, Halt
         let mut talk = task.talk(&assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;
         talk.last().await
     };
-    Ok(match tidied.await {
-        Ok(Some(word)) if word == "done" => Went::changed(Figures::default()),
-        Ok(_) => warned("the host gave no answer".into()),
-        Err(failure) => warned(failure.to_string()),
-    })
+    match within(step, tidied).await {
+        Ok(Some(word)) if word == "done" => Ok(Went::changed(Figures::default())),
+        Ok(_) => Ok(warned(&"the host gave no answer")),
+        Err(Halt::Failed(failure)) => Ok(warned(&failure)),
+        Err(halt) => Err(halt),
+    }
 }
 
-fn warned(message: String) -> Went {
-    Went::new(StepOutcome::Warned { message: format!("not tidied up: {message}") }, Figures::default())
+pub(in crate::engine) fn warned(why: &dyn std::fmt::Display) -> Went {
+    Went::new(StepOutcome::Warned { message: format!("not tidied up: {why}") }, Figures::default())
 }
