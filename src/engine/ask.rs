@@ -11,7 +11,7 @@ use crate::domain::package::Question;
 use crate::transport::Stream;
 
 /// One question may take this long; the next one asks again.
-const ONE_ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ONE_ANSWER: Duration = Duration::from_secs(5);
 
 /// What the agent said.
 #[derive(Debug)]

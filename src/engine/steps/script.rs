@@ -117,7 +117,9 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
 async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> Result<(RunEnd, String), Halt> {
     let known = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await;
     let mut offset = known.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
-    let mut talk = task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &offset.to_string()]).await?;
+    let from = offset.to_string();
+    let opened = tokio::time::timeout(BEAT_DEADLINE, task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &from])).await;
+    let mut talk = opened.map_err(|_| silent())??;
     let mut tail = Vec::new();
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
@@ -126,9 +128,7 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
             return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
         }
         let next = tokio::time::timeout(BEAT_DEADLINE, talk.raw()).await;
-        match next.map_err(|_| {
-            Failure::new(Code::ConnectionLost, format!("no sign of the script for {} s", BEAT_DEADLINE.as_secs()))
-        })?? {
+        match next.map_err(|_| silent())?? {
             Raw::Bytes(data) => {
                 tail.extend_from_slice(&data);
                 if tail.len() > 2 * TAIL {
@@ -147,6 +147,10 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
             }
         }
     }
+}
+
+fn silent() -> Failure {
+    Failure::new(Code::ConnectionLost, format!("no sign of the script for {} s", BEAT_DEADLINE.as_secs()))
 }
 
 /// What a word of `follow.sh` says about the end, and how long the log is then.

@@ -36,14 +36,19 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let job = task.job.clone();
     let _permit = job.limits.upload().await;
     let size = wanted.size.to_string();
-    let mut talk = task.talk(&assets::PUT, &[&plan.state_dir, &wanted.sha256, &size, &plan.digest_tool]).await?;
+    // A payload that is there already is hashed before the first answer.
+    let opening = async {
+        let mut talk = task.talk(&assets::PUT, &[&plan.state_dir, &wanted.sha256, &size, &plan.digest_tool]).await?;
+        let first = answer(&mut talk).await?;
+        Ok((talk, first))
+    };
+    let (mut talk, first) = in_time("say what it has of the package", opening).await?;
     let figures = |sent: u64| Figures {
         bytes_sent: Some(sent),
         stored_bytes: Some(package.size),
         payload_bytes: Some(wanted.size),
         detail: None,
     };
-    let first = answer(&mut talk).await?;
     if first == "have" {
         talk.end().await;
         let outcome = StepOutcome::Skipped { why: "the host has these bytes already".into() };
@@ -53,9 +58,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
         first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);
     let offset = offset.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{first}`")))?;
     let sent = send(task, &mut talk, &payload, offset).await?;
-    let stored = tokio::time::timeout(DIGEST_DEADLINE, answer(&mut talk)).await.map_err(|_| {
-        Failure::new(Code::StepTimeout, format!("the host did not confirm the payload within {} s", DIGEST_DEADLINE.as_secs()))
-    })??;
+    let stored = in_time("confirm the package", answer(&mut talk)).await?;
     talk.end().await;
     let mut went = Went::changed(figures(sent));
     let mut notes = vec![format!("{} bytes as {}", wanted.size, wanted.form.word())];
@@ -68,6 +71,12 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
             StepOutcome::Warned { message: "the host has no tool to verify SHA-256 with; only the size was checked".into() };
     }
     Ok(went)
+}
+
+/// Progress is the deadline of the transfer; an answer has one of its own.
+async fn in_time<T>(what: &str, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| Failure::new(Code::StepTimeout, format!("the host did not {what} within {} s", DIGEST_DEADLINE.as_secs()));
+    tokio::time::timeout(DIGEST_DEADLINE, work).await.map_err(late)?
 }
 
 async fn answer(talk: &mut Talk) -> Result<String, Failure> {

@@ -118,7 +118,9 @@ async fn through_session(task: &mut HostTask, question: Question<'_>, patience: 
     let mut pause = FIRST_PAUSE;
     loop {
         let session = task.session().map_err(Refused::Failed)?;
-        let last = match session.forward(&host, port).await {
+        // A port behind a packet filter swallows the connection without a word.
+        let opened = tokio::time::timeout(ask::ONE_ANSWER, session.forward(&host, port)).await;
+        let last = match opened.unwrap_or(Err(ForwardError::NotYet)) {
             Ok(stream) => match ask::once(stream, question).await {
                 Answer::Yes => return Ok(()),
                 Answer::NotYet(what) => what,
