@@ -7,6 +7,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::cancel::Stop;
 use super::host_task::{HostTask, JobRun, Left};
+use super::journal::JournalError;
 use super::payload::Payloads;
 use super::{Ended, Engine, EngineError, bucket::Bucket};
 use crate::domain::event::EventKind;
@@ -133,8 +134,12 @@ impl Crew {
             Ok((id, result)) => {
                 self.claims.remove(&id);
                 if let Err(Left::Journal(error)) = result {
-                    self.trouble.get_or_insert(error.into());
+                    self.broken(error);
                 }
+            }
+            // Let go because the record failed: the next run takes the host up.
+            Err(error) if error.is_cancelled() => {
+                self.claims.remove(&error.id());
             }
             // One host's fault of ours must not take the others down, nor go unrecorded.
             Err(error) => {
@@ -142,10 +147,18 @@ impl Crew {
                 let failure = Failure::new(Code::Internal, "the host task broke off").because(error);
                 let events = vec![EventKind::HostFinished { outcome: Outcome::Failed { failure } }];
                 let write = Write::Host { claim, at: self.context.clock.now(), events };
-                if let Err(error) = self.context.journal.write(write).await {
-                    self.trouble.get_or_insert(error.into());
+                match self.context.journal.write(write).await {
+                    // Stale: the host is somebody else's by now.
+                    Ok(()) | Err(JournalError::Stale) => {}
+                    Err(error) => self.broken(error),
                 }
             }
         }
+    }
+
+    /// The record failed: nothing more can be recorded, so every host is let go at once. What runs on them goes on by itself.
+    fn broken(&mut self, error: JournalError) {
+        self.trouble.get_or_insert(error.into());
+        self.running.abort_all();
     }
 }

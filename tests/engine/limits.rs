@@ -95,6 +95,14 @@ async fn the_speed_limit_of_a_host_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_high_speed_limit_is_not_lost_to_the_grain_of_timers() {
+    let world = World::with(1, 20_000_000, |host| host.bt_speed_limit = 100).await;
+    world.run().await.unwrap();
+    let rate = rate(&world, 0) / 1e6;
+    assert!((98.0..=102.0).contains(&rate), "{rate} MB/s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_budget_of_the_process_is_shared_by_all_hosts() {
     let mut world = World::with(8, 1_000_000, |_| {}).await;
     world.site.limits.upload_mb_per_s = 2;

@@ -7,6 +7,7 @@ use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::engine::{Ended, EngineError};
 use landfall::store::Store;
+use tokio::time::Instant;
 
 use crate::fake::{Ask, Script};
 use crate::world::World;
@@ -73,6 +74,24 @@ async fn a_record_that_fails_ends_the_run_with_its_error_and_claims_nothing() {
         assert!(world.hosts().all(|host| host.history().len() == 1));
     }
     panic!("an install of two hosts needs fewer commits than that");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_fails_lets_go_of_scripts_that_run_for_long() {
+    let world = World::install(2).await;
+    world.host(0).runs([Script::takes(500)]);
+    let failing = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.store.fail_from(0);
+        Instant::now()
+    };
+    let (ended, failed) = tokio::join!(world.run(), failing);
+    ended.unwrap_err();
+    assert!(failed.elapsed() < Duration::from_secs(10), "{:?}", failed.elapsed());
+    world.store.heal();
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert_eq!((world.host(0).history().len(), world.host(0).count(Ask::Kill)), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,12 @@
 //! What is tried again, how often, after which pause, and what is not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use landfall::domain::failure::FailureClass;
 use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
+use tokio::time::Instant;
 
 use crate::fake::{Ask, Trouble};
 use crate::world::{World, pauses};
@@ -38,6 +40,17 @@ async fn a_host_that_refuses_for_good_fails_after_four_tries() {
     assert!(matches!(last, Some(StepOutcome::Failed { .. })), "{last:?}");
     assert_eq!(world.outcome(1), Outcome::Succeeded);
     world.laws();
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_fail_together_do_not_come_back_together() {
+    let world = World::install(40).await;
+    for host in world.hosts() {
+        host.fault(Ask::Connect, ..1, Trouble::Refused);
+    }
+    world.run().await.unwrap();
+    let pauses: BTreeSet<Duration> = (0..40).map(|host| world.retries(host, StepKind::Connect)[0].1).collect();
+    assert!(pauses.len() > 20, "{pauses:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,6 +131,30 @@ async fn a_connection_that_is_always_lost_at_an_ask_ends_with_the_truth() {
             (ask, outcome) => panic!("{ask:?}: {outcome:?}"),
         }
         assert!(world.host(0).history().len() <= 1);
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_never_answers_at_an_ask_is_given_up_in_time() {
+    let hour = Duration::from_secs(3_600);
+    for (ask, code) in [
+        (Ask::Connect, "step_timeout"),
+        (Ask::Probe, "step_timeout"),
+        (Ask::Put, "step_timeout"),
+        (Ask::Bundle, "step_timeout"),
+        // It may run for all we know, so it is asked again until the run's own deadline.
+        (Ask::Start, "step_timeout"),
+        (Ask::Follow, "connection_lost"),
+        (Ask::Status, "step_timeout"),
+        (Ask::Forward, "agent_silent"),
+    ] {
+        let world = World::install(1).await;
+        world.host(0).fault(ask, .., Trouble::Silence);
+        let begun = Instant::now();
+        world.run().await.unwrap();
+        assert_eq!(world.failure(0).code, code, "{ask:?}");
+        assert!(begun.elapsed() < hour, "{ask:?} {:?}", begun.elapsed());
         world.laws();
     }
 }

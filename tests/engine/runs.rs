@@ -45,6 +45,17 @@ async fn a_link_that_stands_and_says_nothing_is_replaced_after_six_missed_beats(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_that_never_begins_is_replaced_as_well() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(120)]).fault(Ask::Follow, ..1, Trouble::Silence);
+    let begun = Instant::now();
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    assert!(begun.elapsed() < 125 * SECOND, "{:?}", begun.elapsed());
+    log_is_whole(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_log_is_not_lost_when_the_exit_code_overtakes_it() {
     let world = World::install(1).await;
     world.host(0).fault(Ask::Follow, .., Trouble::WordFirst);
@@ -107,6 +118,38 @@ async fn lost_connections_do_not_use_up_the_attempts_of_a_run() {
     world.run().await.unwrap();
     world.all_succeeded().await;
     assert_eq!(world.host(0).history().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_code_of_the_table_is_told_by_its_name_and_obeyed_as_to_retries() {
+    for (exit, code, class, starts) in [
+        (21, "disk_full", FailureClass::Transfer, 1),
+        (27, "blob_missing", FailureClass::Transfer, 2),
+        (32, "start_failed", FailureClass::ScriptFailed, 1),
+        (143, "terminated", FailureClass::Lost, 2),
+        (99, "script_unknown_exit", FailureClass::ScriptFailed, 1),
+    ] {
+        let world = World::install(1).await;
+        world.host(0).runs([Script::takes(2).ends(Ends::Exit(exit))]);
+        world.run().await.unwrap();
+        let failure = world.failure(0);
+        assert_eq!((failure.code.as_ref(), failure.class, failure.step), (code, class, Some(StepKind::RunScript)));
+        assert!(failure.tail.contains(&format!("it ended with {exit}")), "{}", failure.tail);
+        assert_eq!(world.host(0).history().len(), starts, "{code}");
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reason_of_a_failure_is_told_when_its_last_line_came_over_an_earlier_connection() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(5).ends(Ends::Exit(21))]).fault(Ask::Follow, ..2, Trouble::LostAfter);
+    world.run().await.unwrap();
+    let failure = world.failure(0);
+    assert_eq!(failure.code, "disk_full");
+    assert!(failure.tail.contains("it ended with 21") && failure.message.contains("it ended with 21"), "{failure:?}");
+    assert_eq!(world.host(0).count(Ask::Follow), 3);
+    log_is_whole(&world).await;
 }
 
 #[tokio::test(start_paused = true)]

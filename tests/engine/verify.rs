@@ -47,6 +47,16 @@ async fn an_agent_that_takes_its_time_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_port_that_swallows_connections_is_a_silent_agent() {
+    let world = World::install(1).await;
+    world.host(0).fault(Ask::Forward, .., Trouble::Silence);
+    let begun = Instant::now();
+    world.run().await.unwrap();
+    assert_eq!(world.failure(0).code, "agent_silent");
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_sshd_does_not_forward_the_host_asks_itself() {
     let world = World::install(3).await;
     for host in world.hosts() {

@@ -120,7 +120,7 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
     let from = offset.to_string();
     let opened = tokio::time::timeout(BEAT_DEADLINE, task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &from])).await;
     let mut talk = opened.map_err(|_| silent())??;
-    let mut tail = Vec::new();
+    let mut tail = earlier(task, attempt, offset).await?;
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
         if let Some((end, _)) = end.take_if(|(_, size)| offset >= *size) {
@@ -147,6 +147,21 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
             }
         }
     }
+}
+
+/// The end of what came over earlier connections: a failure's reason may stand there.
+async fn earlier(task: &HostTask, attempt: u32, offset: u64) -> Result<Vec<u8>, Failure> {
+    let mut tail = Vec::new();
+    if offset > 0 {
+        let chunks = task.job.store.output(task.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+        for chunk in chunks.iter().filter(|chunk| chunk.step == StepKind::RunScript && chunk.attempt == attempt) {
+            tail.extend_from_slice(&chunk.data);
+            if tail.len() > 2 * TAIL {
+                tail.drain(..tail.len() - TAIL);
+            }
+        }
+    }
+    Ok(tail)
 }
 
 fn silent() -> Failure {
