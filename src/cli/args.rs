@@ -59,7 +59,7 @@ pub(crate) enum Command {
     /// Carry out a job from a file and follow it to its end
     #[command(after_help = RUN)]
     Run(Run),
-    /// Look at recorded jobs, go on with interrupted ones
+    /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
     /// Keep the packages that jobs install
@@ -118,6 +118,36 @@ pub(crate) enum Job {
         /// Only this host
         #[arg(value_name = "HOST")]
         host: Option<IpAddr>,
+        /// Go on as the host goes on, until it ends
+        #[arg(short, long, requires = "host")]
+        follow: bool,
+    },
+    /// Follow a job that another process works on; leaving changes nothing
+    #[command(after_help = JOB_WATCH)]
+    Watch {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+    },
+    /// Try hosts again that failed or were cancelled
+    #[command(after_help = JOB_RETRY)]
+    Retry {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+        /// All that failed; so is meant without any host, too
+        #[arg(long, conflicts_with = "hosts")]
+        failed: bool,
+        /// Only these hosts
+        #[arg(value_name = "HOST")]
+        hosts: Vec<IpAddr>,
+    },
+    /// End a job for good, and what runs on its hosts
+    #[command(after_help = JOB_CANCEL)]
+    Cancel {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
     },
     /// Go on with an interrupted job; of a finished one print the result
     #[command(after_help = JOB_RESUME)]
@@ -147,6 +177,9 @@ pub(crate) enum Package {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hostkey {
+    /// The pinned keys
+    #[command(after_help = HOSTKEY_LIST)]
+    List,
     /// Forget the pinned key of a host that was reinstalled
     #[command(after_help = HOSTKEY)]
     Forget {
@@ -220,8 +253,10 @@ const JOB: &str = "\
 Examples:
   landfall job list
   landfall job show 12
-  landfall job log 12 10.0.0.5
-  landfall job resume 12";
+  landfall job log 12 10.0.0.5 --follow
+  landfall job resume 12
+  landfall job retry 12
+  landfall job cancel 12";
 
 const JOB_LIST: &str = "\
 Examples:
@@ -238,7 +273,30 @@ const JOB_LOG: &str = "\
 Examples:
   landfall job log 12
   landfall job log 12 10.0.0.5
-  landfall job log 12 10.0.0.5 --output json";
+  landfall job log 12 10.0.0.5 --output json
+  landfall job log 12 10.0.0.5 --follow";
+
+const JOB_WATCH: &str = "\
+Examples:
+  landfall job watch 12
+  landfall job watch 12 --output json | jq .kind
+
+Exit codes are those of `run`.";
+
+const JOB_RETRY: &str = "\
+Examples:
+  landfall job retry 12
+  landfall job retry 12 10.0.0.5 10.0.0.6
+
+Each host begins at its first step that is not known to be done. A process that works on the job takes the hosts up;
+without one this process does. Exit codes are those of `run`.";
+
+const JOB_CANCEL: &str = "\
+Examples:
+  landfall job cancel 12
+
+Hosts that ended keep their result. What runs on the others is ended there, and they become TERMINATED;
+`landfall job retry 12` goes on with them. Exit code 0 once the job has ended.";
 
 const JOB_RESUME: &str = "\
 Examples:
@@ -266,8 +324,14 @@ Examples:
 
 Exit code 1 when a package is damaged.";
 
+const HOSTKEY_LIST: &str = "\
+Examples:
+  landfall hostkey list
+  landfall hostkey list --output json | jq -r '.[] | .ip + \" \" + .fingerprint'";
+
 const HOSTKEY: &str = "\
 Examples:
+  landfall hostkey list
   landfall hostkey forget 10.0.0.11
   landfall hostkey forget 10.0.0.11 --port 2222
 
@@ -316,7 +380,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 16);
+        assert_eq!(seen, 20);
     }
 
     #[test]
