@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::domain::id::JobId;
 use crate::domain::job::{JobKind, Status};
+use crate::service::submit::Rejection;
 use crate::service::view::JobView;
 use crate::service::{PackageError, ServiceError, StoreError};
 
@@ -81,6 +82,11 @@ impl ExitStatus {
                 },
                 ServiceError::Journal(_) | ServiceError::Engine(_) => Self::Internal,
             },
+            CliError::Rejected { rejection, .. } => match rejection.as_ref() {
+                Rejection::Faults(_) => Self::Usage,
+                Rejection::NoProxy(_) | Rejection::AllFiltered(_) => Self::NotAccepted,
+                Rejection::Service(_) => Self::Internal,
+            },
             CliError::Open(error) if error.is::<ConfigError>() => Self::Usage,
             CliError::Open(_) | CliError::Broke { .. } | CliError::System { .. } => Self::Internal,
             CliError::Interrupted => Self::Interrupted,
@@ -111,6 +117,14 @@ pub(crate) enum CliError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// The job was not taken; nothing of it was recorded.
+    #[error("{rejection}")]
+    Rejected {
+        /// Why, with the places of the faults in the person's terms.
+        rejection: Box<Rejection>,
+        /// A line for every fault or host.
+        notes: Vec<String>,
     },
     /// The site file is wrong.
     #[error(transparent)]

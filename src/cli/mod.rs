@@ -12,6 +12,7 @@ mod args;
 mod ask;
 mod cmd;
 mod exit;
+mod job_source;
 mod out;
 mod quiet;
 mod report;
@@ -106,6 +107,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
 /// Prints an error with its causes, each once, and what to do about it.
 fn tell(error: &CliError, out: &mut Printer) {
     out.error(chain(error));
+    if let CliError::Rejected { notes, .. } = error {
+        notes.iter().for_each(|note| out.note(note));
+    }
     if let Some(hint) = report::hint::hint(error) {
         out.hint(hint);
     }

@@ -47,18 +47,24 @@ fn answered(result: Result<ExitStatus, CliError>, context: &mut Context) -> Resu
     };
     let ran = matches!(error, CliError::Broke { .. });
     if context.output == Output::Json && !ran {
-        let message = super::chain(&error);
-        let envelope = match ExitStatus::of_error(&error) {
-            ExitStatus::Usage => refusal(message),
-            ExitStatus::Success
-            | ExitStatus::Unsuccessful
-            | ExitStatus::NotAccepted
-            | ExitStatus::Internal
-            | ExitStatus::Interrupted => Envelope::internal(&message),
-        };
-        context.out.json(&envelope);
+        context.out.json(&envelope(&error));
     }
     Err(error)
+}
+
+fn envelope(error: &CliError) -> Envelope {
+    if let CliError::Rejected { rejection, .. } = error {
+        return rejection.envelope(language());
+    }
+    let message = super::chain(error);
+    match ExitStatus::of_error(error) {
+        ExitStatus::Usage => refusal(message),
+        ExitStatus::Success
+        | ExitStatus::Unsuccessful
+        | ExitStatus::NotAccepted
+        | ExitStatus::Internal
+        | ExitStatus::Interrupted => Envelope::internal(&message),
+    }
 }
 
 /// The envelope of what was wrong before there was a request to look at.

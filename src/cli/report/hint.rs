@@ -2,6 +2,7 @@
 
 use crate::cli::exit::CliError;
 use crate::config::{self, ConfigError};
+use crate::service::submit::Rejection;
 use crate::service::{PackageError, ServiceError, StoreError};
 
 /// What to do about an error, where there is something to do.
@@ -11,6 +12,13 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
         CliError::NoTerminal(_) => {
             Some("give the password in the job file, as {\"env\": \"NAME\"} or {\"file\": \"PATH\"}".into())
         }
+        CliError::Rejected { rejection, .. } => match rejection.as_ref() {
+            Rejection::Faults(faults) if faults.iter().any(|fault| fault.path == "package") => {
+                Some("`landfall package list` shows the packages, `landfall package add FILE.tgz` adds one".into())
+            }
+            Rejection::Service(error) => service(error),
+            Rejection::Faults(_) | Rejection::NoProxy(_) | Rejection::AllFiltered(_) => None,
+        },
         CliError::Config(error) => config(error),
         CliError::Service(error) => service(error),
         CliError::Open(error) => match error.downcast_ref::<StoreError>() {
