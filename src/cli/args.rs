@@ -12,8 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use examples::{
-    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, PACKAGE,
-    PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
+    CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
+    PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SITE, SITE_CHECK, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -67,6 +67,12 @@ pub(crate) enum Command {
     /// Carry out a job from a file or a host list and follow it to its end
     #[command(after_help = RUN)]
     Run(Run),
+    /// Show what a job would do on each host, without connecting
+    #[command(after_help = PLAN)]
+    Plan(JobSource),
+    /// Connect, log in once and look: what would a job meet? Changes nothing
+    #[command(after_help = CHECK)]
+    Check(JobSource),
     /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
@@ -237,7 +243,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 20);
+        assert_eq!(seen, 22);
     }
 
     #[test]

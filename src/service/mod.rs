@@ -4,7 +4,9 @@
 
 pub mod answer;
 pub mod ask;
+pub mod check;
 pub mod feed;
+pub mod preview;
 pub mod request;
 pub mod submit;
 pub mod view;
