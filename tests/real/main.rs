@@ -26,6 +26,7 @@ mod scene;
 mod target;
 
 mod agents;
+mod asked;
 mod crash;
 mod doors;
 mod kinds;
