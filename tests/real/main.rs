@@ -26,6 +26,7 @@ mod scene;
 mod target;
 
 mod agents;
+mod boot;
 mod crash;
 mod doors;
 mod kinds;
@@ -34,4 +35,5 @@ mod link;
 mod refusals;
 mod secrets;
 mod stop;
+mod systemd;
 mod transfer;
