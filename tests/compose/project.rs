@@ -1,7 +1,8 @@
 //! Services of `docker-compose.yml` for the length of a test: a compose project of its own, on addresses of its own.
 //!
-//! Images are tagged by what they are made of, so they are built once and shared. Everything else goes down with the
-//! [`Project`]; what a killed test left is taken down by `scripts/test.sh`, which finds it by the project's name.
+//! Images are tagged by what they are made of, so they are built once and shared; old ones stay until somebody prunes them,
+//! since nobody knows who else is about to use them. Everything else goes down with the [`Project`]; what a killed test left
+//! is taken down by `scripts/test.sh`, which finds it by the project's name.
 
 use std::fs::{self, File};
 use std::io::Read as _;
