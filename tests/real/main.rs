@@ -27,6 +27,7 @@ mod target;
 
 mod agents;
 mod asked;
+mod boot;
 mod crash;
 mod doors;
 mod kinds;
@@ -35,4 +36,5 @@ mod link;
 mod refusals;
 mod secrets;
 mod stop;
+mod systemd;
 mod transfer;
