@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod feed;
+pub mod host_list;
 pub mod request;
 pub mod submit;
 pub mod view;

@@ -32,6 +32,14 @@ pub(crate) struct JobSource {
     #[arg(long, value_name = "ID", requires = "hosts", conflicts_with = "file", allow_negative_numbers = true, help_heading = HOST_LIST)]
     pub(crate) ap: Option<i64>,
 
+    /// Package that the hosts get, where the site's default or the only one is not meant
+    #[arg(long, value_name = "NAME[@VERSION]", requires = "hosts", conflicts_with = "file", help_heading = HOST_LIST)]
+    pub(crate) package: Option<String>,
+
+    /// Sheet of the workbook; the first one that is shown without it
+    #[arg(long, value_name = "NAME", requires = "hosts", conflicts_with = "file", help_heading = HOST_LIST)]
+    pub(crate) sheet: Option<String>,
+
     /// Ask once, without echo, for the password of all hosts that need one and give none
     #[arg(long)]
     pub(crate) ask_password: bool,
