@@ -12,8 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use examples::{
-    COMPLETIONS, HOSTKEY, JOB, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_SHOW, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN,
-    SITE, SITE_CHECK, top_examples,
+    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, PACKAGE,
+    PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Carry out a job from a file or a host list and follow it to its end
     #[command(after_help = RUN)]
     Run(Run),
-    /// Look at recorded jobs, go on with interrupted ones
+    /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
     /// Keep the packages that jobs install
@@ -122,6 +122,36 @@ pub(crate) enum Job {
         /// Only this host
         #[arg(value_name = "HOST")]
         host: Option<IpAddr>,
+        /// Go on as the host goes on, until it ends
+        #[arg(short, long, requires = "host")]
+        follow: bool,
+    },
+    /// Follow a job that another process works on; leaving changes nothing
+    #[command(after_help = JOB_WATCH)]
+    Watch {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+    },
+    /// Try hosts again that failed or were cancelled
+    #[command(after_help = JOB_RETRY)]
+    Retry {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+        /// All that failed; so is meant without any host, too
+        #[arg(long, conflicts_with = "hosts")]
+        failed: bool,
+        /// Only these hosts
+        #[arg(value_name = "HOST")]
+        hosts: Vec<IpAddr>,
+    },
+    /// End a job for good, and what runs on its hosts
+    #[command(after_help = JOB_CANCEL)]
+    Cancel {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
     },
     /// Go on with an interrupted job; of a finished one print the result
     #[command(after_help = JOB_RESUME)]
@@ -151,6 +181,9 @@ pub(crate) enum Package {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hostkey {
+    /// The pinned keys
+    #[command(after_help = HOSTKEY_LIST)]
+    List,
     /// Forget the pinned key of a host that was reinstalled
     #[command(after_help = HOSTKEY)]
     Forget {
@@ -204,7 +237,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 16);
+        assert_eq!(seen, 20);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::domain::id::JobId;
-use crate::domain::job::Status;
+use crate::domain::job::{JobKind, Status};
 use crate::service::submit::Rejection;
 use crate::service::view::JobView;
 use crate::service::{PackageError, ServiceError, StoreError};
@@ -47,6 +47,7 @@ impl ExitStatus {
             match host.status {
                 Status::Pending | Status::Running => return Self::Interrupted,
                 Status::Success => {}
+                Status::Removed if job.line.job_type == JobKind::RemoveAgent => {}
                 Status::Failed
                 | Status::PartFailed
                 | Status::Terminated
@@ -65,7 +66,9 @@ impl ExitStatus {
         match error {
             CliError::Usage(_) | CliError::NoTerminal(_) | CliError::Read { .. } | CliError::Config(_) => Self::Usage,
             CliError::Service(error) => match error.as_ref() {
-                ServiceError::NoJob(_) => Self::Usage,
+                ServiceError::NoJob(_) | ServiceError::NoHost { .. } | ServiceError::NotFailed { .. } | ServiceError::Busy(_) => {
+                    Self::Usage
+                }
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }

@@ -21,6 +21,7 @@ mod host_keys;
 mod host_task;
 pub mod journal;
 pub mod limits;
+mod orders;
 mod payload;
 pub mod progress;
 pub mod retry;

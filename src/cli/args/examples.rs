@@ -51,8 +51,10 @@ pub(super) const JOB: &str = "\
 Examples:
   landfall job list
   landfall job show 12
-  landfall job log 12 10.0.0.5
-  landfall job resume 12";
+  landfall job log 12 10.0.0.5 --follow
+  landfall job resume 12
+  landfall job retry 12
+  landfall job cancel 12";
 
 pub(super) const JOB_LIST: &str = "\
 Examples:
@@ -69,7 +71,30 @@ pub(super) const JOB_LOG: &str = "\
 Examples:
   landfall job log 12
   landfall job log 12 10.0.0.5
-  landfall job log 12 10.0.0.5 --output json";
+  landfall job log 12 10.0.0.5 --output json
+  landfall job log 12 10.0.0.5 --follow";
+
+pub(super) const JOB_WATCH: &str = "\
+Examples:
+  landfall job watch 12
+  landfall job watch 12 --output json | jq .kind
+
+Exit codes are those of `run`.";
+
+pub(super) const JOB_RETRY: &str = "\
+Examples:
+  landfall job retry 12
+  landfall job retry 12 10.0.0.5 10.0.0.6
+
+Each host begins at its first step that is not known to be done. A process that works on the job takes the hosts up;
+without one this process does. Exit codes are those of `run`.";
+
+pub(super) const JOB_CANCEL: &str = "\
+Examples:
+  landfall job cancel 12
+
+Hosts that ended keep their result. What runs on the others is ended there, and they become TERMINATED;
+`landfall job retry 12` goes on with them. Exit code 0 once the job has ended.";
 
 pub(super) const JOB_RESUME: &str = "\
 Examples:
@@ -97,8 +122,14 @@ Examples:
 
 Exit code 1 when a package is damaged.";
 
+pub(super) const HOSTKEY_LIST: &str = "\
+Examples:
+  landfall hostkey list
+  landfall hostkey list --output json | jq -r '.[] | .ip + \" \" + .fingerprint'";
+
 pub(super) const HOSTKEY: &str = "\
 Examples:
+  landfall hostkey list
   landfall hostkey forget 10.0.0.11
   landfall hostkey forget 10.0.0.11 --port 2222
 

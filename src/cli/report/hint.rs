@@ -56,6 +56,10 @@ fn config(error: &ConfigError) -> Option<String> {
 
 fn service(error: &ServiceError) -> Option<String> {
     match error {
+        ServiceError::NoHost { job, .. } | ServiceError::NotFailed { job, .. } => {
+            Some(format!("`landfall job show {job}` shows its hosts"))
+        }
+        ServiceError::Busy(_) => Some("wait for the other job, or cancel it".into()),
         ServiceError::NoJob(_) => Some("`landfall job list` shows the jobs of this data directory".into()),
         ServiceError::Store(error) => store(error),
         ServiceError::Packages(error) => match error {
@@ -71,7 +75,9 @@ fn service(error: &ServiceError) -> Option<String> {
 
 fn store(error: &StoreError) -> Option<String> {
     match error {
-        StoreError::Held { job, .. } => Some(format!("look at it with `landfall job show {job}`, or stop that process first")),
+        StoreError::Held { job, .. } => {
+            Some(format!("follow it with `landfall job watch {job}`, or cancel it with `landfall job cancel {job}`"))
+        }
         StoreError::Unavailable { .. } => Some("check disk space and permissions of the data directory".into()),
         StoreError::Conflict(_) => Some("wait for the other job, or resume it when it was interrupted".into()),
         StoreError::Corrupt { .. } => None,
