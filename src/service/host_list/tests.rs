@@ -181,6 +181,8 @@ fn columns_have_the_letters_of_a_spreadsheet() {
 }
 
 mod workbook {
+    use std::io::Write as _;
+
     use rust_xlsxwriter::{Formula, Workbook, Worksheet};
 
     use super::*;
@@ -247,6 +249,75 @@ mod workbook {
                 "row 3, column port: must be a whole number",
             ]
         );
+    }
+
+    /// A workbook with nothing in it but one sheet, as a program might write it.
+    fn bare(sheet_data: &str) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let relations = "http://schemas.openxmlformats.org/package/2006/relationships";
+        let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+        let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+        for (name, text) in [
+            (
+                "_rels/.rels",
+                format!(
+                    "<Relationships xmlns='{relations}'><Relationship Id='r1' Type='{office}/officeDocument' Target='xl/workbook.xml'/></Relationships>"
+                ),
+            ),
+            (
+                "xl/_rels/workbook.xml.rels",
+                format!(
+                    "<Relationships xmlns='{relations}'><Relationship Id='r1' Type='{office}/worksheet' Target='worksheets/sheet1.xml'/></Relationships>"
+                ),
+            ),
+            (
+                "xl/workbook.xml",
+                format!(
+                    "<workbook xmlns='{main}' xmlns:r='{office}'><sheets><sheet name='hosts' sheetId='1' r:id='r1'/></sheets></workbook>"
+                ),
+            ),
+            ("xl/worksheets/sheet1.xml", format!("<worksheet xmlns='{main}'><sheetData>{sheet_data}</sheetData></worksheet>")),
+        ] {
+            zip.start_file(name, stored).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_formula_gives_what_was_stored_with_it_and_is_a_fault_without() {
+        let text = |at: &str, text: &str| format!("<c r='{at}' t='inlineStr'><is><t>{text}</t></is></c>");
+        let sheet = format!(
+            "<row r='1'>{}{}{}</row><row r='2'>{}<c r='B2'><f>A9</f></c>{}</row><row r='3'>{}<c r='B3' t='str'><f>A9</f><v></v></c>{}</row>",
+            text("A1", "inner_ip"),
+            text("B1", "port"),
+            text("C1", "password"),
+            text("A2", "10.0.0.1"),
+            text("C2", "x"),
+            text("A3", "10.0.0.2"),
+            text("C3", "x")
+        );
+        let list = read(&bare(&sheet), &given()).unwrap();
+        assert_eq!(
+            faults_of(&list),
+            ["row 2, column port: is a formula without a stored value: open the file in a spreadsheet program and save it"]
+        );
+        assert_eq!(list.body["hosts"][1].get("port"), None);
+    }
+
+    #[test]
+    fn a_sheet_has_bounds_and_an_order() {
+        let far = hosts(
+            book(|sheet| {
+                header(sheet, &["inner_ip"]);
+                sheet.write(1_048_575, 16_383, "x").unwrap();
+            }),
+            None,
+        );
+        assert_eq!(far.unwrap_err(), "row 1048576 has more than 256 columns");
+        let upside_down = bare("<row r='5'><c r='A5'><v>1</v></c></row><row r='2'><c r='A2'><v>1</v></c></row>");
+        assert_eq!(read(&upside_down, &given()).unwrap_err(), "has row 2 below row 5");
     }
 
     #[test]
