@@ -144,10 +144,12 @@ impl HostTask {
     /// Works until there is an outcome, and records it.
     pub(super) async fn run(mut self) -> Result<(), Left> {
         let cancelled = self.job.stop.is_cancelled();
-        let ended = if cancelled { Err(Halt::Stopped) } else { self.work().await };
+        let mut ended = if cancelled { Err(Halt::Stopped) } else { self.work().await };
+        if matches!(ended, Err(Halt::Stopped)) && self.job.stop.is_cancelled() {
+            ended = self.terminate().await;
+        }
         let outcome = match ended {
             Ok(outcome) => outcome,
-            Err(Halt::Stopped) if self.job.stop.is_cancelled() => self.terminate().await,
             Err(Halt::Failed(failure)) => Outcome::Failed { failure },
             Err(Halt::Unknown(failure)) => Outcome::Unknown { failure },
             Err(Halt::Nothing(why)) => Outcome::Skipped { why },
@@ -171,22 +173,6 @@ impl HostTask {
         if let Some(session) = self.session.take() {
             session.close().await;
         }
-    }
-
-    /// The job was cancelled: what was started on the host is ended, as far as it can be reached.
-    async fn terminate(&mut self) -> Outcome {
-        if !self.in_flight {
-            let when = match &self.record.state {
-                HostState::Running { step, .. } => format!("during {step}"),
-                _ => "between steps".into(),
-            };
-            return Outcome::Terminated { why: format!("cancelled {when}") };
-        }
-        let why = match steps::script::end(self).await {
-            Ok(()) => "cancelled during run_script; the script was ended on the host".to_owned(),
-            Err(failure) => format!("cancelled during run_script; the script may still be running on the host: {failure}"),
-        };
-        Outcome::Terminated { why }
     }
 
     /// The end of the step that decided the outcome. Durable in one transaction with it: between the two, whoever takes the
@@ -328,7 +314,7 @@ impl HostTask {
     }
 
     /// Number of the attempt that begins now.
-    fn attempt_of(&mut self, kind: StepKind) -> u32 {
+    pub(super) fn attempt_of(&mut self, kind: StepKind) -> u32 {
         let before = self.record.step(kind).map_or(0, |record| record.attempts);
         let same = match kind {
             // The run goes on by itself while we reconnect or are replaced; one whose end was seen needs another id.

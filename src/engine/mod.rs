@@ -27,6 +27,7 @@ pub mod progress;
 pub mod retry;
 mod steps;
 mod talk;
+mod terminate;
 
 use std::sync::Arc;
 

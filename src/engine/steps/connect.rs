@@ -3,24 +3,9 @@
 use crate::domain::credential::Auth;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
-use crate::domain::plan::{Step, StepKind};
+use crate::domain::plan::Step;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::transport::{Login, Target};
-
-/// Logs in once more outside of the step, with its deadline: a cancelled host has something to be ended.
-pub(in crate::engine) async fn again(task: &mut HostTask) -> Result<(), Failure> {
-    if task.credential.is_none() {
-        let kept = task.job.store.credential(task.row.id).await;
-        task.credential = kept.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
-    }
-    let step = task.row.spec.outline.iter().find(|step| step.kind == StepKind::Connect).copied();
-    let step = step.ok_or_else(|| Failure::new(Code::Internal, "the plan does not connect"))?;
-    match carry_out(task, step).await {
-        Ok(_) => Ok(()),
-        Err(Halt::Failed(failure) | Halt::Unknown(failure)) => Err(failure),
-        Err(_) => Err(Failure::new(Code::ConnectionLost, "the host was not connected to")),
-    }
-}
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let host = &task.row.spec.host;

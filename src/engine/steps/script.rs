@@ -197,31 +197,8 @@ async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -
     }
 }
 
-/// Ends the run of a host that was cancelled, by the session it has or by a new one.
-pub(in crate::engine) async fn end(task: &mut HostTask) -> Result<(), Failure> {
-    let plan = task.plan()?;
-    let run = task.record.step(StepKind::RunScript).and_then(|step| step.run_id.clone());
-    let run = run.ok_or_else(|| Failure::new(Code::Internal, "the run has no id"))?;
-    // The one it has may be the reason why nothing is heard of the host.
-    for _ in 0..2 {
-        if task.session.is_none() {
-            super::connect::again(task).await?;
-        }
-        match kill(task, &plan, &run).await {
-            Ok(()) => {
-                task.in_flight = false;
-                return Ok(());
-            }
-            Err(Halt::Failed(failure)) if is_link(&failure) => task.session = None,
-            Err(Halt::Failed(failure) | Halt::Unknown(failure)) => return Err(failure),
-            Err(_) => break,
-        }
-    }
-    Err(Failure::new(Code::ConnectionLost, "the host could not be asked to end it"))
-}
-
 /// Ends a run and everything in its process group.
-async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
+pub(in crate::engine) async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
     let killing = async {
         let mut talk = task.talk(&assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
         match talk.last().await?.as_deref() {
