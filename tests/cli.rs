@@ -11,7 +11,7 @@
 mod desk;
 
 use std::io::Read;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use desk::{Desk, Said};
 use serde_json::{Value, json};
@@ -26,23 +26,28 @@ fn with(mut host: Value, key: &str, value: Value) -> Value {
     host
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: &[&str] = &[
     "",
     "run",
     "job",
     "job list",
     "job show",
     "job log",
+    "job watch",
+    "job retry",
+    "job cancel",
     "job resume",
     "package",
     "package add",
     "package list",
     "package verify",
     "hostkey",
+    "hostkey list",
     "hostkey forget",
     "site",
     "site check",
     "completions",
+    "man",
 ];
 
 #[test]
@@ -57,7 +62,45 @@ fn every_command_explains_itself_with_examples() {
     }
     desk.landfall("").exits(2).complains(&["Usage: landfall"]);
     desk.landfall("jobs").exits(2).complains(&["jobs"]);
-    assert_eq!(desk.landfall("--version").exits(0).out, format!("landfall {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_version_names_the_commit_it_is_made_of() {
+    let said = Desk::new().landfall("--version").exits(0).out;
+    let version = format!("landfall {}", env!("CARGO_PKG_VERSION"));
+    let here = env!("CARGO_MANIFEST_DIR");
+    let git = Command::new("git").args(["-C", here, "rev-parse", "--short=12", "HEAD"]).output();
+    match git.ok().filter(|output| output.status.success()) {
+        Some(commit) => {
+            let commit = String::from_utf8(commit.stdout).unwrap();
+            let told = format!("{version} ({}", commit.trim());
+            assert!([format!("{told})\n"), format!("{told}, modified)\n")].contains(&said), "{said}");
+        }
+        None => assert_eq!(said, version + "\n"),
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_every_flag() {
+    let desk = Desk::new();
+    let said = desk.landfall("man pages/man1").exits(0);
+    assert_eq!(said.out.lines().count(), COMMANDS.len(), "{}", said.out);
+    for command in COMMANDS {
+        let name = format!("landfall {command}").trim().replace(' ', "-");
+        let page = std::fs::read_to_string(desk.dir.path().join(format!("pages/man1/{name}.1"))).expect(&name);
+        let page = page.replace("\\-", "-");
+        let mut from = 0;
+        for section in [".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS", ".SH \"COMMON OPTIONS\"", ".SH EXAMPLES"] {
+            let at = page[from..].find(section).unwrap_or_else(|| panic!("{name}: no {section} where it belongs"));
+            from += at;
+        }
+        let help = desk.landfall(&format!("{command} --help")).exits(0).out;
+        let flags = help.split(|c: char| c.is_whitespace() || ",.[]<>()`=|".contains(c)).filter(|word| word.starts_with("--"));
+        for flag in flags {
+            assert!(page.contains(flag), "{name}: no {flag}");
+        }
+    }
+    desk.file("taken", "").landfall("man taken").exits(2).complains(&["error: cannot write to taken"]);
 }
 
 #[test]

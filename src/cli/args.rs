@@ -12,8 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use examples::{
-    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, PACKAGE,
-    PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
+    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, MAN,
+    PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -21,7 +21,7 @@ pub(crate) use job_source::JobSource;
 #[derive(Debug, Parser)]
 #[command(
     name = "landfall",
-    version,
+    version = env!("LANDFALL_VERSION"),
     about = "Puts monitoring agents on thousands of machines over SSH, with a durable record of every host",
     after_help = top_examples(),
     disable_help_subcommand = true
@@ -85,6 +85,13 @@ pub(crate) enum Command {
         /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for every command
+    #[command(after_help = MAN)]
+    Man {
+        /// Where to; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
 }
 
@@ -237,7 +244,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 20);
+        assert_eq!(seen, 21);
     }
 
     #[test]

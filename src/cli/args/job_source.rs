@@ -19,7 +19,7 @@ pub(crate) struct JobSource {
     #[arg(long, value_name = "FILE", requires = "kind", help_heading = HOST_LIST)]
     pub(crate) hosts: Option<PathBuf>,
 
-    /// What to do with the hosts of the list
+    /// What to do with the hosts of the list: `INSTALL_AGENT`, `RESTART_AGENT` …
     #[arg(long, value_name = "KIND", requires = "hosts", conflicts_with = "file", hide_possible_values = true, ignore_case = true, help_heading = HOST_LIST,
         value_parser = PossibleValuesParser::new(JobKind::ALL.map(JobKind::wire_name)).try_map(kind))]
     pub(crate) kind: Option<JobKind>,
