@@ -142,6 +142,11 @@ impl<'a> Fields<'a> {
     /// An object with known keys.
     pub(super) fn structure<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         let value = self.value(key)?;
+        if !value.is_object() {
+            // An array would pass for the values of its keys, in order.
+            self.fault(key, "must be an object");
+            return None;
+        }
         match serde_json::from_value(value.clone()) {
             Ok(structure) => Some(structure),
             Err(error) => {

@@ -174,3 +174,11 @@ fn the_published_lists_of_fields_are_those_that_are_read() {
     assert_eq!(fields::asked::of("limits"), sorted(&["upload_mb_per_s"]));
     assert!(SECRETS.iter().all(|name| HOST_FIELDS.contains(name)));
 }
+
+#[test]
+fn a_list_does_not_pass_for_an_object() {
+    let body = json!({"job_type": "INSTALL_AGENT", "package": ["tiny"], "paths": [], "vars": [], "limits": [],
+        "hosts": [host(json!({"paths": ["/opt"], "vars": []}))]});
+    let faults = check(&body).unwrap_err();
+    assert_eq!(paths(&faults), ["package", "paths", "vars", "limits", "hosts[0].paths", "hosts[0].vars"]);
+}
