@@ -29,6 +29,8 @@ fn with(mut host: Value, key: &str, value: Value) -> Value {
 const COMMANDS: &[&str] = &[
     "",
     "run",
+    "plan",
+    "check",
     "job",
     "job list",
     "job show",

@@ -68,8 +68,8 @@ fn of_200_rows_three_broken_ones_are_named_with_their_columns_and_nobody_is_cont
     table[199][3] = "nowhere".into();
     desk.file("hosts.csv", &csv(&table));
     xlsx(&table, &desk, "hosts.xlsx");
-    for file in ["hosts.csv", "hosts.xlsx"] {
-        let run = format!("run --hosts {file} --kind INSTALL_AGENT --biz 2");
+    for (command, file) in [("run", "hosts.csv"), ("run", "hosts.xlsx"), ("plan", "hosts.csv"), ("check", "hosts.xlsx")] {
+        let run = format!("{command} --hosts {file} --kind INSTALL_AGENT --biz 2");
         let said = desk.landfall(&run).exits(2).complains(&[
             "error: the job is not valid: 3 fault(s)",
             &format!("{file} row 42, column inner_ip: `127.9.0.401` is not an IPv4 address"),

@@ -12,8 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use examples::{
-    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, MAN,
-    PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
+    CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
+    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SITE, SITE_CHECK, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -67,6 +67,12 @@ pub(crate) enum Command {
     /// Carry out a job from a file or a host list and follow it to its end
     #[command(after_help = RUN)]
     Run(Run),
+    /// Show what a job would do on each host, without connecting
+    #[command(after_help = PLAN)]
+    Plan(JobSource),
+    /// Connect, log in once and look: what would a job meet? Changes nothing
+    #[command(after_help = CHECK)]
+    Check(JobSource),
     /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
@@ -230,7 +236,13 @@ mod tests {
 
     fn visit(command: &mut clap::Command, seen: &mut usize) {
         let help = command.render_long_help().to_string();
-        assert!(help.contains("Example"), "{}", command.get_name());
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  landfall ")).collect();
+        assert!(help.contains("Example") && !examples.is_empty(), "{}", command.get_name());
+        for example in examples {
+            // As far as the shell would hand it on.
+            let end = [" | ", " > ", " && "].into_iter().filter_map(|end| example.find(end)).min().unwrap_or(example.len());
+            parse(&format!("landfall {}", &example[..end])).unwrap_or_else(|refusal| panic!("{example}: {refusal}"));
+        }
         *seen += 1;
         for child in command.get_subcommands_mut() {
             visit(child, seen);
@@ -244,7 +256,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 21);
+        assert_eq!(seen, 23);
     }
 
     #[test]

@@ -86,6 +86,8 @@ fn carry_out(command: Command, context: &mut Context) -> Result<ExitStatus, CliE
 async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
         Command::Run(run) => cmd::run::run(run, context).await,
+        Command::Plan(source) => cmd::plan::run(source, context).await,
+        Command::Check(source) => cmd::check::run(source, context).await,
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,
         Command::Job(Job::Log { id, host: Some(host), follow: true }) => cmd::job_log_follow::follow(id, host, context).await,
