@@ -6,6 +6,7 @@ pub mod answer;
 pub mod ask;
 pub mod check;
 pub mod feed;
+pub mod host_list;
 pub mod preview;
 pub mod request;
 pub mod submit;

@@ -33,6 +33,7 @@ mod doors;
 mod kinds;
 mod life;
 mod link;
+mod lists;
 mod refusals;
 mod secrets;
 mod stop;

@@ -167,3 +167,8 @@ pub(super) const COMPLETIONS: &str = "\
 Examples:
   landfall completions bash > /etc/bash_completion.d/landfall
   landfall completions zsh > ~/.zfunc/_landfall";
+
+pub(super) const MAN: &str = "\
+Examples:
+  landfall man /usr/local/share/man/man1
+  landfall man ./man && man ./man/landfall-run.1";

@@ -13,6 +13,7 @@ pub(super) mod job_resume;
 pub(super) mod job_retry;
 pub(super) mod job_show;
 pub(super) mod job_watch;
+pub(super) mod man;
 pub(super) mod package_add;
 pub(super) mod package_list;
 pub(super) mod package_verify;
