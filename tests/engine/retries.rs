@@ -138,22 +138,23 @@ async fn a_connection_that_is_always_lost_at_an_ask_ends_with_the_truth() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_never_answers_at_an_ask_is_given_up_in_time() {
     let hour = Duration::from_secs(3_600);
-    for (ask, code) in [
-        (Ask::Connect, "step_timeout"),
-        (Ask::Probe, "step_timeout"),
-        (Ask::Put, "step_timeout"),
-        (Ask::Bundle, "step_timeout"),
-        // It may run for all we know, so it is asked again until the run's own deadline.
-        (Ask::Start, "step_timeout"),
-        (Ask::Follow, "connection_lost"),
-        (Ask::Status, "step_timeout"),
-        (Ask::Forward, "agent_silent"),
+    // It may run for all we know, so it is asked again until the run's own deadline: that, or the last try, comes first.
+    let in_flight = ["step_timeout", "connection_lost"].as_slice();
+    for (ask, codes) in [
+        (Ask::Connect, ["step_timeout"].as_slice()),
+        (Ask::Probe, &["step_timeout"]),
+        (Ask::Put, &["step_timeout"]),
+        (Ask::Bundle, &["step_timeout"]),
+        (Ask::Start, in_flight),
+        (Ask::Follow, in_flight),
+        (Ask::Status, &["step_timeout"]),
+        (Ask::Forward, &["agent_silent"]),
     ] {
         let world = World::install(1).await;
         world.host(0).fault(ask, .., Trouble::Silence);
         let begun = Instant::now();
         world.run().await.unwrap();
-        assert_eq!(world.failure(0).code, code, "{ask:?}");
+        assert!(codes.contains(&world.failure(0).code.as_ref()), "{ask:?}: {}", world.failure(0).code);
         assert!(begun.elapsed() < hour, "{ask:?} {:?}", begun.elapsed());
         world.laws();
     }

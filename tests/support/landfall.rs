@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -218,7 +219,10 @@ impl Report {
     #[track_caller]
     pub fn host(&self, ip: &str) -> &Value {
         let hosts = self.result["hosts"].as_array().unwrap_or_else(|| panic!("no hosts: {}\n{}", self.result, self.stderr));
-        hosts.iter().find(|host| host["ip"] == ip).unwrap_or_else(|| panic!("no host {ip} in {}", self.result))
+        // An IPv6 address has several spellings.
+        let wanted: IpAddr = ip.parse().expect("an address");
+        let meant = |host: &&Value| host["ip"].as_str().and_then(|ip| ip.parse().ok()) == Some(wanted);
+        hosts.iter().find(meant).unwrap_or_else(|| panic!("no host {ip} in {}", self.result))
     }
 
     /// (class, code, step) of a host's failure; it must have failed, and with something to say.
