@@ -139,7 +139,7 @@ codes! {
     WriteFailed         "write_failed"          Transfer        "check the named directory on the host: mounted read-only, quota, disk errors"
     ChecksumMismatch    "checksum_mismatch"     Transfer        "check disk and network of the host: it stored other bytes than were sent"
     StateRefused        "state_refused"         Transfer        "the named directory must be a real directory owned by root: remove or correct it"
-    TransferStalled     "transfer_stalled"      Transfer        "check the link: no byte moved for 30 s"
+    TransferStalled     "transfer_stalled"      Lost            "check the link: no byte moved for 30 s"
     StepTimeout         "step_timeout"          TimedOut        "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"
     ConnectionLost      "connection_lost"       Lost            "retry the host; check its link if it happens again"
     NoExitStatus        "no_exit_status"        Lost            "retry the host; sshd ended the command without a status"
@@ -336,6 +336,7 @@ mod tests {
             (Code::ConnectionRefused, Effect::ReadOnly, true),
             (Code::ConnectTimeout, Effect::ReadOnly, true),
             (Code::ConnectionLost, Effect::Idempotent, true),
+            (Code::TransferStalled, Effect::Idempotent, true),
             (Code::ConnectionLost, Effect::OneShot, false),
             (Code::RunLost, Effect::Idempotent, true),
             (Code::ChecksumMismatch, Effect::Idempotent, true),
