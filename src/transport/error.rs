@@ -113,6 +113,14 @@ pub enum TransportError {
         /// Why; never the key's text.
         cause: String,
     },
+    /// The server opened no channel for a command: its places are taken (MaxSessions), or it cannot start another process.
+    #[error("{endpoint} opened no channel: {cause}")]
+    NoChannel {
+        /// Address and port.
+        endpoint: String,
+        /// What it said.
+        cause: String,
+    },
     /// The server refused to run a command.
     #[error("{endpoint} refused to run a command: {cause}")]
     NoExec {
@@ -162,6 +170,7 @@ impl From<TransportError> for Failure {
             TransportError::Undecided { .. } => Code::LoginUndecided,
             TransportError::MethodNotOffered { .. } => Code::MethodNotOffered,
             TransportError::KeyUnusable { .. } => Code::KeyUnusable,
+            TransportError::NoChannel { .. } => Code::NoChannel,
             TransportError::NoExec { .. } => Code::NoShell,
             TransportError::Lost { .. } | TransportError::Ended | TransportError::Overrun => Code::ConnectionLost,
             TransportError::Stalled(_) => Code::TransferStalled,
