@@ -110,6 +110,7 @@ codes! {
     ConnectTimeout      "connect_timeout"       Unreachable     "check address, routing and firewalls between here and the host"
     NoRoute             "no_route"              Unreachable     "check the address and the route to it"
     ConnectionClosed    "connection_closed"     Unreachable     "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"
+    HandshakeGarbled    "handshake_garbled"     Unreachable     "look at sshd's log, and at what stands between here and the host: bytes arrive changed"
     NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"
     NotSsh              "not_ssh"               Incompatible    "correct `port`: what answers there does not speak SSH 2"
     NoShell             "no_shell"              Incompatible    "give the account a login shell that can run `sh -c`"

@@ -57,6 +57,14 @@ pub enum TransportError {
         /// What was seen.
         cause: String,
     },
+    /// It speaks SSH, and what came of its handshake cannot be read, or is not what the host signed.
+    #[error("the handshake with {endpoint} cannot be understood: {cause}")]
+    Garbled {
+        /// Address and port.
+        endpoint: String,
+        /// What was seen.
+        cause: String,
+    },
     /// Another host key than the pinned one.
     #[error("host key of {endpoint} changed: pinned {pinned}, now {offered}")]
     HostKeyChanged {
@@ -163,6 +171,7 @@ impl From<TransportError> for Failure {
             TransportError::Closed { .. } => Code::ConnectionClosed,
             TransportError::NoCommonAlgorithm { .. } => Code::NoCommonAlgorithm,
             TransportError::NotSsh { .. } => Code::NotSsh,
+            TransportError::Garbled { .. } => Code::HandshakeGarbled,
             TransportError::HostKeyChanged { .. } => Code::HostKeyChanged,
             TransportError::HostKeyUnknown { .. } => Code::HostKeyUnknown,
             TransportError::Refusal { method: "key", .. } => Code::KeyRefused,
