@@ -144,7 +144,7 @@ codes! {
     StepTimeout         "step_timeout"          TimedOut        "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"
     ConnectionLost      "connection_lost"       Lost            "retry the host; check its link if it happens again"
     NoChannel           "no_channel"            Lost            "look at sshd's log on the host: MaxSessions, or no room for another process"
-    NoExitStatus        "no_exit_status"        Lost            "retry the host; sshd ended the command without a status"
+    NoExitStatus        "no_exit_status"        Lost            "retry the host; something there ended the command before it was done"
     Rebooted            "rebooted"              Lost            "the host went down in the middle: retry it when it is up"
     RunLost             "run_lost"              Lost            "the script was killed on the host: look there for the out-of-memory killer, then retry"
     AgentSilent         "agent_silent"          Unconfirmed     "look at the agent's log on the host; the health check of its package got no answer"
