@@ -115,7 +115,7 @@ async fn a_silent_way_is_asked_for_a_sign_of_life_and_given_up_after_three_inter
     assert!(matches!(&error, TransportError::Lost { cause, .. } if cause.contains("keepalive")), "{error:?}");
     let silence = begun.elapsed();
     // The last sign may have come just after it was asked for.
-    assert!((2 * KEEPALIVE..5 * KEEPALIVE).contains(&silence), "{silence:?}");
+    assert!((2 * KEEPALIVE..8 * KEEPALIVE).contains(&silence), "{silence:?}");
 }
 
 #[tokio::test]

@@ -44,6 +44,10 @@ pub enum Trouble {
     Silence,
     /// After that time there is no further sign, though the connection stands.
     SilentIn(Duration),
+    /// A signal ends the program before it says anything.
+    Killed,
+    /// All is done and said, and the program's exit code is not told.
+    NoStatus,
     /// The answer is this word, and nothing is done.
     Says(&'static str),
     /// One byte arrives changed.

@@ -115,8 +115,13 @@ impl Session for FakeSession {
         let (stdin, writes) = mpsc::channel(WINDOW);
         let io = Io { link: self.link.clone(), output: output.clone(), stdin: writes, line: VecDeque::new(), trouble };
         let program = tokio::spawn(async move {
-            let code = if trouble == Some(Trouble::Silence) { std::future::pending().await } else { run(command, io).await };
-            let _ = output.send(Output::Exit(ExitReport::Code(code)));
+            let report = match trouble {
+                Some(Trouble::Silence) => std::future::pending().await,
+                Some(Trouble::Killed) => ExitReport::Signal("KILL".into()),
+                _ => ExitReport::Code(run(command, io).await),
+            };
+            let report = if trouble == Some(Trouble::NoStatus) { ExitReport::NoStatus } else { report };
+            let _ = output.send(Output::Exit(report));
         });
         Ok(Box::new(FakeProcess { link: self.link.clone(), outputs, stdin: Some(stdin), exit: None, program }))
     }
