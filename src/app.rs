@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::store::Store;
 use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
-use crate::transport::ssh::{SshSettings, SshTransport};
+use crate::transport::ssh::{self, SshSettings, SshTransport};
 
 /// Everything joined.
 pub struct App {
@@ -32,6 +32,12 @@ pub struct App {
 /// When its directory cannot be made.
 pub fn repository(settings: &Settings) -> anyhow::Result<Repository> {
     Ok(Repository::open(&settings.data_dir.join("packages"))?)
+}
+
+/// A pinned key as ssh-keygen names it; `None` when it is no key.
+#[must_use]
+pub fn fingerprint(openssh: &str) -> Option<String> {
+    ssh::fingerprint_of(openssh)
 }
 
 impl App {

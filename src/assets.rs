@@ -34,6 +34,7 @@ const PRELUDE: &str = part!("prelude");
 const PROCESS: &str = part!("process");
 const STATE: &str = part!("state");
 const RECEIVE: &str = part!("receive");
+const RUNS: &str = part!("runs");
 
 /// Receives a payload by content address.
 pub static PUT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, part!("put")]));
@@ -42,11 +43,11 @@ pub static BUNDLE: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE,
 /// Receives a run and starts it.
 pub static START_RUN: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, RECEIVE, part!("start")]));
 /// Starts a script detached and keeps its result.
-pub static RUNNER: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("runner")]));
+pub static RUNNER: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, RUNS, part!("runner")]));
 /// Streams a run's log from an offset.
 pub static FOLLOW: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("follow")]));
 /// Takes away what is no longer needed.
-pub static CLEANUP: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("cleanup")]));
+pub static CLEANUP: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, RUNS, part!("cleanup")]));
 /// Asks the agent where the executor cannot.
 pub static HEALTH: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, part!("health")]));
 /// Installs, uninstalls, restarts, reloads.

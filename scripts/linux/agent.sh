@@ -395,9 +395,16 @@ reload() {
     else
         say INFO reload_agent DONE "by a restart"
         restart
+        drop_stage
         return
     fi
     check_deploy_result
+    drop_stage
+}
+
+# No cleanup follows a reload. Only now: a run that is lost is started again and needs the files.
+drop_stage() {
+    case $stage in "$state"/stage/?*) rm -rf "$stage" ;; esac
 }
 
 status() {

@@ -3,27 +3,8 @@
 #
 # Arguments: STATE TASK KEEP_RUNS KEEP_BLOBS MODE. KEEP_BLOBS is one argument: SHA-256 names parted by blanks, or empty.
 # MODE keep spares the blobs of KEEP_BLOBS; purge (after an uninstall) takes all blobs and the whole stage.
-# Needs prelude.sh and process.sh before it.
-
-# A run with an exit file is over, although its process may need a moment more to end.
-run_alive() { # RUN_ID
-    [ ! -f "$state_dir/runs/$1/exit" ] && [ -s "$state_dir/runs/$1/pid" ] &&
-        read -r pid mark _ <"$state_dir/runs/$1/pid" && alive "$pid" "$mark" "$1"
-}
-
-prune_runs() {
-    kept=0 living=
-    # shellcheck disable=SC2045 # the names are run ids: letters, digits, - and _; find cannot sort by time
-    for run_id in $(ls -t "$state_dir/runs" 2>/dev/null); do
-        case $run_id in *[!A-Za-z0-9_-]*) continue ;; esac
-        if run_alive "$run_id"; then
-            living=yes
-        elif [ "$kept" -ge "$keep_runs" ]; then
-            rm -rf "$state_dir/runs/$run_id"
-        fi
-        kept=$((kept + 1))
-    done
-}
+# Needs prelude.sh, process.sh and runs.sh before it.
+# shellcheck disable=SC2154 # runs.sh sets living
 
 listed() { # SHA256
     case " $keep_blobs " in *" $1 "*) return 0 ;; esac

@@ -5,7 +5,7 @@
 #   main  STATE RUN_ID ACTION TASK EPOCH DEADLINE_S   the detached process: lock, agent.sh, exit file
 #   kill  STATE RUN_ID                                ends the run and whatever it started in its group
 #
-# Needs prelude.sh and process.sh before it.
+# Needs prelude.sh, process.sh and runs.sh before it.
 # shellcheck disable=SC2154 # process.sh sets group and started
 
 # scripts/exit_codes.toml is the table.
@@ -13,6 +13,9 @@ EXIT_HOST_BUSY=40
 EXIT_STALE_EPOCH=41
 EXIT_STATE_FAILED=42
 EXIT_TERMINATED=143
+
+# Not every job kind ends with a cleanup, which keeps fewer. Of runs that ended just now the executor has yet to hear.
+keep_runs=20
 
 # Pids of a process group, zombies left out: kill -0 counts them, and in a container nobody may ever collect them.
 group_members() { # PGID
@@ -135,6 +138,7 @@ run_main() { # ACTION TASK EPOCH DEADLINE_S
         printf '%s %s %s\n' "$$" "$mark" "$group" >"$run/pid.new" && mv "$run/pid.new" "$run/pid" || exit 1
     umask 022
     take_lock
+    prune_runs
     # In the foreground: a background child of a shell would ignore INT and QUIT, and so would the agent it starts.
     sh "$run/agent.sh" "$action" "$run"
     code=$?
@@ -242,6 +246,11 @@ end_orphans() { # RUN_ID PGID
 }
 
 kill_run() {
+    # A start that is still on its way finds the directory, and starts nothing.
+    if mkdir "$run" 2>/dev/null; then
+        mkdir "$run/claim" && boot_id >"$run/boot" && printf '%s\n' $EXIT_TERMINATED >"$run/exit"
+        gone
+    fi
     [ -d "$run" ] || gone
     tries=0
     while [ ! -s "$run/pid" ]; do
@@ -266,7 +275,7 @@ kill_run() {
         # shellcheck disable=SC2086 # a list of pids
         kill -TERM $members 2>/dev/null
     fi
-    wait_gone 50 && killed
+    wait_gone 30 && killed
     if [ -n "$pgid" ]; then kill -KILL "-$pgid" 2>/dev/null; else
         # shellcheck disable=SC2086 # a list of pids
         kill -KILL $members 2>/dev/null
@@ -293,7 +302,12 @@ gone() {
     exit 0
 }
 
+# A runner that was killed outright could not give the lock back.
 killed() {
+    find_lock
+    if [ "$highest" -gt 0 ] && read -r holder _ <"$state_dir/lock.$highest" && [ "$holder" = "$run_id" ]; then
+        mv -f "$run/released" "$state_dir/lock.$highest" 2>/dev/null
+    fi
     echo '@@lf:killed@@'
     exit 0
 }

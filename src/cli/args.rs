@@ -2,12 +2,20 @@
 //!
 //! To add a command: a variant here with its examples, a file in `cmd`, an arm in [`super::run`].
 
+mod examples;
+mod job_source;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
+use examples::{
+    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, PACKAGE,
+    PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
+};
+pub(crate) use job_source::JobSource;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -56,10 +64,10 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Carry out a job from a file and follow it to its end
+    /// Carry out a job from a file or a host list and follow it to its end
     #[command(after_help = RUN)]
     Run(Run),
-    /// Look at recorded jobs, go on with interrupted ones
+    /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
     /// Keep the packages that jobs install
@@ -82,12 +90,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The job: a request of the published API, `-` for stdin
-    #[arg(value_name = "JOB.json")]
-    pub(crate) file: PathBuf,
-    /// Ask once, without echo, for the password of all hosts that need one and give none
-    #[arg(long)]
-    pub(crate) ask_password: bool,
+    #[command(flatten)]
+    pub(crate) source: JobSource,
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +122,36 @@ pub(crate) enum Job {
         /// Only this host
         #[arg(value_name = "HOST")]
         host: Option<IpAddr>,
+        /// Go on as the host goes on, until it ends
+        #[arg(short, long, requires = "host")]
+        follow: bool,
+    },
+    /// Follow a job that another process works on; leaving changes nothing
+    #[command(after_help = JOB_WATCH)]
+    Watch {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+    },
+    /// Try hosts again that failed or were cancelled
+    #[command(after_help = JOB_RETRY)]
+    Retry {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+        /// All that failed; so is meant without any host, too
+        #[arg(long, conflicts_with = "hosts")]
+        failed: bool,
+        /// Only these hosts
+        #[arg(value_name = "HOST")]
+        hosts: Vec<IpAddr>,
+    },
+    /// End a job for good, and what runs on its hosts
+    #[command(after_help = JOB_CANCEL)]
+    Cancel {
+        /// Number of the job
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
     },
     /// Go on with an interrupted job; of a finished one print the result
     #[command(after_help = JOB_RESUME)]
@@ -147,6 +181,9 @@ pub(crate) enum Package {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hostkey {
+    /// The pinned keys
+    #[command(after_help = HOSTKEY_LIST)]
+    List,
     /// Forget the pinned key of a host that was reinstalled
     #[command(after_help = HOSTKEY)]
     Forget {
@@ -174,122 +211,6 @@ fn with_variable(text: &str, name: &str) -> String {
     format!("{text} [env: {name}]")
 }
 
-fn top_examples() -> String {
-    format!(
-        "\
-Examples:
-  landfall package add node-exporter-1.5.0-linux-x86_64.tgz
-  landfall run job.json
-  landfall run job.json --output json | jq .kind
-  landfall job resume 12
-
-Exit codes:
-  0    every host of the request ended SUCCESS
-  1    some host did not, an ignored one included
-  2    wrong usage or an invalid job; an unknown job, or one that another process works on
-  3    no host was accepted
-  4    internal, or the job record failed
-  130  interrupted: go on with `landfall job resume ID`
-
-Environment:
-  {}, {}, {}: see the options of the same names
-  {}: file with the key of sealed credentials [default: DIR/key]",
-        config::DATA_DIR,
-        config::SITE,
-        config::DATABASE_URL,
-        config::KEY_FILE
-    )
-}
-
-const RUN: &str = "\
-Examples:
-  landfall run job.json
-  landfall run job.json --ask-password
-  landfall run job.json --output json > events.jsonl
-  generate-job | landfall run -
-
-Example of a job:
-  {\"job_type\": \"INSTALL_AGENT\", \"hosts\": [
-    {\"bk_biz_id\": 2, \"bk_cloud_id\": 0, \"ap_id\": 1, \"inner_ip\": \"10.0.0.5\", \"os_type\": \"LINUX\",
-     \"account\": \"root\", \"port\": 22, \"auth_type\": \"PASSWORD\", \"password\": {\"env\": \"ROOT_PASSWORD\"}}]}
-
-`password`, `key` and the other secrets may be text, {\"env\": \"NAME\"} or {\"file\": \"PATH\"} (relative to the job file).
-Ctrl-C once: no new host begins and running steps finish; twice: let go at once. Either way the job can be resumed.";
-
-const JOB: &str = "\
-Examples:
-  landfall job list
-  landfall job show 12
-  landfall job log 12 10.0.0.5
-  landfall job resume 12";
-
-const JOB_LIST: &str = "\
-Examples:
-  landfall job list
-  landfall job list --limit 200 --output json";
-
-const JOB_SHOW: &str = "\
-Examples:
-  landfall job show 12
-  landfall job show 12 --host 10.0.0.5
-  landfall job show 12 --output json | jq '.list[] | select(.status == \"FAILED\") | .ip'";
-
-const JOB_LOG: &str = "\
-Examples:
-  landfall job log 12
-  landfall job log 12 10.0.0.5
-  landfall job log 12 10.0.0.5 --output json";
-
-const JOB_RESUME: &str = "\
-Examples:
-  landfall job resume 12
-  landfall job resume 12 --output json";
-
-const PACKAGE: &str = "\
-Examples:
-  landfall package add node-exporter-1.5.0-linux-x86_64.tgz
-  landfall package list
-  landfall package verify";
-
-const PACKAGE_ADD: &str = "\
-Examples:
-  landfall package add node-exporter-1.5.0-linux-x86_64.tgz";
-
-const PACKAGE_LIST: &str = "\
-Examples:
-  landfall package list
-  landfall package list --output json";
-
-const PACKAGE_VERIFY: &str = "\
-Examples:
-  landfall package verify
-
-Exit code 1 when a package is damaged.";
-
-const HOSTKEY: &str = "\
-Examples:
-  landfall hostkey forget 10.0.0.11
-  landfall hostkey forget 10.0.0.11 --port 2222
-
-The next job pins the key that the host shows then. Make sure that it is the host's own.";
-
-const SITE: &str = "\
-Examples:
-  landfall site check
-  landfall --site ./site.toml site check";
-
-const SITE_CHECK: &str = "\
-Examples:
-  landfall site check
-  landfall site check --site ./site.toml
-
-Exit code 2 when the file is wrong; every fault is named with its place.";
-
-const COMPLETIONS: &str = "\
-Examples:
-  landfall completions bash > /etc/bash_completion.d/landfall
-  landfall completions zsh > ~/.zfunc/_landfall";
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -316,7 +237,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 16);
+        assert_eq!(seen, 20);
     }
 
     #[test]

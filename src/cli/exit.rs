@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::domain::id::JobId;
-use crate::domain::job::Status;
+use crate::domain::job::{JobKind, Status};
+use crate::service::submit::Rejection;
 use crate::service::view::JobView;
 use crate::service::{PackageError, ServiceError, StoreError};
 
@@ -46,6 +47,7 @@ impl ExitStatus {
             match host.status {
                 Status::Pending | Status::Running => return Self::Interrupted,
                 Status::Success => {}
+                Status::Removed if job.line.job_type == JobKind::RemoveAgent => {}
                 Status::Failed
                 | Status::PartFailed
                 | Status::Terminated
@@ -64,7 +66,9 @@ impl ExitStatus {
         match error {
             CliError::Usage(_) | CliError::NoTerminal(_) | CliError::Read { .. } | CliError::Config(_) => Self::Usage,
             CliError::Service(error) => match error.as_ref() {
-                ServiceError::NoJob(_) => Self::Usage,
+                ServiceError::NoJob(_) | ServiceError::NoHost { .. } | ServiceError::NotFailed { .. } | ServiceError::Busy(_) => {
+                    Self::Usage
+                }
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }
@@ -77,6 +81,11 @@ impl ExitStatus {
                     PackageError::Damaged { .. } | PackageError::Unavailable { .. } => Self::Internal,
                 },
                 ServiceError::Journal(_) | ServiceError::Engine(_) => Self::Internal,
+            },
+            CliError::Rejected { rejection, .. } => match rejection.as_ref() {
+                Rejection::Faults(_) => Self::Usage,
+                Rejection::NoProxy(_) | Rejection::AllFiltered(_) => Self::NotAccepted,
+                Rejection::Service(_) => Self::Internal,
             },
             CliError::Open(error) if error.is::<ConfigError>() => Self::Usage,
             CliError::Open(_) | CliError::Broke { .. } | CliError::System { .. } => Self::Internal,
@@ -108,6 +117,14 @@ pub(crate) enum CliError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// The job was not taken; nothing of it was recorded.
+    #[error("{rejection}")]
+    Rejected {
+        /// Why, with the places of the faults in the person's terms.
+        rejection: Box<Rejection>,
+        /// A line for every fault or host.
+        notes: Vec<String>,
     },
     /// The site file is wrong.
     #[error(transparent)]

@@ -12,6 +12,7 @@ mod args;
 mod ask;
 mod cmd;
 mod exit;
+mod job_source;
 mod out;
 mod quiet;
 mod report;
@@ -87,11 +88,16 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Run(run) => cmd::run::run(run, context).await,
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,
-        Command::Job(Job::Log { id, host }) => cmd::job_log::log(id, host, context).await,
+        Command::Job(Job::Log { id, host: Some(host), follow: true }) => cmd::job_log_follow::follow(id, host, context).await,
+        Command::Job(Job::Log { id, host, .. }) => cmd::job_log::log(id, host, context).await,
+        Command::Job(Job::Watch { id }) => cmd::job_watch::run(id, context).await,
+        Command::Job(Job::Retry { id, hosts, .. }) => cmd::job_retry::run(id, hosts, context).await,
+        Command::Job(Job::Cancel { id }) => cmd::job_cancel::run(id, context).await,
         Command::Job(Job::Resume { id }) => cmd::job_resume::resume(id, context).await,
         Command::Package(Package::Add { file }) => cmd::package_add::add(&file, context).await,
         Command::Package(Package::List) => cmd::package_list::list(context).await,
         Command::Package(Package::Verify) => cmd::package_verify::verify(context).await,
+        Command::Hostkey(Hostkey::List) => cmd::hostkey_list::list(context).await,
         Command::Hostkey(Hostkey::Forget { ip, cloud, port }) => cmd::hostkey_forget::forget(ip, cloud, port, context).await,
         Command::Site(Site::Check) => cmd::site_check::check(context),
         Command::Completions { shell } => Ok(cmd::completions::write(shell, context)),
@@ -101,6 +107,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
 /// Prints an error with its causes, each once, and what to do about it.
 fn tell(error: &CliError, out: &mut Printer) {
     out.error(chain(error));
+    if let CliError::Rejected { notes, .. } = error {
+        notes.iter().for_each(|note| out.note(note));
+    }
     if let Some(hint) = report::hint::hint(error) {
         out.hint(hint);
     }

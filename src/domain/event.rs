@@ -116,8 +116,13 @@ pub enum EventKind {
         /// Pause before the next try, milliseconds.
         retry_in_ms: u64,
     },
-    /// Somebody asked to stop.
+    /// Somebody asked for the job to be cancelled.
     CancelAsked {
+        /// Who or why.
+        reason: String,
+    },
+    /// Somebody asked for a host that failed to be tried again: it is open once more.
+    RetryAsked {
         /// Who or why.
         reason: String,
     },
@@ -182,6 +187,7 @@ impl EventKind {
             Self::StepFinished { .. } => "step_finished",
             Self::AttemptFailed { .. } => "attempt_failed",
             Self::CancelAsked { .. } => "cancel_asked",
+            Self::RetryAsked { .. } => "retry_asked",
             Self::HostFinished { .. } => "host_finished",
             Self::JobFinished { .. } => "job_finished",
             Self::Unknown => "unknown",

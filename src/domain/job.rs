@@ -108,16 +108,30 @@ impl JobKind {
         )
     }
 
-    /// May a stored login stand in for one in the request? (Upstream's rule 6, `reference/upstream.md` 1.4.)
+    /// Must the request bring a login? Elsewhere a kept one may stand in (upstream's rule 6, `reference/upstream.md` 1.4).
     #[must_use]
     pub fn needs_login(self) -> bool {
-        matches!(self, Self::InstallAgent | Self::InstallProxy | Self::ReplaceProxy | Self::RemoveAgent)
+        matches!(self, Self::InstallAgent | Self::InstallProxy | Self::ReplaceProxy)
+    }
+
+    /// Does it touch the machine? REMOVE_AGENT only forgets it (DESIGN 2), so that no login is used.
+    #[must_use]
+    pub fn touches_host(self) -> bool {
+        self != Self::RemoveAgent
     }
 
     /// Does this release carry it out, or only know its name?
     #[must_use]
     pub fn is_carried_out(self) -> bool {
-        matches!(self, Self::InstallAgent | Self::UninstallAgent)
+        matches!(
+            self,
+            Self::InstallAgent
+                | Self::RestartAgent
+                | Self::ReinstallAgent
+                | Self::UninstallAgent
+                | Self::RemoveAgent
+                | Self::ReloadAgent
+        )
     }
 }
 
@@ -161,6 +175,8 @@ impl Status {
             Outcome::Succeeded | Outcome::Skipped { .. } => Self::Success,
             Outcome::Failed { .. } | Outcome::Unknown { .. } => Self::Failed,
             Outcome::Interrupted { .. } => Self::Running,
+            Outcome::Terminated { .. } => Self::Terminated,
+            Outcome::Removed => Self::Removed,
         }
     }
 

@@ -88,6 +88,13 @@ pub enum Outcome {
         /// What was going on.
         why: String,
     },
+    /// It was cancelled.
+    Terminated {
+        /// How far that was confirmed.
+        why: String,
+    },
+    /// Landfall no longer knows the host; the machine was not touched.
+    Removed,
     /// Nobody can say: the host stayed unreachable while something was running on it.
     Unknown {
         /// What was going on.
@@ -104,6 +111,8 @@ impl Outcome {
             Self::Skipped { .. } => "skipped",
             Self::Failed { .. } => "failed",
             Self::Interrupted { .. } => "interrupted",
+            Self::Terminated { .. } => "terminated",
+            Self::Removed => "removed",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -114,12 +123,18 @@ impl Outcome {
         !matches!(self, Self::Interrupted { .. })
     }
 
+    /// May somebody ask for another try? Not where there is nothing left to do.
+    #[must_use]
+    pub fn may_be_retried(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Unknown { .. } | Self::Terminated { .. })
+    }
+
     /// The failure behind the outcome, where there is one.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failed { failure } | Self::Unknown { failure } => Some(failure),
-            Self::Succeeded | Self::Skipped { .. } | Self::Interrupted { .. } => None,
+            Self::Succeeded | Self::Skipped { .. } | Self::Interrupted { .. } | Self::Terminated { .. } | Self::Removed => None,
         }
     }
 }

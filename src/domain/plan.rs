@@ -33,6 +33,8 @@ pub enum StepKind {
     VerifyGone,
     /// Write the inventory.
     Register,
+    /// Take the host out of the inventory, with its kept logins. The machine is not touched.
+    Forget,
     /// Take away what is no longer needed.
     Cleanup,
 }
@@ -50,6 +52,7 @@ impl StepKind {
             Self::Verify => "verify",
             Self::VerifyGone => "verify_gone",
             Self::Register => "register",
+            Self::Forget => "forget",
             Self::Cleanup => "cleanup",
         }
     }
@@ -60,8 +63,16 @@ impl StepKind {
         match self {
             Self::Connect | Self::Probe | Self::Verify | Self::VerifyGone => Effect::ReadOnly,
             // run_script is guarded by its run id on the target (DESIGN 11).
-            Self::UploadPackage | Self::UploadFiles | Self::RunScript | Self::Register | Self::Cleanup => Effect::Idempotent,
+            Self::UploadPackage | Self::UploadFiles | Self::RunScript | Self::Register | Self::Forget | Self::Cleanup => {
+                Effect::Idempotent
+            }
         }
+    }
+
+    /// Is it done on the host itself, so that it needs a session?
+    #[must_use]
+    pub fn is_on_host(self) -> bool {
+        !matches!(self, Self::Connect | Self::Register | Self::Forget)
     }
 
     /// Does a person see the host changed by it?
@@ -169,6 +180,18 @@ pub enum Work {
         /// What is there.
         installed: Box<Installed>,
     },
+    /// Stop and start what is there.
+    Restart {
+        /// What is there.
+        installed: Box<Installed>,
+    },
+    /// Give what is there new configuration.
+    Reload {
+        /// The package it was installed from: its templates.
+        package: Box<PackageEntry>,
+        /// What will stand in `landfall.toml`.
+        installed: Box<Installed>,
+    },
 }
 
 impl Work {
@@ -176,7 +199,19 @@ impl Work {
     #[must_use]
     pub fn installed(&self) -> &Installed {
         match self {
-            Self::Install { installed, .. } | Self::Uninstall { installed } => installed,
+            Self::Install { installed, .. }
+            | Self::Uninstall { installed }
+            | Self::Restart { installed }
+            | Self::Reload { installed, .. } => installed,
+        }
+    }
+
+    /// The package whose rendered files go to the host.
+    #[must_use]
+    pub fn configures(&self) -> Option<&PackageEntry> {
+        match self {
+            Self::Install { package, .. } | Self::Reload { package, .. } => Some(package),
+            Self::Uninstall { .. } | Self::Restart { .. } => None,
         }
     }
 
@@ -186,6 +221,8 @@ impl Work {
         match self {
             Self::Install { .. } => "install",
             Self::Uninstall { .. } => "uninstall",
+            Self::Restart { .. } => "restart",
+            Self::Reload { .. } => "reload",
         }
     }
 }

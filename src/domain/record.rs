@@ -93,6 +93,11 @@ impl HostRecord {
                 }
             }
             EventKind::HostFinished { .. } => self.finished = Some(at),
+            EventKind::RetryAsked { .. } => {
+                // Where nothing was tried yet, the first try is still to come.
+                self.attempts += u32::from(self.attempts > 0);
+                self.finished = None;
+            }
             EventKind::JobAccepted { .. }
             | EventKind::JobFinished { .. }
             | EventKind::CancelAsked { .. }
@@ -141,6 +146,12 @@ impl HostRecord {
     #[must_use]
     pub fn is_done(&self, step: StepKind) -> bool {
         self.step(step).and_then(|record| record.outcome.as_ref()).is_some_and(StepOutcome::is_done)
+    }
+
+    /// Was a script started on the host, or may have been, whose end was not seen?
+    #[must_use]
+    pub fn run_in_flight(&self) -> bool {
+        self.step(StepKind::RunScript).is_some_and(|step| step.outcome.is_none())
     }
 
     /// Payload bytes sent to the host over all steps and attempts.

@@ -64,9 +64,12 @@ impl HostState {
             (Self::Running { step, .. }, EventKind::StepFinished { step: ended, .. }) if step == ended => Ok(Self::Ready),
             (Self::Running { step, .. }, EventKind::AttemptFailed { step: failed, .. }) if step == failed => Ok(Self::Ready),
             (Self::Ready, EventKind::AttemptFailed { .. }) => Ok(Self::Ready),
-            (Self::Pending | Self::Ready | Self::Running { .. }, EventKind::HostFinished { outcome }) => {
-                Ok(Self::Finished(outcome.clone()))
-            }
+            // Also one that was let go may end without having been taken up again: its job was cancelled.
+            (
+                Self::Pending | Self::Ready | Self::Running { .. } | Self::Finished(Outcome::Interrupted { .. }),
+                EventKind::HostFinished { outcome },
+            ) => Ok(Self::Finished(outcome.clone())),
+            (Self::Finished(outcome), EventKind::RetryAsked { .. }) if outcome.may_be_retried() => Ok(Self::Pending),
             _ => illegal(),
         }
     }

@@ -1,7 +1,9 @@
-//! Stopping: softly (finish the step), then hard (let go now).
+//! Stopping: softly (finish the step), hard (let go now), or for good (let go now, and end what was started on the hosts).
 //!
-//! Two tokens: the hard one is the parent, so whoever waits for a soft stop is woken by a hard one as well.
+//! Two tokens: the hard one is the parent, so whoever waits for a soft stop is woken by a hard one as well. A cancel is a
+//! hard stop with another end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ pub const GRACE: Duration = Duration::from_secs(30);
 pub struct Stop {
     hard: CancellationToken,
     soft: CancellationToken,
+    cancelled: Arc<AtomicBool>,
     reason: Arc<OnceLock<String>>,
 }
 
@@ -24,7 +27,7 @@ impl Stop {
     pub fn new() -> Self {
         let hard = CancellationToken::new();
         let soft = hard.child_token();
-        Self { hard, soft, reason: Arc::default() }
+        Self { hard, soft, cancelled: Arc::default(), reason: Arc::default() }
     }
 
     /// No new hosts; running ones finish their step, within [`GRACE`]. The first reason stays.
@@ -37,6 +40,19 @@ impl Stop {
     pub fn hard(&self, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
         self.hard.cancel();
+    }
+
+    /// Let go of everything now, and end what was started on the hosts.
+    pub fn cancel(&self) {
+        // Before the token: whoever is woken by it asks what for.
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.hard("cancelled");
+    }
+
+    /// Is it for good?
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
     }
 
     /// Was a stop asked for?

@@ -1,30 +1,40 @@
 //! One job: takes its unfinished hosts, starts as many as the limits allow, and closes the job when the last one ended.
+//!
+//! ```text
+//! claim ─► queue ──permit──► host task ─► outcome          orders: a cancel empties the queue and ends what runs,
+//!   ▲                                        │                     a retry claims the hosts that were opened again
+//!   └──── opened again meanwhile? ◄── close ◄┘
+//! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::cancel::Stop;
 use super::host_task::{HostTask, JobRun, Left};
 use super::journal::JournalError;
+use super::orders::Orders;
 use super::payload::Payloads;
 use super::{Ended, Engine, EngineError, bucket::Bucket};
 use crate::domain::event::EventKind;
 use crate::domain::failure::{Code, Failure};
-use crate::domain::id::{JobId, Seq};
+use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::Status;
 use crate::domain::outcome::Outcome;
 use crate::domain::record::HostRecord;
-use crate::store::{Claim, TaskRow, Write};
+use crate::store::{Asked, Claim, TaskRow, Write};
 
 /// Events read at a time when a job is taken up again.
 const PAGE: u32 = 5_000;
 
+/// Outcomes written at once when hosts end that were never begun: as many as share a transaction.
+const TOGETHER: usize = 500;
+
 pub(super) async fn run(engine: &Engine, job: JobId, stop: Stop) -> Result<Ended, EngineError> {
     let Some(row) = engine.store.job(job).await? else { return Ok(Ended::Finished) };
-    let tasks = engine.store.claim(job).await?;
-    let mut records = records(engine, job).await?;
     let context = Arc::new(JobRun {
         job,
         spec: row.spec.clone(),
@@ -39,79 +49,163 @@ pub(super) async fn run(engine: &Engine, job: JobId, stop: Stop) -> Result<Ended
         site: engine.site.clone(),
         stop,
     });
-    let mut crew = Crew { context: context.clone(), running: JoinSet::new(), claims: HashMap::new(), trouble: None };
-    for task in tasks {
-        let record = records.remove(&task.index).unwrap_or_default();
-        if !crew.start(task, record).await {
-            break;
+    let mut orders = Orders::watch(engine.store.clone(), job).await?;
+    let mut crew = Crew::new(context);
+    crew.obey(orders.now()).await?;
+    loop {
+        crew.enlist().await?;
+        crew.work(&mut orders).await?;
+        if let Some(trouble) = crew.trouble {
+            return Err(trouble);
+        }
+        match close(engine, job).await? {
+            // Opened again between the last look and the end.
+            Closing::Unfinished if !crew.is_stopped() && !crew.fenced => {}
+            Closing::Unfinished => return Ok(Ended::Interrupted),
+            Closing::Finished => return Ok(Ended::Finished),
         }
     }
-    while crew.reap().await {}
-    if let Some(trouble) = crew.trouble {
-        return Err(trouble);
-    }
-    close(engine, job).await
 }
 
 /// The journals of the job's hosts, folded.
-async fn records(engine: &Engine, job: JobId) -> Result<HashMap<u32, HostRecord>, EngineError> {
+async fn records(context: &JobRun) -> Result<HashMap<u32, HostRecord>, EngineError> {
     let mut records: HashMap<u32, HostRecord> = HashMap::new();
     let mut after = Seq(0);
     loop {
-        let events = engine.store.events(job, after, PAGE).await?;
+        let events = context.store.events(context.job, after, PAGE).await?;
         let Some(last) = events.last() else { return Ok(records) };
         after = last.seq;
         for event in &events {
             if let Some(index) = event.host_index {
-                records
-                    .entry(index)
-                    .or_default()
-                    .apply(&event.kind, event.at)
-                    .map_err(|error| EngineError::Corrupt(job, error))?;
+                let record = records.entry(index).or_default();
+                record.apply(&event.kind, event.at).map_err(|error| EngineError::Corrupt(context.job, error))?;
             }
         }
     }
 }
 
-/// Writes JobFinished when nothing is left to do.
-async fn close(engine: &Engine, job: JobId) -> Result<Ended, EngineError> {
-    let tasks = engine.store.tasks(job).await?;
-    if tasks.iter().any(|task| matches!(task.status, Status::Pending | Status::Running)) {
-        return Ok(Ended::Interrupted);
-    }
-    let finished = engine.store.job(job).await?.is_some_and(|row| row.finished_at.is_some());
-    if !finished {
-        let status = Status::fold(tasks.iter().map(|task| task.status));
-        let write = Write::Job { job, at: engine.now(), events: vec![EventKind::JobFinished { status }] };
-        engine.journal.write(write).await?;
-        engine.store.purge_credentials(engine.now()).await?;
-    }
-    Ok(Ended::Finished)
+enum Closing {
+    Finished,
+    Unfinished,
 }
 
-/// The host tasks in flight.
+/// Writes JobFinished when nothing is left to do.
+async fn close(engine: &Engine, job: JobId) -> Result<Closing, EngineError> {
+    let tasks = engine.store.tasks(job).await?;
+    let statuses = || tasks.iter().map(|task| task.status);
+    if statuses().any(|status| matches!(status, Status::Pending | Status::Running)) {
+        return Ok(Closing::Unfinished);
+    }
+    if engine.store.job(job).await?.is_some_and(|row| row.finished_at.is_some()) {
+        return Ok(Closing::Finished);
+    }
+    let cancelled = engine.store.asked(job).await?.cancel && statuses().any(|status| status == Status::Terminated);
+    let status = if cancelled { Status::Terminated } else { Status::fold(statuses()) };
+    let write = Write::Job { job, at: engine.now(), events: vec![EventKind::JobFinished { status }] };
+    match engine.journal.write(write).await {
+        Ok(()) => {}
+        Err(JournalError::Stale) => return Ok(Closing::Unfinished),
+        Err(error) => return Err(error.into()),
+    }
+    engine.store.purge_credentials(engine.now()).await?;
+    Ok(Closing::Finished)
+}
+
+/// The host tasks of a job that this process has.
 struct Crew {
     context: Arc<JobRun>,
+    queue: VecDeque<(TaskRow, HostRecord)>,
     running: JoinSet<Result<(), Left>>,
     claims: HashMap<Id, Claim>,
     trouble: Option<EngineError>,
+    /// Somebody else has one of the hosts now.
+    fenced: bool,
 }
 
 impl Crew {
-    /// Starts a host as soon as there is a place for it; false when no more are to be started.
-    async fn start(&mut self, task: TaskRow, record: HostRecord) -> bool {
+    fn new(context: Arc<JobRun>) -> Self {
+        let (queue, running, claims) = (VecDeque::new(), JoinSet::new(), HashMap::new());
+        Self { context, queue, running, claims, trouble: None, fenced: false }
+    }
+
+    /// Claims the unfinished hosts that it does not have yet.
+    async fn enlist(&mut self) -> Result<(), EngineError> {
+        let queued = self.queue.iter().map(|(task, _)| task.id);
+        let mine: Vec<TaskId> = self.claims.values().map(|claim| claim.task).chain(queued).collect();
+        let tasks = self.context.store.claim(self.context.job, &mine).await?;
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let mut records = records(&self.context).await?;
+        self.queue.extend(tasks.into_iter().map(|task| {
+            let record = records.remove(&task.index).unwrap_or_default();
+            (task, record)
+        }));
+        Ok(())
+    }
+
+    /// Works until no host is left that it may begin, and none runs.
+    async fn work(&mut self, orders: &mut Orders) -> Result<(), EngineError> {
         let (limits, stop) = (self.context.limits.clone(), self.context.stop.clone());
-        let permit = loop {
-            if self.trouble.is_some() || stop.is_asked() {
-                return false;
+        loop {
+            if self.is_stopped() || self.trouble.is_some() {
+                self.dismiss().await;
+            }
+            if self.queue.is_empty() && self.running.is_empty() {
+                return Ok(());
             }
             tokio::select! {
-                permit = limits.host() => break permit,
-                () = stop.asked() => return false,
+                permit = limits.host(), if !self.queue.is_empty() => self.start_next(permit),
                 // Reaped while others start: a finished task that nobody joins keeps its memory.
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
+                asked = orders.changed() => self.obey(asked).await?,
+                () = stop.asked(), if !self.is_stopped() => {}
             }
-        };
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.context.stop.is_asked()
+    }
+
+    async fn obey(&mut self, asked: Asked) -> Result<(), EngineError> {
+        if asked.cancel {
+            self.context.stop.cancel();
+            return Ok(());
+        }
+        if self.is_stopped() { Ok(()) } else { self.enlist().await }
+    }
+
+    /// Begins no more hosts. Of a cancelled job those that have nothing running are ended here; the others are still
+    /// visited, so that what runs there is ended too.
+    async fn dismiss(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        if !self.context.stop.is_cancelled() || self.trouble.is_some() {
+            return;
+        }
+        let (visited, ended): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, record)| record.run_in_flight());
+        self.queue = visited.into();
+        let (job, journal) = (self.context.job, self.context.journal.clone());
+        let at = self.context.clock.now();
+        let ending = ended.into_iter().map(|(task, _)| {
+            let claim = Claim { job, task: task.id, index: task.index, epoch: task.epoch };
+            let outcome = Outcome::Terminated { why: "cancelled before it began".into() };
+            let write = Write::Host { claim, at, events: vec![EventKind::HostFinished { outcome }] };
+            let journal = journal.clone();
+            async move { journal.write(write).await }
+        });
+        let written: Vec<Result<(), JournalError>> =
+            futures_util::stream::iter(ending).buffer_unordered(TOGETHER).collect().await;
+        for error in written.into_iter().filter_map(Result::err) {
+            match error {
+                JournalError::Stale => self.fenced = true,
+                error @ JournalError::Failed(_) => self.broken(error),
+            }
+        }
+    }
+
+    fn start_next(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        let Some((task, record)) = self.queue.pop_front() else { return };
         let claim = Claim { job: self.context.job, task: task.id, index: task.index, epoch: task.epoch };
         let context = self.context.clone();
         let handle = self.running.spawn(async move {
@@ -119,22 +213,16 @@ impl Crew {
             HostTask::new(context, task, claim, record).run().await
         });
         self.claims.insert(handle.id(), claim);
-        true
-    }
-
-    /// Waits for the next host that ends; false when none is left.
-    async fn reap(&mut self) -> bool {
-        let Some(ended) = self.running.join_next_with_id().await else { return false };
-        self.ended(ended).await;
-        true
     }
 
     async fn ended(&mut self, ended: Result<(Id, Result<(), Left>), JoinError>) {
         match ended {
             Ok((id, result)) => {
                 self.claims.remove(&id);
-                if let Err(Left::Journal(error)) = result {
-                    self.broken(error);
+                match result {
+                    Ok(()) => {}
+                    Err(Left::Fenced) => self.fenced = true,
+                    Err(Left::Journal(error)) => self.broken(error),
                 }
             }
             // Let go because the record failed: the next run takes the host up.

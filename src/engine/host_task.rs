@@ -137,15 +137,16 @@ impl HostTask {
             // Let go in the middle of a step, or between two tries of it.
             _ => record.steps.iter().rfind(|step| step.outcome.is_none()).map(|step| step.step),
         };
-        let in_flight = record.step(StepKind::RunScript).is_some_and(|step| step.outcome.is_none());
+        let in_flight = record.run_in_flight();
         Self { job, row, claim, record, credential: None, session: None, tried: HashMap::new(), taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
     pub(super) async fn run(mut self) -> Result<(), Left> {
-        let ended = self.work().await;
-        if let Some(session) = self.session.take() {
-            session.close().await;
+        let cancelled = self.job.stop.is_cancelled();
+        let mut ended = if cancelled { Err(Halt::Stopped) } else { self.work().await };
+        if matches!(ended, Err(Halt::Stopped)) && self.job.stop.is_cancelled() {
+            ended = self.terminate().await;
         }
         let outcome = match ended {
             Ok(outcome) => outcome,
@@ -153,14 +154,24 @@ impl HostTask {
             Err(Halt::Unknown(failure)) => Outcome::Unknown { failure },
             Err(Halt::Nothing(why)) => Outcome::Skipped { why },
             Err(Halt::Stopped) => Outcome::Interrupted { why: self.interrupted_in() },
-            Err(Halt::Left(left)) => return Err(left),
+            Err(Halt::Left(left)) => {
+                self.leave().await;
+                return Err(left);
+            }
         };
+        self.leave().await;
         let mut events: Vec<EventKind> = self.end_of_step(&outcome).into_iter().collect();
         events.push(EventKind::HostFinished { outcome });
         match self.append(events).await {
             Ok(()) => Ok(()),
             Err(Halt::Left(left)) => Err(left),
             Err(_) => Ok(()),
+        }
+    }
+
+    async fn leave(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
         }
     }
 
@@ -173,7 +184,11 @@ impl HostTask {
                 (StepOutcome::Failed { failure: failure.clone() }, Figures::default())
             }
             Outcome::Skipped { why } => (StepOutcome::Done { changed: false }, Figures::detail(why.clone())),
-            Outcome::Succeeded | Outcome::Interrupted { .. } => return None,
+            // As long as its script may run, a retry has to look for it before it starts another.
+            Outcome::Terminated { why } if !self.in_flight => {
+                (StepOutcome::Failed { failure: Failure::new(Code::Cancelled, why.clone()).at(step) }, Figures::default())
+            }
+            Outcome::Succeeded | Outcome::Removed | Outcome::Interrupted { .. } | Outcome::Terminated { .. } => return None,
         };
         Some(EventKind::StepFinished { step, attempt, outcome, figures })
     }
@@ -196,7 +211,8 @@ impl HostTask {
             self.job.store.credential(self.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
         loop {
             match self.pass().await {
-                Ok(()) => return Ok(Outcome::Succeeded),
+                Ok(()) if self.job.spec.kind.touches_host() => return Ok(Outcome::Succeeded),
+                Ok(()) => return Ok(Outcome::Removed),
                 Err(Halt::Failed(failure)) => match self.after(failure).await {
                     Ok(()) => {}
                     Err(Halt::Failed(failure)) if self.is_registered() => {
@@ -213,7 +229,9 @@ impl HostTask {
     /// Is tidying up all that is left?
     fn is_registered(&self) -> bool {
         let before = |step: &&Step| !matches!(step.kind, StepKind::Connect | StepKind::Cleanup);
-        self.record.plan.is_some() && self.row.spec.outline.iter().filter(before).all(|step| !self.is_due(step.kind))
+        self.record.plan.is_some()
+            && self.row.spec.outline.iter().any(|step| step.kind == StepKind::Cleanup)
+            && self.row.spec.outline.iter().filter(before).all(|step| !self.is_due(step.kind))
     }
 
     /// The host could not be reached for its cleanup: what the job wanted is proved and registered all the same.
@@ -254,8 +272,7 @@ impl HostTask {
 
     /// Is anything left that is done on the host itself?
     fn needs_session(&self) -> bool {
-        let on_host = |step: &Step| !matches!(step.kind, StepKind::Connect | StepKind::Register);
-        self.row.spec.outline.iter().any(|step| on_host(step) && self.is_due(step.kind))
+        self.row.spec.outline.iter().any(|step| step.kind.is_on_host() && self.is_due(step.kind))
     }
 
     async fn step(&mut self, step: Step) -> Result<(), Halt> {
@@ -298,12 +315,13 @@ impl HostTask {
             StepKind::Verify => within(step, steps::verify::carry_out(self)).await,
             StepKind::VerifyGone => within(step, steps::verify::gone(self)).await,
             StepKind::Register => steps::finish::register(self).await,
+            StepKind::Forget => steps::finish::forget(self).await,
             StepKind::Cleanup => steps::finish::cleanup(self, step).await,
         }
     }
 
     /// Number of the attempt that begins now.
-    fn attempt_of(&mut self, kind: StepKind) -> u32 {
+    pub(super) fn attempt_of(&mut self, kind: StepKind) -> u32 {
         let before = self.record.step(kind).map_or(0, |record| record.attempts);
         let same = match kind {
             // The run goes on by itself while we reconnect or are replaced; one whose end was seen needs another id.

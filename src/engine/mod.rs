@@ -21,11 +21,13 @@ mod host_keys;
 mod host_task;
 pub mod journal;
 pub mod limits;
+mod orders;
 mod payload;
 pub mod progress;
 pub mod retry;
 mod steps;
 mod talk;
+mod terminate;
 
 use std::sync::Arc;
 

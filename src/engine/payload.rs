@@ -17,6 +17,7 @@ use crate::plan::render::Templates;
 /// The archives of a job.
 pub(super) struct Payloads {
     source: Arc<dyn PackageSource>,
+    index: OnceCell<Vec<PackageEntry>>,
     archives: Mutex<HashMap<String, Arc<OnceCell<Arc<Archive>>>>>,
 }
 
@@ -63,12 +64,13 @@ async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T, PackageErro
 
 impl Payloads {
     pub(super) fn new(source: Arc<dyn PackageSource>) -> Self {
-        Self { source, archives: Mutex::default() }
+        Self { source, index: OnceCell::new(), archives: Mutex::default() }
     }
 
-    /// All packages there are.
-    pub(super) async fn index(&self) -> Result<Vec<PackageEntry>, Failure> {
-        self.source.list().await.map_err(|error| failure(&error))
+    /// All packages there are, as the first who asks finds them: a thousand hosts must not read the same list.
+    pub(super) async fn index(&self) -> Result<&[PackageEntry], Failure> {
+        let index = self.index.get_or_try_init(|| async { self.source.list().await.map_err(|error| failure(&error)) });
+        index.await.map(Vec::as_slice)
     }
 
     /// The archive of a package, loaded by the first who asks.

@@ -40,14 +40,15 @@ pub fn outline(kind: JobKind, script_timeout_s: u64) -> Vec<Step> {
             StepKind::Register,
             StepKind::Cleanup,
         ],
+        JobKind::RestartAgent | JobKind::RestartProxy => {
+            &[StepKind::Connect, StepKind::Probe, StepKind::RunScript, StepKind::Verify]
+        }
+        JobKind::ReloadAgent | JobKind::ReloadProxy => {
+            &[StepKind::Connect, StepKind::Probe, StepKind::UploadFiles, StepKind::RunScript, StepKind::Verify]
+        }
+        JobKind::RemoveAgent => &[StepKind::Forget],
         // Known by name only in this release: their hosts are left out before a plan is needed.
-        JobKind::RestartAgent
-        | JobKind::RemoveAgent
-        | JobKind::ReloadAgent
-        | JobKind::RestartProxy
-        | JobKind::UpgradeProxy
-        | JobKind::ReloadProxy
-        | JobKind::ReplaceProxy => &[],
+        JobKind::UpgradeProxy | JobKind::ReplaceProxy => &[],
     };
     let step = |kind: &StepKind| Step { kind: *kind, timeout_s: timeout(*kind, script_timeout_s) };
     kinds.iter().map(step).collect()
@@ -62,7 +63,7 @@ fn timeout(kind: StepKind, script_timeout_s: u64) -> u64 {
         StepKind::UploadFiles => FILES_S,
         StepKind::RunScript => script_timeout_s,
         StepKind::Verify => VERIFY_S,
-        StepKind::VerifyGone | StepKind::Register | StepKind::Cleanup => SHORT_S,
+        StepKind::VerifyGone | StepKind::Register | StepKind::Forget | StepKind::Cleanup => SHORT_S,
     }
 }
 
@@ -77,9 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_that_is_carried_out_has_steps_and_begins_with_connect() {
+    fn every_kind_that_is_carried_out_has_steps_and_connects_before_it_touches_the_host() {
         for kind in JobKind::ALL.into_iter().filter(|kind| kind.is_carried_out()) {
-            assert_eq!(outline(kind, 600).first().map(|step| step.kind), Some(StepKind::Connect), "{kind:?}");
+            let steps = outline(kind, 600);
+            let first = steps.first().map(|step| step.kind);
+            assert_eq!(first, Some(if kind.touches_host() { StepKind::Connect } else { StepKind::Forget }), "{kind:?}");
+            assert_eq!(steps.iter().any(|step| step.kind.is_on_host()), kind.touches_host(), "{kind:?}");
         }
     }
 }

@@ -46,9 +46,9 @@ pub fn render(plan: &Plan, run: &Run) -> Result<String, Failure> {
         lines.push(("blob", blob_path(plan, &payload.sha256)));
         lines.push(("form", payload.form.word().into()));
         lines.push(("need_kb", (package.unpacked / 1024 + 1024).to_string()));
-        for config in &package.manifest.config {
-            lines.push(("config", format!("{} {}", config.mode, config.to)));
-        }
+    }
+    for config in plan.work.configures().map_or(&[][..], |package| &package.manifest.config) {
+        lines.push(("config", format!("{} {}", config.mode, config.to)));
     }
     let mut text = String::new();
     for (key, value) in lines {

@@ -37,18 +37,26 @@ pub struct RenderedFile {
 #[derive(Clone, Debug)]
 pub struct Values {
     values: serde_json::Value,
-    vars: Map<String, serde_json::Value>,
+    vars: Vars,
+}
+
+/// Package variables by name.
+pub type Vars = Map<String, serde_json::Value>;
+
+/// The variables of one host: what is known of the package, then the job's, then the host's own; the nearer wins.
+#[must_use]
+pub fn vars(known: &Vars, job: &JobSpec, task: &TaskSpec) -> Vars {
+    let mut vars = known.clone();
+    vars.extend(job.vars.clone());
+    vars.extend(task.host.vars.clone());
+    vars
 }
 
 impl Values {
     /// The values of one host.
     #[must_use]
-    pub fn of(task: &TaskSpec, job: &JobSpec, package: &PackageEntry, paths: &HostPaths) -> Self {
+    pub fn of(task: &TaskSpec, package: &PackageEntry, paths: &HostPaths, vars: &Vars) -> Self {
         let manifest = &package.manifest;
-        // Package, then job, then host: the nearer wins.
-        let mut vars = manifest.vars.clone();
-        vars.extend(job.vars.clone());
-        vars.extend(task.host.vars.clone());
         let release = package.release();
         let values = json!({
             "host": host_values(&task.host),
@@ -62,7 +70,7 @@ impl Values {
             "package": { "name": manifest.name, "version": manifest.version, "os": manifest.os, "cpu": manifest.cpu, "release": release },
             "vars": vars,
         });
-        Self { values, vars }
+        Self { values, vars: vars.clone() }
     }
 }
 

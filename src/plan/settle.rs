@@ -89,7 +89,8 @@ impl Known<'_> {
     /// Templates, room, places.
     pub fn install(&self, package: Package<'_>) -> Result<Plan, Failure> {
         let paths = self.paths();
-        let values = Values::of(self.task, self.job, package.entry, &paths);
+        let vars = render::vars(&package.entry.manifest.vars, self.job, self.task);
+        let values = Values::of(self.task, package.entry, &paths, &vars);
         let installed = render::installed(package.entry, &paths, &values)?;
         render::stage(&package.entry.manifest, &installed, &values, package.templates)?;
         self.check_setup_room(package.entry)?;
@@ -104,11 +105,11 @@ impl Known<'_> {
         Ok(self.plan(state_dir(&root, need_kb)?, paths, work))
     }
 
-    /// The plan that takes away what is there; `Ok(None)` when nothing is.
+    /// What is installed on the host for this job to act on; `Ok(None)` when nothing is.
     ///
     /// # Errors
-    /// [`Code::SeveralInstalled`], places.
-    pub fn uninstall(&self) -> Result<Option<Plan>, Failure> {
+    /// [`Code::SeveralInstalled`].
+    pub fn installed(&self) -> Result<Option<Installed>, Failure> {
         let root = self.root();
         let wanted = self.job.package.name.as_deref();
         let there: Vec<&Installed> = root
@@ -116,20 +117,54 @@ impl Known<'_> {
             .iter()
             .filter(|installed| installed.role == self.job.kind.role() && wanted.is_none_or(|name| name == installed.name))
             .collect();
-        let installed = match there.as_slice() {
-            [] => return Ok(None),
-            [only] => (*only).clone(),
+        match there.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some((*only).clone())),
             several => {
                 let names: Vec<_> = several.iter().map(|installed| installed.name.as_str()).collect();
-                return Err(Failure::new(
-                    Code::SeveralInstalled,
-                    format!("several packages are installed: {}", names.join(", ")),
-                ));
+                let message = format!("several packages are installed: {}", names.join(", "));
+                Err(Failure::new(Code::SeveralInstalled, message))
             }
-        };
-        let paths = installed.paths.clone();
-        let work = Work::Uninstall { installed: Box::new(installed) };
-        Ok(Some(self.plan(state_dir(&root, 0)?, paths, work)))
+        }
+    }
+
+    /// The plan that takes away what is there.
+    ///
+    /// # Errors
+    /// Places.
+    pub fn uninstall(&self, installed: Installed) -> Result<Plan, Failure> {
+        self.act_on(installed.paths.clone(), Work::Uninstall { installed: Box::new(installed) })
+    }
+
+    /// The plan that stops and starts what is there.
+    ///
+    /// # Errors
+    /// Places.
+    pub fn restart(&self, installed: Installed) -> Result<Plan, Failure> {
+        self.act_on(installed.paths.clone(), Work::Restart { installed: Box::new(installed) })
+    }
+
+    /// The plan that gives what is there the configuration of this request. What the request does not name stays as it was
+    /// installed.
+    ///
+    /// # Errors
+    /// Templates; [`Code::ReloadNotEnough`] when the new values change more than configuration.
+    pub fn reload(&self, there: &Installed, entry: &PackageEntry, templates: &Templates) -> Result<Plan, Failure> {
+        let paths = there.paths.clone();
+        let vars = render::vars(&there.vars, self.job, self.task);
+        let values = Values::of(self.task, entry, &paths, &vars);
+        let installed = render::installed(entry, &paths, &values)?;
+        if let Some((what, before, after)) = command_that_differs(there, &installed) {
+            let message = format!("the new values change `{what}` from `{before}` to `{after}`, which a reload leaves as it is");
+            return Err(Failure::new(Code::ReloadNotEnough, message));
+        }
+        render::stage(&entry.manifest, &installed, &values, templates)?;
+        self.act_on(paths, Work::Reload { package: Box::new(entry.clone()), installed: Box::new(installed) })
+    }
+
+    /// A plan that brings no payload.
+    fn act_on(&self, paths: HostPaths, work: Work) -> Result<Plan, Failure> {
+        Ok(self.plan(state_dir(&self.root(), 0)?, paths, work))
     }
 
     fn root(&self) -> RootFacts {
@@ -164,6 +199,18 @@ impl Known<'_> {
         }
         Ok(())
     }
+}
+
+/// The command of the installed release that new values would change: its name, then as it is, then as it would be.
+fn command_that_differs<'a>(there: &'a Installed, new: &'a Installed) -> Option<(&'static str, &'a str, &'a str)> {
+    let text = |command: &'a Option<String>| command.as_deref().unwrap_or_default();
+    let commands = [
+        ("start", there.start.as_str(), new.start.as_str()),
+        ("stop", text(&there.stop), text(&new.stop)),
+        ("reload", text(&there.reload), text(&new.reload)),
+        ("user", text(&there.user), text(&new.user)),
+    ];
+    commands.into_iter().find(|(_, before, after)| before != after)
 }
 
 /// The first place that holds our state already, else the first with room.

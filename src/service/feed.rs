@@ -1,4 +1,4 @@
-//! A job's events as they become durable.
+//! A job's events as they become durable, and what its hosts print.
 //!
 //! A feed reads the record after a cursor and is woken by the journal, so a slow reader never holds up a host, loses no
 //! event, and costs no memory for what it has not read yet.
@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::{Service, ServiceError};
 use crate::domain::event::Event;
-use crate::domain::id::{JobId, Seq};
+use crate::domain::id::{JobId, Seq, TaskId};
+use crate::store::OutputChunk;
 
 /// Events read at once.
 const PAGE: u32 = 500;
@@ -17,7 +18,18 @@ const PAGE: u32 = 500;
 /// How often the record is looked at when another process writes it: nothing wakes us then.
 const FOREIGN_PERIOD: Duration = Duration::from_millis(500);
 
+/// Pieces of output read at once: at most 4 MiB.
+const PIECES: u32 = 64;
+
+/// What one host prints, from a cursor on.
+pub struct Tail {
+    service: Service,
+    task: TaskId,
+    after: i64,
+}
+
 /// The events of one job after a cursor.
+#[derive(Clone)]
 pub struct Feed {
     service: Service,
     job: JobId,
@@ -33,7 +45,33 @@ impl Service {
     }
 }
 
+impl Service {
+    /// What a host of a job printed and will print.
+    #[must_use]
+    pub fn tail(&self, task: TaskId) -> Tail {
+        Tail { service: self.clone(), task, after: 0 }
+    }
+}
+
+impl Tail {
+    /// The next pieces that are there already, each once, in the order they came; empty when nothing new is.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub async fn ready(&mut self) -> Result<Vec<OutputChunk>, ServiceError> {
+        let (chunks, next) = self.service.store.output_after(self.task, self.after, PIECES).await?;
+        self.after = next;
+        Ok(chunks)
+    }
+}
+
 impl Feed {
+    /// Whose events they are.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
     /// The next events, at least one; waits until there are some. Drop-safe.
     ///
     /// # Errors

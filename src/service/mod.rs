@@ -3,15 +3,18 @@
 //! Never here: a flag, a colour, an HTTP status; how a step is done (the engine's).
 
 pub mod answer;
+pub mod ask;
 pub mod feed;
 pub mod request;
 pub mod submit;
 pub mod view;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
+use crate::domain::job::Status;
 use crate::domain::site::Site;
 use crate::domain::state::IllegalEvent;
 use crate::engine::{Ended, Engine, EngineError};
@@ -21,7 +24,7 @@ use crate::store::{Lease, Store};
 pub use crate::engine::cancel::{GRACE, Stop};
 pub use crate::engine::progress::Progress;
 pub use crate::packages::{PackageError, PackageSource};
-pub use crate::store::StoreError;
+pub use crate::store::{OutputChunk, PinnedKey, StoreError};
 
 /// A use case could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,27 @@ pub enum ServiceError {
     /// There is no such job.
     #[error("there is no job {0}")]
     NoJob(JobId),
+    /// The job has no such host.
+    #[error("job {job} has no host {host}")]
+    NoHost {
+        /// The job.
+        job: JobId,
+        /// Its address.
+        host: IpAddr,
+    },
+    /// There is nothing to try again.
+    #[error("host {host} of job {job} is {status}: only hosts that failed or were cancelled can be tried again", status = .status.word())]
+    NotFailed {
+        /// The job.
+        job: JobId,
+        /// The host.
+        host: IpAddr,
+        /// How it stands.
+        status: Status,
+    },
+    /// Another job has a host.
+    #[error("{0}")]
+    Busy(String),
     /// The journal contradicts itself.
     #[error("the journal of the job contradicts itself")]
     Journal(#[from] IllegalEvent),
@@ -78,6 +102,31 @@ impl Service {
         let ended = self.engine.run(job, stop).await;
         drop(lease);
         Ok(ended?)
+    }
+
+    /// The process that works on a job, if any does.
+    ///
+    /// # Errors
+    /// When the record fails.
+    pub async fn holder(&self, job: JobId) -> Result<Option<u32>, ServiceError> {
+        Ok(self.store.holder(job).await?)
+    }
+
+    /// Has every host of the job ended?
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`]; when the record fails.
+    pub async fn has_ended(&self, job: JobId) -> Result<bool, ServiceError> {
+        let row = self.store.job(job).await?.ok_or(ServiceError::NoJob(job))?;
+        Ok(row.statistics.pending_count + row.statistics.running_count == 0)
+    }
+
+    /// All pinned host keys, by cloud, address and port.
+    ///
+    /// # Errors
+    /// When the record fails.
+    pub async fn host_keys(&self) -> Result<Vec<PinnedKey>, ServiceError> {
+        Ok(self.store.pinned_keys().await?)
     }
 
     /// Forgets the pinned host keys of a host, of one port or of all; how many there were.

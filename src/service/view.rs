@@ -309,6 +309,8 @@ fn status_display(record: &HostRecord) -> String {
         HostState::Finished(Outcome::Skipped { why }) => format!("nothing to do: {why}"),
         HostState::Finished(Outcome::Failed { failure } | Outcome::Unknown { failure }) => failure.to_string(),
         HostState::Finished(Outcome::Interrupted { why }) => format!("interrupted: {why}"),
+        HostState::Finished(Outcome::Terminated { why }) => why.clone(),
+        HostState::Finished(Outcome::Removed) => "no longer in the inventory".into(),
         HostState::LeftOut { .. } => {
             record.exclusion.as_ref().map_or_else(String::new, |exclusion| exclusion.message(crate::domain::site::Language::En))
         }

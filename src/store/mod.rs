@@ -163,6 +163,8 @@ pub enum Write {
     Register(Box<HostRow>),
     /// The host has nothing any more: its inventory row goes.
     Forget(Address),
+    /// The host is no longer ours: its inventory row goes, and the logins that ended jobs kept.
+    Remove(Address),
     /// The host key that was seen first.
     PinKey(PinnedKey),
 }
@@ -172,8 +174,8 @@ pub enum Write {
 pub enum Written {
     /// It is durable; the last `seq` it took, where it took any.
     Done(Option<Seq>),
-    /// Refused: the claim is not the latest one of its host task, the host task has ended, or what is written to does not
-    /// exist.
+    /// Refused: the claim is not the latest one of its host task, the host task has ended, what is written to does not
+    /// exist, or a job is to be finished that has an unfinished host.
     Stale,
 }
 
@@ -190,6 +192,15 @@ pub struct OutputChunk {
     pub offset: u64,
     /// The bytes as the target wrote them.
     pub data: Bytes,
+}
+
+/// What was asked of a job by whoever does not work on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// How often something was asked; grows with every cancel and retry.
+    pub count: i64,
+    /// Is it to be cancelled?
+    pub cancel: bool,
 }
 
 /// The first MiB and the last 9 MiB of an attempt's output are kept (DESIGN 4).
@@ -248,8 +259,18 @@ pub trait Store: Send + Sync {
     /// Which live process holds a job.
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
 
-    /// Claims the unfinished host tasks of a held job: raises and returns their epochs.
-    async fn claim(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError>;
+    /// Claims the unfinished host tasks of a held job but those that are `mine` already: raises and returns their epochs.
+    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// Asks whoever works on a job to cancel it, or whoever takes it up next; false when no host of it is unfinished.
+    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Opens host tasks of a job again that failed or were cancelled, in one transaction; those that ended otherwise are
+    /// passed over. Returns the opened ones. A host that another unfinished job holds makes a `Conflict`.
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+
+    /// What was asked of a job.
+    async fn asked(&self, job: JobId) -> Result<Asked, StoreError>;
 
     /// Writes a batch in one transaction; the answers are in the order of the batch.
     async fn commit(&self, batch: Vec<Write>) -> Result<Vec<Written>, StoreError>;
@@ -268,6 +289,10 @@ pub trait Store: Send + Sync {
 
     /// Output of a host task, by step and attempt in the order they began, pieces in order of offset.
     async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError>;
+
+    /// The pieces of output of a host task that are stored after cursor `after` (0 at first), at most `limit`, in the order
+    /// they came, and the next cursor.
+    async fn output_after(&self, task: TaskId, after: i64, limit: u32) -> Result<(Vec<OutputChunk>, i64), StoreError>;
 
     /// Where the kept output of an attempt ends, bytes; 0 when there is none.
     async fn output_end(&self, task: TaskId, step: StepKind, attempt: u32) -> Result<u64, StoreError>;
@@ -289,6 +314,9 @@ pub trait Store: Send + Sync {
 
     /// The pinned key of an endpoint.
     async fn pinned_key(&self, cloud: i64, address: std::net::IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError>;
+
+    /// All pinned keys, by cloud, address and port.
+    async fn pinned_keys(&self) -> Result<Vec<PinnedKey>, StoreError>;
 
     /// Forgets the pinned keys of a host, of one port or of all; returns how many there were.
     async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError>;

@@ -96,6 +96,52 @@ async fn an_uninstall_where_nothing_is_installed_is_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_and_a_reload_act_on_what_is_installed() {
+    let mut world = World::install(2).await;
+    world.run().await.unwrap();
+    for (kind, steps) in [
+        (JobKind::RestartAgent, &["connect", "probe", "run_script", "verify"][..]),
+        (JobKind::ReloadAgent, &["connect", "probe", "upload_files", "run_script", "verify"]),
+    ] {
+        world.submit(kind).await;
+        assert_eq!(world.run().await.unwrap(), Ended::Finished);
+        world.all_succeeded().await;
+        let went: Vec<_> = world.record(0).steps.iter().map(|step| step.step.word()).collect();
+        assert_eq!(went, steps);
+        assert!(world.hosts().all(|host| host.has_agent() == (true, true)));
+        let known = world.store.host(Address { cloud: 0, ip: world.host(0).ip }).await.unwrap();
+        assert!(known.is_some(), "the inventory keeps it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_installed_cannot_be_restarted_or_reloaded() {
+    for kind in [JobKind::RestartAgent, JobKind::ReloadAgent] {
+        let mut world = World::install(1).await;
+        world.host(0).fault(Ask::Connect, .., Trouble::Panic);
+        world.run().await.unwrap();
+        world.host(0).heal();
+        world.submit(kind).await;
+        world.run().await.unwrap();
+        assert_eq!(world.failure(0).code, "not_installed", "{kind:?}");
+        assert_eq!(world.host(0).count(Ask::Start), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_host_is_forgotten_and_the_machine_is_not_touched() {
+    let mut world = World::install(2).await;
+    world.run().await.unwrap();
+    let (ip, asks) = (world.host(0).ip, world.host(0).count(Ask::Connect));
+    world.submit(JobKind::RemoveAgent).await;
+    assert_eq!(world.run().await.unwrap(), Ended::Finished);
+    assert_eq!((world.outcome(0), world.status().await), (Outcome::Removed, Status::Success));
+    assert_eq!(world.store.host(Address { cloud: 0, ip }).await.unwrap(), None);
+    assert_eq!(world.store.kept_logins(&[Address { cloud: 0, ip }]).await.unwrap().len(), 0);
+    assert_eq!((world.host(0).count(Ask::Connect), world.host(0).has_agent()), (asks, (true, true)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_host_delays_no_other() {
     let world = World::install(8).await;
     world.host(0).latency(Duration::from_secs(25));

@@ -20,6 +20,7 @@ mod fake;
 mod memory;
 mod world;
 
+mod asked;
 mod course;
 mod limits;
 mod record;

@@ -20,7 +20,7 @@ async fn whoever_lost_the_claim_ends_silently_and_writes_nothing_more() {
     }
     let claiming = async {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        world.store.claim(world.job).await.unwrap();
+        world.store.claim(world.job, &[]).await.unwrap();
         world.store.journal(world.job).len()
     };
     let (ended, before) = tokio::join!(world.run(), claiming);

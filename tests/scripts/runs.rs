@@ -131,6 +131,10 @@ fn kill_ends_the_whole_group() {
         assert_eq!(kill(host, "a-2"), ["ready", "killed"]);
         assert_eq!(kill(host, "a-2"), ["ready", "gone"]);
         assert_eq!(kill(host, "never-1"), ["ready", "gone"]);
+        // A start of it that was still on its way starts nothing any more.
+        assert_eq!(simple("never-1", "a", SLOW).start(host), ["ready", "attached"]);
+        assert_eq!(follow(host, "never-1", 0).exit(), exit_code("terminated").unwrap());
+        assert!(host.sh(&format!("cat {STATE}/lock.*")).starts_with("released"), "the next run waits for nobody");
         assert!(host.processes("sleep 300").is_empty() && host.processes("/runs/").is_empty());
     });
 }

@@ -32,7 +32,7 @@ async fn ten_thousand_hosts_are_recorded_in_one_transaction_and_worked_off() {
     assert!(matches!(&refusal, StoreError::Conflict(text) if text.contains("and 9999 more")), "{refusal}");
 
     let begun = Instant::now();
-    let rows = store.claim(id).await.unwrap();
+    let rows = store.claim(id, &[]).await.unwrap();
     print("hosts claimed", rows.len(), begun.elapsed());
 
     // Three events of a hundred hosts a commit: what a writer that groups commits sees with some hundred hosts in flight.

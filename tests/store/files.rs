@@ -141,7 +141,7 @@ async fn rows_that_make_no_sense_are_corrupt_and_not_a_panic() {
         change(&world, sql).await;
         let refusal = world.store.tasks(id).await.unwrap_err();
         assert!(matches!(refusal, StoreError::Corrupt { .. }), "{sql}: {refusal}");
-        let refused = world.store.claim(id).await.unwrap_err();
+        let refused = world.store.claim(id, &[]).await.unwrap_err();
         assert!(matches!(refused, StoreError::Corrupt { .. }), "{sql}: {refused}");
         let mut shell = shell(&world).await;
         let epoch: i64 = sqlx::query_scalar("select epoch from host_task").fetch_one(&mut shell).await.unwrap();

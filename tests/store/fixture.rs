@@ -132,7 +132,7 @@ pub(crate) fn claim_of(row: &TaskRow) -> Claim {
 /// Records a job at second 0 and claims it.
 pub(crate) async fn claimed(store: &dyn Store, job: NewJob) -> (JobId, Vec<Claim>) {
     let id = store.create_job(job, at(0)).await.unwrap();
-    let rows = store.claim(id).await.unwrap();
+    let rows = store.claim(id, &[]).await.unwrap();
     (id, rows.iter().map(claim_of).collect())
 }
 

@@ -19,6 +19,7 @@ mod figures;
 mod files;
 mod fixture;
 mod processes;
+mod rules_asked;
 mod rules_credentials;
 mod rules_jobs;
 mod rules_journal;
@@ -71,6 +72,18 @@ rules! {
         one_giant_piece_of_output_is_cut_like_many_small_ones,
         the_inventory_keeps_the_last_word_of_a_batch,
         the_key_that_was_seen_first_stays_pinned;
+    rules_asked:
+        a_cancel_is_seen_by_whoever_looks_and_is_an_event,
+        there_is_nothing_to_cancel_in_a_job_that_ended,
+        a_retry_opens_hosts_that_failed_and_no_others,
+        a_host_that_is_opened_again_is_lost_to_who_had_it,
+        a_retry_ends_a_cancel_and_keeps_the_credential,
+        a_host_that_another_job_has_cannot_be_opened_again,
+        a_job_with_an_unfinished_host_cannot_be_finished,
+        a_claim_spares_what_is_mine_already,
+        a_removed_host_takes_its_kept_logins_with_it,
+        output_is_read_once_from_a_cursor_on,
+        pinned_keys_are_listed_in_order;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

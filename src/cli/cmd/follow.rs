@@ -81,7 +81,7 @@ async fn drain(feed: &mut Feed, unreadable: Option<ServiceError>, reporter: &mut
 }
 
 /// Ends with the job as the record has it: also when following failed, as far as it can be read.
-async fn conclude(
+pub(super) async fn conclude(
     service: &Service,
     job: JobId,
     result: anyhow::Result<()>,

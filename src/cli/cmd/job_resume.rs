@@ -1,15 +1,16 @@
 //! `landfall job resume`: goes on with an interrupted job; of a finished one it prints the result.
 
 use super::follow::{self, Work};
+use super::watch::recall;
 use super::{answered, open};
 use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::report::{self, Reporter};
 use crate::cli::{Context, text};
-use crate::domain::id::{JobId, Seq};
+use crate::domain::id::JobId;
 use crate::lifecycle::Signals;
 use crate::service::feed::Feed;
 use crate::service::view::JobView;
-use crate::service::{ServiceError, Stop};
+use crate::service::{Service, ServiceError, Stop};
 
 pub(crate) async fn resume(id: i64, context: &mut Context) -> Result<ExitStatus, CliError> {
     let result = go_on(JobId(id), context).await;
@@ -18,38 +19,36 @@ pub(crate) async fn resume(id: i64, context: &mut Context) -> Result<ExitStatus,
 
 async fn go_on(id: JobId, context: &mut Context) -> Result<ExitStatus, CliError> {
     let service = open(context).await?.service;
-    let mut job = service.job(id).await?.ok_or(ServiceError::NoJob(id))?;
+    let job = service.job(id).await?.ok_or(ServiceError::NoJob(id))?;
+    let mut reporter = report::choose(context);
     if open_hosts(&job) > 0 {
-        let lease = service.hold(id).await?;
-        // Another process may have gone on until the hold.
-        job = service.job(id).await?.ok_or(ServiceError::NoJob(id))?;
-        if open_hosts(&job) > 0 {
-            let stop = Stop::new();
-            let signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
-            let mut reporter = report::choose(context);
-            let feed = recall(service.feed(id, Seq::default()), reporter.as_mut()).await?;
-            reporter.note(&format!("job {id} goes on: {} of {} to do", open_hosts(&job), text::count(job.list.len(), "host")));
-            let (worker, held) = (service.clone(), stop.clone());
-            let work = Work { service, job: id, feed, signals, stop };
-            return follow::follow(work, async move { worker.run(id, lease, held).await }, reporter.as_mut()).await;
-        }
+        let feed = recall(&service, id, reporter.as_mut()).await?;
+        return here(&service, feed, reporter.as_mut()).await;
     }
-    report::choose(context).finish(&job);
+    reporter.finish(&job);
     Ok(ExitStatus::of_job(&job))
 }
 
-/// Hosts that did not end.
-fn open_hosts(job: &JobView) -> u64 {
-    job.line.statistics.pending_count + job.line.statistics.running_count
+/// Works on what is left of the feed's job in this process, and shows what happens from there on.
+/// [`crate::service::StoreError::Held`] when another process does.
+pub(super) async fn here(service: &Service, feed: Feed, reporter: &mut dyn Reporter) -> Result<ExitStatus, CliError> {
+    let id = feed.job();
+    let lease = service.hold(id).await?;
+    // Another process may have gone on until the hold.
+    let job = service.job(id).await?.ok_or(ServiceError::NoJob(id))?;
+    if open_hosts(&job) == 0 {
+        reporter.finish(&job);
+        return Ok(ExitStatus::of_job(&job));
+    }
+    let stop = Stop::new();
+    let signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
+    reporter.note(&format!("job {id} goes on: {} of {} to do", open_hosts(&job), text::count(job.list.len(), "host")));
+    let (worker, held) = (service.clone(), stop.clone());
+    let work = Work { service: service.clone(), job: id, feed, signals, stop };
+    follow::follow(work, async move { worker.run(id, lease, held).await }, reporter).await
 }
 
-/// Takes in what happened before; nobody else writes while the job is held.
-async fn recall(mut feed: Feed, reporter: &mut dyn Reporter) -> Result<Feed, ServiceError> {
-    loop {
-        let events = feed.ready().await?;
-        if events.is_empty() {
-            return Ok(feed);
-        }
-        reporter.recall(&events);
-    }
+/// Hosts that did not end.
+pub(super) fn open_hosts(job: &JobView) -> u64 {
+    job.line.statistics.pending_count + job.line.statistics.running_count
 }

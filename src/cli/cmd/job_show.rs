@@ -172,7 +172,7 @@ fn plan_facts(plan: &Plan) -> String {
             let digest = package.sha256.get(..12).unwrap_or(&package.sha256);
             format!("sha256 {digest}, {} as {}", text::bytes(payload.size), payload.form.word())
         }
-        Work::Uninstall { .. } => format!("release {}", installed.release),
+        Work::Uninstall { .. } | Work::Restart { .. } | Work::Reload { .. } => format!("release {}", installed.release),
     };
     let privilege = match plan.privilege {
         Privilege::Root => "as root",

@@ -1,17 +1,23 @@
-//! The commands, one file each; `follow` is what `run` and `job resume` share.
+//! The commands, one file each; `follow` is what those that work on a job share, `watch` what those that look on do.
 
 pub(super) mod completions;
 mod follow;
 pub(super) mod hostkey_forget;
+pub(super) mod hostkey_list;
+pub(super) mod job_cancel;
 pub(super) mod job_list;
 pub(super) mod job_log;
+pub(super) mod job_log_follow;
 pub(super) mod job_resume;
+pub(super) mod job_retry;
 pub(super) mod job_show;
+pub(super) mod job_watch;
 pub(super) mod package_add;
 pub(super) mod package_list;
 pub(super) mod package_verify;
 pub(super) mod run;
 pub(super) mod site_check;
+mod watch;
 
 use serde_json::Value;
 
@@ -41,18 +47,24 @@ fn answered(result: Result<ExitStatus, CliError>, context: &mut Context) -> Resu
     };
     let ran = matches!(error, CliError::Broke { .. });
     if context.output == Output::Json && !ran {
-        let message = super::chain(&error);
-        let envelope = match ExitStatus::of_error(&error) {
-            ExitStatus::Usage => refusal(message),
-            ExitStatus::Success
-            | ExitStatus::Unsuccessful
-            | ExitStatus::NotAccepted
-            | ExitStatus::Internal
-            | ExitStatus::Interrupted => Envelope::internal(&message),
-        };
-        context.out.json(&envelope);
+        context.out.json(&envelope(&error));
     }
     Err(error)
+}
+
+fn envelope(error: &CliError) -> Envelope {
+    if let CliError::Rejected { rejection, .. } = error {
+        return rejection.envelope(language());
+    }
+    let message = super::chain(error);
+    match ExitStatus::of_error(error) {
+        ExitStatus::Usage => refusal(message),
+        ExitStatus::Success
+        | ExitStatus::Unsuccessful
+        | ExitStatus::NotAccepted
+        | ExitStatus::Internal
+        | ExitStatus::Interrupted => Envelope::internal(&message),
+    }
 }
 
 /// The envelope of what was wrong before there was a request to look at.

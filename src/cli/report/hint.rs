@@ -2,6 +2,7 @@
 
 use crate::cli::exit::CliError;
 use crate::config::{self, ConfigError};
+use crate::service::submit::Rejection;
 use crate::service::{PackageError, ServiceError, StoreError};
 
 /// What to do about an error, where there is something to do.
@@ -11,6 +12,13 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
         CliError::NoTerminal(_) => {
             Some("give the password in the job file, as {\"env\": \"NAME\"} or {\"file\": \"PATH\"}".into())
         }
+        CliError::Rejected { rejection, .. } => match rejection.as_ref() {
+            Rejection::Faults(faults) if faults.iter().any(|fault| fault.path == "package") => {
+                Some("`landfall package list` shows the packages, `landfall package add FILE.tgz` adds one".into())
+            }
+            Rejection::Service(error) => service(error),
+            Rejection::Faults(_) | Rejection::NoProxy(_) | Rejection::AllFiltered(_) => None,
+        },
         CliError::Config(error) => config(error),
         CliError::Service(error) => service(error),
         CliError::Open(error) => match error.downcast_ref::<StoreError>() {
@@ -33,6 +41,10 @@ fn config(error: &ConfigError) -> Option<String> {
 
 fn service(error: &ServiceError) -> Option<String> {
     match error {
+        ServiceError::NoHost { job, .. } | ServiceError::NotFailed { job, .. } => {
+            Some(format!("`landfall job show {job}` shows its hosts"))
+        }
+        ServiceError::Busy(_) => Some("wait for the other job, or cancel it".into()),
         ServiceError::NoJob(_) => Some("`landfall job list` shows the jobs of this data directory".into()),
         ServiceError::Store(error) => store(error),
         ServiceError::Packages(error) => match error {
@@ -48,7 +60,9 @@ fn service(error: &ServiceError) -> Option<String> {
 
 fn store(error: &StoreError) -> Option<String> {
     match error {
-        StoreError::Held { job, .. } => Some(format!("look at it with `landfall job show {job}`, or stop that process first")),
+        StoreError::Held { job, .. } => {
+            Some(format!("follow it with `landfall job watch {job}`, or cancel it with `landfall job cancel {job}`"))
+        }
         StoreError::Unavailable { .. } => Some("check disk space and permissions of the data directory".into()),
         StoreError::Conflict(_) => Some("wait for the other job, or resume it when it was interrupted".into()),
         StoreError::Corrupt { .. } => None,

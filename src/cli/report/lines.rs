@@ -84,7 +84,8 @@ impl Wording {
                 about(format!("{step}: {} {}", self.paint.warn("warning:"), text::one_line(message)))
             }
             EventKind::HostFinished { outcome } => about(self.ending(event, outcome, now)),
-            EventKind::CancelAsked { reason } => Some(format!("job {} is to stop: {}", event.job_id, text::one_line(reason))),
+            EventKind::CancelAsked { reason } => Some(format!("job {} is cancelled: {}", event.job_id, text::one_line(reason))),
+            EventKind::RetryAsked { reason } => about(format!("to be tried again: {}", text::one_line(reason))),
             EventKind::HostStarted
             | EventKind::AttemptStarted { .. }
             | EventKind::PlanSettled { .. }
@@ -104,6 +105,10 @@ impl Wording {
             Outcome::Failed { failure } => format!("{bad}   {}", self.cause(failure)),
             Outcome::Unknown { failure } => format!("{bad}   how it stands there is unknown: {}", self.cause(failure)),
             Outcome::Interrupted { why } => format!("{}  {}", self.paint.warn("INTERRUPTED"), text::one_line(why)),
+            Outcome::Terminated { why } => format!("{}  {}", self.paint.bad("TERMINATED"), text::one_line(why)),
+            Outcome::Removed => {
+                format!("{}  no longer in the inventory; the machine was not touched", self.paint.good("REMOVED"))
+            }
         }
     }
 
@@ -119,9 +124,9 @@ impl Wording {
 /// `node-exporter 1.5.0 in 3.4 s, 4.2 MB sent`.
 fn done(event: &Event, now: &HostNow) -> String {
     let what = now.package.as_deref().unwrap_or("done");
-    let removed = if now.removes { " removed" } else { "" };
     let sent = if now.bytes > 0 { format!(", {} sent", text::bytes(now.bytes)) } else { String::new() };
-    format!("{what}{removed} in {}{sent}", text::between(now.since, event.at))
+    let did = now.did.map_or_else(String::new, |did| format!(" {did}"));
+    format!("{what}{did} in {}{sent}", text::between(now.since, event.at))
 }
 
 #[cfg(test)]

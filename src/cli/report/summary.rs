@@ -34,6 +34,13 @@ pub(crate) fn render(job: &JobView, paint: Paint) -> String {
     for group in &failed {
         section(&mut text, &format!("{} ", paint.bad("FAILED")), group);
     }
+    let cancelled = groups(job, |host| {
+        let remedy = format!("`landfall job retry {}` tries them again", job.job_id);
+        (host.status == Status::Terminated).then(|| ("cancelled".to_owned(), host.status_display.clone(), Some(remedy)))
+    });
+    for group in &cancelled {
+        section(&mut text, &format!("{} ", paint.bad("TERMINATED")), group);
+    }
     let ignored = groups(job, |host| {
         let exclusion = host.exclusion.as_ref()?;
         Some((exclusion.exception.word().to_owned(), exclusion.message(Language::En), None))

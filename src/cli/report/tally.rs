@@ -45,8 +45,8 @@ pub(crate) struct HostNow {
     pub(crate) bytes: u64,
     /// `node-exporter 1.5.0`, once the plan is settled.
     pub(crate) package: Option<String>,
-    /// Is that being taken away?
-    pub(crate) removes: bool,
+    /// What is done with it, in the past tense; nothing to say where it is installed.
+    pub(crate) did: Option<&'static str>,
     /// Why the last try failed, while the next one is waited for.
     pub(crate) trouble: Option<String>,
 }
@@ -61,6 +61,7 @@ impl Tally {
                 self.ignored = *ignored;
             }
             (EventKind::HostFinished { outcome }, Some(index)) => return self.end(index, outcome),
+            (EventKind::RetryAsked { .. }, Some(_)) => self.failed = self.failed.saturating_sub(1),
             (EventKind::HostStarted, Some(index)) => {
                 if let Some(host) = event.host {
                     let now = self.begun.entry(index).or_insert_with(|| HostNow::begin(host, event.at));
@@ -89,7 +90,8 @@ impl Tally {
     fn end(&mut self, index: u32, outcome: &Outcome) -> Option<HostNow> {
         match Status::of_outcome(outcome) {
             Status::Success => self.success += 1,
-            Status::Failed => self.failed += 1,
+            Status::Failed | Status::Terminated => self.failed += 1,
+            Status::Removed => self.success += 1,
             // Interrupted: it goes on some day, so it stays known.
             _ => {
                 let now = self.begun.get_mut(&index)?;
@@ -148,7 +150,7 @@ impl Tally {
 impl HostNow {
     fn begin(host: HostRef, since: Timestamp) -> Self {
         let (step, package, trouble) = (None, None, None);
-        Self { host, since, is_running: true, step, attempt: 0, bytes: 0, package, removes: false, trouble }
+        Self { host, since, is_running: true, step, attempt: 0, bytes: 0, package, did: None, trouble }
     }
 
     fn take(&mut self, kind: &EventKind) {
@@ -156,7 +158,12 @@ impl HostNow {
             EventKind::PlanSettled { plan } => {
                 let installed = plan.work.installed();
                 self.package = Some(format!("{} {}", installed.name, installed.version));
-                self.removes = matches!(plan.work, Work::Uninstall { .. });
+                self.did = match plan.work {
+                    Work::Install { .. } => None,
+                    Work::Uninstall { .. } => Some("removed"),
+                    Work::Restart { .. } => Some("restarted"),
+                    Work::Reload { .. } => Some("reloaded"),
+                };
             }
             EventKind::StepStarted { step, attempt, .. } => {
                 self.step = Some(*step);
@@ -173,6 +180,7 @@ impl HostNow {
             | EventKind::HostStarted
             | EventKind::AttemptStarted { .. }
             | EventKind::CancelAsked { .. }
+            | EventKind::RetryAsked { .. }
             | EventKind::HostFinished { .. }
             | EventKind::JobFinished { .. }
             | EventKind::Unknown => {}

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
-use crate::domain::plan::{Step, Work};
+use crate::domain::plan::Step;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::talk::Talk;
 use crate::plan::params;
@@ -14,11 +14,12 @@ use crate::transport::TransportError;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
-    let Work::Install { package, installed, .. } = &plan.work else {
+    let Some(package) = plan.work.configures() else {
         return Ok(Went::unchanged("nothing to upload"));
     };
+    let installed = plan.work.installed();
     let archive = task.job.payloads.archive(package).await?;
-    let values = Values::of(&task.row.spec, &task.job.spec, package, &plan.paths);
+    let values = Values::of(&task.row.spec, package, &plan.paths, &installed.vars);
     let files = render::stage(&package.manifest, installed, &values, &archive.templates)?;
     within(step, bring(task, &params::stage_dir(&plan, task.row.id), &files)).await?;
     let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();

@@ -2,6 +2,7 @@
 
 use crate::assets;
 use crate::domain::event::Figures;
+use crate::domain::failure::{Code, Failure};
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::{Step, Work};
 use crate::engine::host_task::{Halt, HostTask, Went, is_link, within};
@@ -27,9 +28,21 @@ pub(in crate::engine) async fn register(task: &mut HostTask) -> Result<Went, Hal
             (Write::Register(Box::new(row)), format!("{} {}", installed.name, installed.version))
         }
         Work::Uninstall { .. } => (Write::Forget(task.row.address), format!("{} is gone", installed.name)),
+        Work::Restart { .. } | Work::Reload { .. } => return Ok(Went::unchanged("nothing to register")),
     };
     task.write(write).await?;
     Ok(Went::changed(Figures::detail(detail)))
+}
+
+/// The host goes out of the inventory, and its kept logins with it; the machine is not touched.
+pub(in crate::engine) async fn forget(task: &mut HostTask) -> Result<Went, Halt> {
+    let address = task.row.address;
+    let known = task.job.store.host(address).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+    task.write(Write::Remove(address)).await?;
+    Ok(match known {
+        Some(row) => Went::changed(Figures::detail(format!("{} {} of job {}", row.package, row.version, row.job))),
+        None => Went::unchanged("the inventory did not know the host"),
+    })
 }
 
 /// A target that could not be tidied has its agent all the same: a warning, not a failure. A lost connection is tried again
@@ -40,6 +53,7 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask, step: Step) -> Resul
     let (keep, mode) = match &plan.work {
         Work::Install { payload, package, .. } => (format!("{} {}", payload.sha256, package.sha256), "keep"),
         Work::Uninstall { .. } => (String::new(), "purge"),
+        Work::Restart { .. } | Work::Reload { .. } => return Ok(Went::unchanged("nothing to tidy up")),
     };
     let tidied = async {
         let mut talk = task.talk(&assets::CLEANUP, &[&plan.state_dir, &owner, KEEP_RUNS, &keep, mode]).await?;

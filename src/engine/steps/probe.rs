@@ -6,6 +6,9 @@ use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
+use crate::domain::host::Os;
+use crate::domain::installed::Installed;
+use crate::domain::job::JobKind;
 use crate::domain::plan::{Plan, Privilege, Step};
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::talk::Talk;
@@ -74,16 +77,45 @@ async fn answer(mut talk: Talk, setup_path: &str) -> Result<Facts, Halt> {
 
 /// The plan, when there is something to do.
 async fn settle(task: &HostTask, facts: &Facts, privilege: Privilege) -> Result<Option<Plan>, Failure> {
-    let job = &task.job.spec;
-    let known = Known { job, task: &task.row.spec, facts, privilege };
+    let kind = task.job.spec.kind;
+    let known = Known { job: &task.job.spec, task: &task.row.spec, facts, privilege };
     let os = known.check_os()?;
-    if !job.kind.installs() {
-        return known.uninstall();
+    if kind.installs() {
+        return install(task, &known, os).await.map(Some);
     }
+    let there = known.installed()?;
+    match (kind, there) {
+        (JobKind::UninstallAgent | JobKind::UninstallProxy, None) => Ok(None),
+        (JobKind::UninstallAgent | JobKind::UninstallProxy, Some(there)) => known.uninstall(there).map(Some),
+        (JobKind::RestartAgent | JobKind::RestartProxy, Some(there)) => known.restart(there).map(Some),
+        (JobKind::ReloadAgent | JobKind::ReloadProxy, Some(there)) => reload(task, &known, &there).await.map(Some),
+        (_, None) => Err(Failure::new(Code::NotInstalled, not_installed(&known))),
+        (_, Some(_)) => Err(Failure::new(Code::Internal, format!("{} has no plan", kind.wire_name()))),
+    }
+}
+
+async fn install(task: &HostTask, known: &Known<'_>, os: Os) -> Result<Plan, Failure> {
+    let job = known.job;
     let index = task.job.payloads.index().await?;
-    let entry = choose::pick(&index, job.kind.role(), &job.package, (os, &facts.cpu))?;
+    let entry = choose::pick(index, job.kind.role(), &job.package, (os, &known.facts.cpu))?;
     let form = known.form()?;
     let archive = task.job.payloads.archive(entry).await?;
-    let payload = archive.payload(form, task.row.spec.host.enable_compression).await?;
-    known.install(Package { entry: &archive.entry, payload: &payload.reference, templates: &archive.templates }).map(Some)
+    let payload = archive.payload(form, known.task.host.enable_compression).await?;
+    known.install(Package { entry: &archive.entry, payload: &payload.reference, templates: &archive.templates })
+}
+
+/// The templates of a reload are those of the very package that was installed.
+async fn reload(task: &HostTask, known: &Known<'_>, there: &Installed) -> Result<Plan, Failure> {
+    let index = task.job.payloads.index().await?;
+    let entry = index.iter().find(|entry| entry.sha256 == there.digest).ok_or_else(|| {
+        let message = format!("{} {}, which is installed on the host, is not among the packages", there.name, there.version);
+        Failure::new(Code::NoPackage, message)
+    })?;
+    let archive = task.job.payloads.archive(entry).await?;
+    known.reload(there, &archive.entry, &archive.templates)
+}
+
+fn not_installed(known: &Known<'_>) -> String {
+    let what = known.job.package.name.as_deref().unwrap_or(known.job.kind.role().word());
+    format!("no {what} of Landfall's is installed under {}", known.paths().setup_path)
 }

@@ -198,7 +198,7 @@ async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -
 }
 
 /// Ends a run and everything in its process group.
-async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
+pub(in crate::engine) async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
     let killing = async {
         let mut talk = task.talk(&assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
         match talk.last().await?.as_deref() {

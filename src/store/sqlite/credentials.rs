@@ -90,6 +90,34 @@ pub(super) async fn end(tx: &mut Tx, ended: &BTreeMap<TaskId, i64>) -> Result<()
     Ok(())
 }
 
+/// The host tasks are unfinished again: what is still there of their credentials lives as long as those of a new job.
+pub(super) async fn keep_on(tx: &mut Tx, tasks: &[TaskId], at: i64) -> Result<(), StoreError> {
+    sqlx::query("update credential set purge_at = $1 where task_id in (select value from json_each($2))")
+        .bind(at.saturating_add(UNFINISHED_S * MICROS))
+        .bind(list(tasks)?)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("keep credentials"))?;
+    Ok(())
+}
+
+/// Removes the credentials that ended jobs kept of these hosts.
+pub(super) async fn remove(tx: &mut Tx, hosts: &[Address]) -> Result<(), StoreError> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "delete from credential where task_id in (
+             select t.id from json_each($1) gone cross join host_task t
+             where t.cloud = gone.value ->> 0 and t.ip = gone.value ->> 1)",
+    )
+    .bind(host_list(hosts)?)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("remove kept credentials"))?;
+    Ok(())
+}
+
 #[derive(FromRow)]
 struct SealedRecord {
     key_id: String,

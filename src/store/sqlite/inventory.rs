@@ -10,7 +10,7 @@ use sqlx::{FromRow, SqlitePool};
 use super::{SqliteStore, Tx, failed, host_list, insert};
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
-use crate::store::row::{json, micros, moment, of_json};
+use crate::store::row::{ip, json, micros, moment, number, of_json};
 use crate::store::{HostRow, PinnedKey, StoreError};
 
 /// Replaces and removes inventory rows; `None` is removed.
@@ -113,6 +113,19 @@ pub(super) async fn forget_keys(store: &SqliteStore, host: Address, port: Option
         .map_err(failed("forget host keys"))?;
     tx.commit().await.map_err(failed("forget host keys"))?;
     Ok(done.rows_affected())
+}
+
+/// All pinned keys, by cloud, address and port.
+pub(super) async fn pinned_keys(readers: &SqlitePool) -> Result<Vec<PinnedKey>, StoreError> {
+    let records: Vec<(i64, String, i64, String, i64)> =
+        sqlx::query_as("select cloud, ip, port, key, pinned_at from host_key order by cloud, ip, port")
+            .fetch_all(readers)
+            .await
+            .map_err(failed("read the pinned keys"))?;
+    let pinned = |(cloud, text, port, key, at): (i64, String, i64, String, i64)| {
+        Ok(PinnedKey { cloud, address: ip(&text)?, port: number("port", port)?, key, at: moment(at)? })
+    };
+    records.into_iter().map(pinned).collect()
 }
 
 /// The pinned key of an endpoint.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::credentials::{self, SealedRow};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
-use super::{SqliteStore, Tx, computed, failed, insert};
+use super::{SqliteStore, Tx, computed, failed, insert, list};
 use crate::domain::Timestamp;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
@@ -132,19 +132,25 @@ impl Draft {
     }
 }
 
-/// Raises the epochs of the unfinished host tasks of a job, and returns them.
-pub(super) async fn claim(store: &SqliteStore, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
+/// Raises the epochs of the unfinished host tasks of a job that are not `mine` already, and returns them.
+pub(super) async fn claim(store: &SqliteStore, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+    let mine = list(mine)?;
     let mut tx = store.begin().await?;
-    sqlx::query("update host_task set epoch = epoch + 1 where job_id = $1 and open = 1")
-        .bind(job.0)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed("claim host tasks"))?;
-    let records: Vec<TaskRecord> = sqlx::query_as(
-        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task
-         where job_id = $1 and open = 1 order by host_index",
+    sqlx::query(
+        "update host_task set epoch = epoch + 1
+         where job_id = $1 and open = 1 and id not in (select value from json_each($2))",
     )
     .bind(job.0)
+    .bind(&mine)
+    .execute(&mut *tx)
+    .await
+    .map_err(failed("claim host tasks"))?;
+    let records: Vec<TaskRecord> = sqlx::query_as(
+        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task
+         where job_id = $1 and open = 1 and id not in (select value from json_each($2)) order by host_index",
+    )
+    .bind(job.0)
+    .bind(&mine)
     .fetch_all(&mut *tx)
     .await
     .map_err(failed("read the claimed host tasks"))?;

@@ -32,8 +32,9 @@ pub(super) async fn commit(store: &SqliteStore, batch: Vec<Write>) -> Result<Vec
     }
     let mut tx = store.begin().await?;
     let known = known_tasks(&mut tx, &batch).await?;
+    let unfinished = unfinished_jobs(&mut tx, &batch).await?;
     let seqs = reserve(&mut tx, &batch, &known).await?;
-    let mut settled = Settled { known, seqs, ..Settled::default() };
+    let mut settled = Settled { known, unfinished, seqs, ..Settled::default() };
     let mut answers = Vec::with_capacity(batch.len());
     for write in batch {
         answers.push(settled.take(write)?);
@@ -70,6 +71,30 @@ async fn known_tasks(tx: &mut Tx, batch: &[Write]) -> Result<HashMap<TaskId, Lat
     rows.into_iter().map(latest).collect()
 }
 
+/// Which of the jobs that a batch finishes have an unfinished host: somebody asked for a retry meanwhile.
+async fn unfinished_jobs(tx: &mut Tx, batch: &[Write]) -> Result<HashSet<JobId>, StoreError> {
+    let finishes = |write: &Write| match write {
+        Write::Job { job, events, .. } if finishes(events) => Some(job.0),
+        _ => None,
+    };
+    let named: Vec<i64> = batch.iter().filter_map(finishes).collect();
+    if named.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<i64> = sqlx::query_scalar(
+        "select distinct job_id from host_task where open = 1 and job_id in (select value from json_each($1))",
+    )
+    .bind(list(named)?)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(failed("look for unfinished hosts"))?;
+    Ok(rows.into_iter().map(JobId).collect())
+}
+
+fn finishes(events: &[EventKind]) -> bool {
+    events.iter().any(|event| matches!(event, EventKind::JobFinished { .. }))
+}
+
 /// May this claim append? One that is over may not: its epoch was raised, or its host task has ended. So whatever an
 /// executor that was presumed dead still sends, the journal of a host folds.
 fn may_append(known: &HashMap<TaskId, Latest>, claim: &Claim) -> bool {
@@ -80,7 +105,7 @@ fn task_of(write: &Write) -> Option<TaskId> {
     match write {
         Write::Host { claim, .. } => Some(claim.task),
         Write::Output(chunk) => Some(chunk.task),
-        Write::Job { .. } | Write::Register(_) | Write::Forget(_) | Write::PinKey(_) => None,
+        Write::Job { .. } | Write::Register(_) | Write::Forget(_) | Write::Remove(_) | Write::PinKey(_) => None,
     }
 }
 
@@ -114,6 +139,7 @@ async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Latest>) 
 #[derive(Default)]
 struct Settled {
     known: HashMap<TaskId, Latest>,
+    unfinished: HashSet<JobId>,
     /// Next `seq` by job; a job that is not here does not exist.
     seqs: HashMap<JobId, i64>,
     events: Vec<EventRow>,
@@ -124,6 +150,8 @@ struct Settled {
     jobs: BTreeMap<JobId, (Status, i64)>,
     /// `None`: the host is forgotten.
     inventory: BTreeMap<Address, Option<HostRow>>,
+    /// Hosts whose kept logins go.
+    removed: Vec<Address>,
     keys: Vec<PinnedKey>,
     output: Vec<OutputChunk>,
 }
@@ -140,6 +168,7 @@ impl Settled {
                 }
                 self.append(claim.job, Some(claim.index), micros(at), &events)
             }
+            Write::Job { job, events, .. } if finishes(&events) && self.unfinished.contains(&job) => Ok(Written::Stale),
             Write::Job { job, at, events } => {
                 for event in &events {
                     if let EventKind::JobFinished { status } = event {
@@ -159,6 +188,11 @@ impl Settled {
             }
             Write::Forget(address) => {
                 self.inventory.insert(address, None);
+                Ok(Written::Done(None))
+            }
+            Write::Remove(address) => {
+                self.inventory.insert(address, None);
+                self.removed.push(address);
                 Ok(Written::Done(None))
             }
             Write::PinKey(key) => {
@@ -193,6 +227,8 @@ impl Settled {
             | EventKind::StepFinished { .. }
             | EventKind::AttemptFailed { .. }
             | EventKind::CancelAsked { .. }
+            // Opening a host again is more than an event (`asked`).
+            | EventKind::RetryAsked { .. }
             | EventKind::JobFinished { .. }
             | EventKind::Unknown => return,
         };
@@ -215,6 +251,7 @@ impl Settled {
                 .await
                 .map_err(failed("finish a job"))?;
         }
+        credentials::remove(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
         inventory::pin(tx, &self.keys).await?;
         output::write(tx, self.output).await

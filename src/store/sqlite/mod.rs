@@ -8,13 +8,14 @@
 //!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge
 //!                                 ├─ inventory.rs    hosts, pinned keys
 //!                                 └─ output.rs       head and tail of step output
-//!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts
+//!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
 //!  open.rs     file, pragmas, migrations            lease.rs   who holds a job
 //! ```
 //!
 //! Never here: what an event means for a host (`domain`), and clocks. To add a table: a new file in `migrations/sqlite`
 //! (never an edit of an old one), and the room of its rows here.
 
+mod asked;
 mod credentials;
 mod inventory;
 mod jobs;
@@ -34,7 +35,7 @@ use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction};
 
 use super::row::corrupt;
 use super::seal::Seal;
-use super::{HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
+use super::{Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
 use crate::domain::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::event::Event;
@@ -91,8 +92,20 @@ impl Store for SqliteStore {
         lease::holder_of(self.locks.clone(), job).await
     }
 
-    async fn claim(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
-        jobs::claim(self, job).await
+    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+        jobs::claim(self, job, mine).await
+    }
+
+    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
+        asked::cancel(self, job, reason, at).await
+    }
+
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        asked::retry(self, job, tasks, (reason, at)).await
+    }
+
+    async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
+        asked::asked(&self.readers, job).await
     }
 
     async fn commit(&self, batch: Vec<Write>) -> Result<Vec<Written>, StoreError> {
@@ -117,6 +130,10 @@ impl Store for SqliteStore {
 
     async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
         output::read(&self.readers, task).await
+    }
+
+    async fn output_after(&self, task: TaskId, after: i64, limit: u32) -> Result<(Vec<OutputChunk>, i64), StoreError> {
+        output::after(&self.readers, task, (after, limit)).await
     }
 
     async fn output_end(&self, task: TaskId, step: StepKind, attempt: u32) -> Result<u64, StoreError> {
@@ -145,6 +162,10 @@ impl Store for SqliteStore {
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
         inventory::pinned_key(&self.readers, cloud, address, port).await
+    }
+
+    async fn pinned_keys(&self) -> Result<Vec<PinnedKey>, StoreError> {
+        inventory::pinned_keys(&self.readers).await
     }
 
     async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError> {

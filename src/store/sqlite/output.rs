@@ -117,6 +117,34 @@ pub(super) async fn end(readers: &SqlitePool, (task, kind, attempt): Stream) -> 
 }
 
 #[derive(FromRow)]
+struct NumberedPiece {
+    id: i64,
+    #[sqlx(flatten)]
+    piece: PieceRecord,
+}
+
+/// Pieces stored after a cursor, in the order they came. A piece that is sent again and longer keeps its number, so
+/// whoever has read it already does not get what was added; the next piece brings it.
+pub(super) async fn after(
+    readers: &SqlitePool,
+    task: TaskId,
+    (after, limit): (i64, u32),
+) -> Result<(Vec<OutputChunk>, i64), StoreError> {
+    let records: Vec<NumberedPiece> = sqlx::query_as(
+        "select id, step, attempt, byte_offset, data from output where task_id = $1 and id > $2 order by id limit $3",
+    )
+    .bind(task.to_string())
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await
+    .map_err(failed("read new output"))?;
+    let next = records.last().map_or(after, |record| record.id);
+    let chunks = records.into_iter().map(|record| record.piece.chunk(task)).collect::<Result<_, _>>()?;
+    Ok((chunks, next))
+}
+
+#[derive(FromRow)]
 struct PieceRecord {
     step: String,
     attempt: i64,
@@ -136,14 +164,17 @@ pub(super) async fn read(readers: &SqlitePool, task: TaskId) -> Result<Vec<Outpu
     .fetch_all(readers)
     .await
     .map_err(failed("read output"))?;
-    let chunk = |record: PieceRecord| {
+    records.into_iter().map(|record| record.chunk(task)).collect()
+}
+
+impl PieceRecord {
+    fn chunk(self, task: TaskId) -> Result<OutputChunk, StoreError> {
         Ok(OutputChunk {
             task,
-            step: step(&record.step)?,
-            attempt: number("attempt", record.attempt)?,
-            offset: number("offset", record.byte_offset)?,
-            data: Bytes::from(record.data),
+            step: step(&self.step)?,
+            attempt: number("attempt", self.attempt)?,
+            offset: number("offset", self.byte_offset)?,
+            data: Bytes::from(self.data),
         })
-    };
-    records.into_iter().map(chunk).collect()
+    }
 }

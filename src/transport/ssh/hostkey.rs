@@ -81,6 +81,12 @@ pub(super) fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
+/// The same of a key as the record keeps it; `None` when it is no key.
+#[must_use]
+pub fn fingerprint_of(openssh: &str) -> Option<String> {
+    PublicKey::from_openssh(openssh).ok().map(|key| fingerprint(&key))
+}
+
 /// The key as the record keeps it: algorithm and base64, no comment.
 pub(super) fn openssh(key: &PublicKey) -> Result<String, TransportError> {
     PublicKey::new(key.key_data().clone(), "").to_openssh().map_err(|error| record_failed(error.to_string()))

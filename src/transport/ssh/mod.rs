@@ -46,6 +46,7 @@ use auth::Exchange;
 use config::Configs;
 use dial::Dialled;
 use hostkey::Expectation;
+pub use hostkey::fingerprint_of;
 use key::Keys;
 use listener::{Link, Listener, Notes};
 use session::SshSession;

@@ -157,6 +157,13 @@ impl Machine {
                     self.pids += 1;
                     self.pid = (self.behaviour != Agent::Dead).then(|| (self.pids, run.begun + run.script.takes));
                 }
+                "restart" | "reload" => {
+                    if run.record.is_some() {
+                        self.installed.clone_from(&run.record);
+                    }
+                    self.pids += 1;
+                    self.pid = (self.behaviour != Agent::Dead).then(|| (self.pids, run.begun + run.script.takes));
+                }
                 _ => (self.installed, self.pid) = (None, None),
             }
         }

@@ -1,0 +1,153 @@
+//! The examples and tables below the help texts: what a person copies.
+//!
+//! To add a command: its constant here, named in its variant of [`super::Command`].
+
+use crate::config;
+
+pub(super) fn top_examples() -> String {
+    format!(
+        "\
+Examples:
+  landfall package add node-exporter-1.5.0-linux-x86_64.tgz
+  landfall run job.json
+  landfall run job.json --output json | jq .kind
+  landfall job resume 12
+
+Exit codes:
+  0    every host of the request ended SUCCESS
+  1    some host did not, an ignored one included
+  2    wrong usage or an invalid job; an unknown job, or one that another process works on
+  3    no host was accepted
+  4    internal, or the job record failed
+  130  interrupted: go on with `landfall job resume ID`
+
+Environment:
+  {}, {}, {}: see the options of the same names
+  {}: file with the key of sealed credentials [default: DIR/key]",
+        config::DATA_DIR,
+        config::SITE,
+        config::DATABASE_URL,
+        config::KEY_FILE
+    )
+}
+
+pub(super) const RUN: &str = "\
+Examples:
+  landfall run job.json
+  landfall run job.json --ask-password
+  landfall run job.json --output json > events.jsonl
+  generate-job | landfall run -
+  landfall run --hosts hosts.csv --kind INSTALL_AGENT --biz 2
+
+Example of a job:
+  {\"job_type\": \"INSTALL_AGENT\", \"hosts\": [
+    {\"bk_biz_id\": 2, \"bk_cloud_id\": 0, \"ap_id\": 1, \"inner_ip\": \"10.0.0.5\", \"os_type\": \"LINUX\",
+     \"account\": \"root\", \"port\": 22, \"auth_type\": \"PASSWORD\", \"password\": {\"env\": \"ROOT_PASSWORD\"}}]}
+
+`password`, `key` and the other secrets may be text, {\"env\": \"NAME\"} or {\"file\": \"PATH\"} (relative to the job file).
+Ctrl-C once: no new host begins and running steps finish; twice: let go at once. Either way the job can be resumed.";
+
+pub(super) const JOB: &str = "\
+Examples:
+  landfall job list
+  landfall job show 12
+  landfall job log 12 10.0.0.5 --follow
+  landfall job resume 12
+  landfall job retry 12
+  landfall job cancel 12";
+
+pub(super) const JOB_LIST: &str = "\
+Examples:
+  landfall job list
+  landfall job list --limit 200 --output json";
+
+pub(super) const JOB_SHOW: &str = "\
+Examples:
+  landfall job show 12
+  landfall job show 12 --host 10.0.0.5
+  landfall job show 12 --output json | jq '.list[] | select(.status == \"FAILED\") | .ip'";
+
+pub(super) const JOB_LOG: &str = "\
+Examples:
+  landfall job log 12
+  landfall job log 12 10.0.0.5
+  landfall job log 12 10.0.0.5 --output json
+  landfall job log 12 10.0.0.5 --follow";
+
+pub(super) const JOB_WATCH: &str = "\
+Examples:
+  landfall job watch 12
+  landfall job watch 12 --output json | jq .kind
+
+Exit codes are those of `run`.";
+
+pub(super) const JOB_RETRY: &str = "\
+Examples:
+  landfall job retry 12
+  landfall job retry 12 10.0.0.5 10.0.0.6
+
+Each host begins at its first step that is not known to be done. A process that works on the job takes the hosts up;
+without one this process does. Exit codes are those of `run`.";
+
+pub(super) const JOB_CANCEL: &str = "\
+Examples:
+  landfall job cancel 12
+
+Hosts that ended keep their result. What runs on the others is ended there, and they become TERMINATED;
+`landfall job retry 12` goes on with them. Exit code 0 once the job has ended.";
+
+pub(super) const JOB_RESUME: &str = "\
+Examples:
+  landfall job resume 12
+  landfall job resume 12 --output json";
+
+pub(super) const PACKAGE: &str = "\
+Examples:
+  landfall package add node-exporter-1.5.0-linux-x86_64.tgz
+  landfall package list
+  landfall package verify";
+
+pub(super) const PACKAGE_ADD: &str = "\
+Examples:
+  landfall package add node-exporter-1.5.0-linux-x86_64.tgz";
+
+pub(super) const PACKAGE_LIST: &str = "\
+Examples:
+  landfall package list
+  landfall package list --output json";
+
+pub(super) const PACKAGE_VERIFY: &str = "\
+Examples:
+  landfall package verify
+
+Exit code 1 when a package is damaged.";
+
+pub(super) const HOSTKEY_LIST: &str = "\
+Examples:
+  landfall hostkey list
+  landfall hostkey list --output json | jq -r '.[] | .ip + \" \" + .fingerprint'";
+
+pub(super) const HOSTKEY: &str = "\
+Examples:
+  landfall hostkey list
+  landfall hostkey forget 10.0.0.11
+  landfall hostkey forget 10.0.0.11 --port 2222
+
+The next job pins the key that the host shows then. Make sure that it is the host's own.";
+
+pub(super) const SITE: &str = "\
+Examples:
+  landfall site check
+  landfall --site ./site.toml site check";
+
+pub(super) const SITE_CHECK: &str = "\
+Examples:
+  landfall site check
+  landfall site check --site ./site.toml
+
+Exit code 2 when the file is wrong; every fault is named with its place.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  landfall completions bash > /etc/bash_completion.d/landfall
+  landfall completions zsh > ~/.zfunc/_landfall";

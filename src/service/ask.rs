@@ -1,0 +1,80 @@
+//! What may be asked of a recorded job: to be cancelled, to try hosts again. Whoever works on it obeys, in whatever process;
+//! where nobody does, whoever asked takes the job up.
+//!
+//! Never here: how that is done on a host (the engine's).
+
+use std::net::IpAddr;
+
+use super::{Service, ServiceError};
+use crate::domain::host::Address;
+use crate::domain::id::{JobId, TaskId};
+use crate::domain::job::Status;
+use crate::store::{StoreError, TaskRow};
+
+/// Which hosts of a job are to be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// All that failed or were cancelled.
+    Failed,
+    /// These; each must have failed or been cancelled.
+    Hosts(Vec<IpAddr>),
+}
+
+impl Service {
+    /// Asks for a job to be cancelled: hosts that have not ended end TERMINATED, what runs on them is ended. False when
+    /// every host has ended already.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`]; when the record fails.
+    pub async fn cancel(&self, job: JobId, reason: &str) -> Result<bool, ServiceError> {
+        if self.store.job(job).await?.is_none() {
+            return Err(ServiceError::NoJob(job));
+        }
+        Ok(self.store.ask_cancel(job, reason, self.engine.now()).await?)
+    }
+
+    /// Asks for hosts to be tried again, each from the first of its steps that is not known to be done. Gives those that
+    /// will be; none when no host failed.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`], [`ServiceError::NoHost`], [`ServiceError::NotFailed`]; [`ServiceError::Busy`] when another
+    /// job has one of them meanwhile. Nothing is asked then.
+    pub async fn retry(&self, job: JobId, again: &Again, reason: &str) -> Result<Vec<Address>, ServiceError> {
+        if self.store.job(job).await?.is_none() {
+            return Err(ServiceError::NoJob(job));
+        }
+        let tasks = self.store.tasks(job).await?;
+        let chosen = choose(job, &tasks, again)?;
+        let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let opened = match self.store.ask_retry(job, &ids, reason, self.engine.now()).await {
+            Ok(opened) => opened,
+            Err(StoreError::Conflict(message)) => return Err(ServiceError::Busy(message)),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(chosen.iter().filter(|task| opened.contains(&task.id)).map(|task| task.address).collect())
+    }
+}
+
+fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again) -> Result<Vec<&'a TaskRow>, ServiceError> {
+    let failed = |task: &&TaskRow| matches!(task.status, Status::Failed | Status::Terminated);
+    match again {
+        Again::Failed => Ok(tasks.iter().filter(failed).collect()),
+        Again::Hosts(hosts) => {
+            let one = |host: &IpAddr| {
+                let of_host: Vec<&TaskRow> = tasks.iter().filter(|task| task.address.ip == *host).collect();
+                match (of_host.iter().copied().find(failed), of_host.first()) {
+                    (Some(task), _) => Ok(task),
+                    (None, Some(task)) => Err(ServiceError::NotFailed { job, host: *host, status: task.status }),
+                    (None, None) => Err(ServiceError::NoHost { job, host: *host }),
+                }
+            };
+            let mut chosen: Vec<&TaskRow> = hosts.iter().map(one).collect::<Result<_, _>>()?;
+            chosen.sort_by_key(|task| task.index);
+            chosen.dedup_by_key(|task| task.index);
+            Ok(chosen)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is asked of a job from outside: cancel, retry; and what is read by those who look on.
+
+use bytes::Bytes;
+use landfall::domain::event::EventKind;
+use landfall::domain::failure::{Code, Failure};
+use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
+use landfall::domain::job::Status;
+use landfall::domain::outcome::Outcome;
+use landfall::domain::plan::StepKind;
+use landfall::store::{Asked, Claim, OutputChunk, PinnedKey, Store, StoreError, Write, Written};
+
+use crate::fixture::{address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
+
+async fn fail(store: &dyn Store, claim: Claim, seconds: i64) {
+    let failure = Failure::new(Code::NoSpace, "full");
+    commit(store, host_write(claim, seconds, vec![EventKind::HostStarted, ended(Outcome::Failed { failure })])).await;
+}
+
+async fn finish(store: &dyn Store, job: JobId) -> Written {
+    let write = Write::Job { job, at: at(9), events: vec![EventKind::JobFinished { status: Status::Failed }] };
+    store.commit(vec![write]).await.unwrap()[0]
+}
+
+async fn ids(store: &dyn Store, job: JobId) -> Vec<TaskId> {
+    store.tasks(job).await.unwrap().iter().map(|row| row.id).collect()
+}
+
+pub(crate) async fn a_cancel_is_seen_by_whoever_looks_and_is_an_event(store: &dyn Store) {
+    let (id, _) = claimed(store, job(0..2)).await;
+    assert_eq!(store.asked(id).await.unwrap(), Asked::default());
+    assert!(store.ask_cancel(id, "asked by ops", at(1)).await.unwrap());
+    assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: true });
+    let events = store.events(id, Seq(1), 10).await.unwrap();
+    assert!(
+        matches!(&events[..], [event] if event.host.is_none()
+        && event.kind == EventKind::CancelAsked { reason: "asked by ops".into() }),
+        "{events:?}"
+    );
+}
+
+pub(crate) async fn there_is_nothing_to_cancel_in_a_job_that_ended(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..1)).await;
+    end(store, claims[0], 1).await;
+    let before = store.events(id, Seq(0), 100).await.unwrap().len();
+    assert!(!store.ask_cancel(id, "x", at(2)).await.unwrap());
+    assert!(!store.ask_cancel(JobId(99), "x", at(2)).await.unwrap());
+    assert_eq!(store.asked(id).await.unwrap(), Asked::default());
+    assert_eq!(store.events(id, Seq(0), 100).await.unwrap().len(), before);
+}
+
+pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..4)).await;
+    fail(store, claims[0], 1).await;
+    end(store, claims[1], 1).await;
+    commit(store, host_write(claims[2], 1, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
+    let all = ids(store, id).await;
+    assert_eq!(store.ask_retry(id, &all, "again", at(2)).await.unwrap(), [all[0], all[2]]);
+    let statuses: Vec<Status> = store.tasks(id).await.unwrap().iter().map(|row| row.status).collect();
+    assert_eq!(statuses, [Status::Pending, Status::Success, Status::Pending, Status::Pending]);
+    assert_eq!(store.busy(&[address(0)]).await.unwrap(), [(address(0), id)]);
+    assert_eq!(store.ask_retry(id, &all, "again", at(3)).await.unwrap(), [], "they are open already");
+    let records = folded(store, id).await;
+    assert!(records[0].outcome().is_none() && records[1].outcome().is_some());
+}
+
+pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..1)).await;
+    fail(store, claims[0], 1).await;
+    store.ask_retry(id, &ids(store, id).await, "again", at(2)).await.unwrap();
+    let late = store.commit(vec![host_write(claims[0], 3, vec![EventKind::HostStarted])]).await.unwrap();
+    assert_eq!(late, [Written::Stale]);
+    let rows = store.claim(id, &[]).await.unwrap();
+    assert_eq!(rows[0].epoch, Epoch(3));
+    end(store, claim_of(&rows[0]), 4).await;
+    assert_eq!(store.job(id).await.unwrap().unwrap().status, Status::Success);
+}
+
+pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 1)])).await;
+    store.ask_cancel(id, "x", at(1)).await.unwrap();
+    commit(store, host_write(claims[0], 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
+    assert!(matches!(finish(store, id).await, Written::Done(_)));
+    store.ask_retry(id, &ids(store, id).await, "again", at(3)).await.unwrap();
+    assert_eq!(store.asked(id).await.unwrap(), Asked { count: 2, cancel: false });
+    let row = store.job(id).await.unwrap().unwrap();
+    assert_eq!((row.status, row.finished_at), (Status::Pending, None));
+    // A day was its retention; an unfinished host keeps it for seven.
+    assert_eq!(store.purge_credentials(at(2 * 86_400)).await.unwrap(), 0);
+    assert!(store.credential(claims[0].task).await.unwrap().is_some());
+    assert_eq!(store.purge_credentials(at(8 * 86_400)).await.unwrap(), 1);
+}
+
+pub(crate) async fn a_host_that_another_job_has_cannot_be_opened_again(store: &dyn Store) {
+    let (first, claims) = claimed(store, job(0..2)).await;
+    fail(store, claims[0], 1).await;
+    fail(store, claims[1], 1).await;
+    let second = store.create_job(job(1..2), at(2)).await.unwrap();
+    let refusal = store.ask_retry(first, &ids(store, first).await, "again", at(3)).await.unwrap_err();
+    assert!(matches!(&refusal, StoreError::Conflict(text) if text.contains(&format!("job {second}"))), "{refusal}");
+    assert!(store.tasks(first).await.unwrap().iter().all(|row| row.status == Status::Failed), "nothing was opened");
+}
+
+pub(crate) async fn a_job_with_an_unfinished_host_cannot_be_finished(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..2)).await;
+    end(store, claims[0], 1).await;
+    assert_eq!(finish(store, id).await, Written::Stale);
+    assert!(store.job(id).await.unwrap().unwrap().finished_at.is_none());
+    end(store, claims[1], 2).await;
+    assert!(matches!(finish(store, id).await, Written::Done(Some(_))));
+}
+
+pub(crate) async fn a_claim_spares_what_is_mine_already(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..3)).await;
+    let rows = store.claim(id, &[claims[0].task, claims[2].task]).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.index, row.epoch)).collect::<Vec<_>>(), [(1, Epoch(2))]);
+    commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted])).await;
+}
+
+pub(crate) async fn a_removed_host_takes_its_kept_logins_with_it(store: &dyn Store) {
+    let (_, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, -1), kept(1, -1)])).await;
+    end(store, claims[0], 1).await;
+    end(store, claims[1], 1).await;
+    assert_eq!(store.kept_logins(&[address(0), address(1)]).await.unwrap().len(), 2);
+    store.commit(vec![Write::Remove(address(0))]).await.unwrap();
+    let left: Vec<_> = store.kept_logins(&[address(0), address(1)]).await.unwrap().into_iter().map(|(host, ..)| host).collect();
+    assert_eq!(left, [address(1)]);
+}
+
+pub(crate) async fn output_is_read_once_from_a_cursor_on(store: &dyn Store) {
+    let (_, claims) = claimed(store, job(0..2)).await;
+    let piece = |offset: u64, data: &'static str| {
+        let (task, step) = (claims[0].task, StepKind::RunScript);
+        Write::Output(OutputChunk { task, step, attempt: 1, offset, data: Bytes::from_static(data.as_bytes()) })
+    };
+    let text =
+        |chunks: &[OutputChunk]| chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.data).into_owned()).collect::<String>();
+    store.commit(vec![piece(0, "one "), piece(4, "two ")]).await.unwrap();
+    let (first, cursor) = store.output_after(claims[0].task, 0, 1).await.unwrap();
+    assert_eq!(text(&first), "one ");
+    let (second, cursor) = store.output_after(claims[0].task, cursor, 10).await.unwrap();
+    assert_eq!(text(&second), "two ");
+    assert_eq!(store.output_after(claims[0].task, cursor, 10).await.unwrap(), (Vec::new(), cursor));
+    store.commit(vec![piece(8, "three")]).await.unwrap();
+    assert_eq!(text(&store.output_after(claims[0].task, cursor, 10).await.unwrap().0), "three");
+    assert_eq!(store.output_after(claims[1].task, 0, 10).await.unwrap(), (Vec::new(), 0));
+}
+
+pub(crate) async fn pinned_keys_are_listed_in_order(store: &dyn Store) {
+    let key = |index: u32, port: u16| PinnedKey {
+        cloud: 0,
+        address: address(index).ip,
+        port,
+        key: format!("k{index}-{port}"),
+        at: at(1),
+    };
+    let pins = [key(2, 22), key(1, 2222), key(1, 22)].map(Write::PinKey);
+    store.commit(pins.into()).await.unwrap();
+    let keys: Vec<String> = store.pinned_keys().await.unwrap().into_iter().map(|pinned| pinned.key).collect();
+    assert_eq!(keys, ["k1-22", "k1-2222", "k2-22"]);
+}

@@ -1,0 +1,296 @@
+//! The rules of the record in memory, without the trait round them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use landfall::domain::Timestamp;
+use landfall::domain::credential::Credential;
+use landfall::domain::event::{Event, EventKind};
+use landfall::domain::host::Address;
+use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
+use landfall::domain::job::{Statistics, Status};
+use landfall::domain::plan::StepKind;
+use landfall::domain::spec::JobSpec;
+use landfall::store::{
+    Asked, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, TaskRow, Write, Written,
+};
+
+/// Longest life of a credential whose host task has not ended.
+pub(super) const UNFINISHED: Duration = Duration::from_secs(7 * 86_400);
+/// Largest stored piece of output.
+const PIECE: usize = 64 << 10;
+
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) tasks: BTreeMap<TaskId, Task>,
+    pub(super) inventory: BTreeMap<Address, HostRow>,
+    pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
+    pub(super) output: Vec<Stream>,
+    pub(super) held: HashSet<JobId>,
+    pub(super) commits: u64,
+    pub(super) fail_from: Option<u64>,
+    pub(super) trap: Option<Trap>,
+    pub(super) dead: bool,
+}
+
+pub(super) struct Job {
+    pub(super) spec: JobSpec,
+    pub(super) created_by: String,
+    pub(super) created_at: Timestamp,
+    pub(super) finished: Option<(Status, Timestamp)>,
+    pub(super) asked: Asked,
+    pub(super) events: Vec<Event>,
+}
+
+pub(super) struct Task {
+    pub(super) row: TaskRow,
+    pub(super) open: bool,
+    pub(super) credential: Option<Kept>,
+}
+
+pub(super) struct Kept {
+    pub(super) credential: Credential,
+    pub(super) purge_at: Timestamp,
+    pub(super) long_term: bool,
+}
+
+pub(super) struct Stream {
+    pub(super) of: (TaskId, StepKind, u32),
+    pub(super) pieces: BTreeMap<u64, Bytes>,
+}
+
+/// Recognises an event of a host.
+pub(super) type Sign = Box<dyn Fn(u32, &EventKind) -> bool + Send>;
+
+/// Where the executor dies.
+pub(super) struct Trap {
+    /// Is it this event of this host?
+    pub(super) at: Sign,
+    /// Is the event durable?
+    pub(super) stored: bool,
+}
+
+impl Inner {
+    pub(super) fn task_rows(&self, job: JobId) -> Vec<&Task> {
+        let mut tasks: Vec<&Task> = self.tasks.values().filter(|task| task.row.job == job).collect();
+        tasks.sort_by_key(|task| task.row.index);
+        tasks
+    }
+
+    pub(super) fn job_row(&self, id: JobId, job: &Job) -> JobRow {
+        let statuses = || self.task_rows(id).into_iter().map(|task| task.row.status);
+        JobRow {
+            id,
+            spec: job.spec.clone(),
+            created_by: job.created_by.clone(),
+            created_at: job.created_at,
+            finished_at: job.finished.map(|(_, at)| at),
+            statistics: Statistics::of(statuses()),
+            status: job.finished.map_or_else(|| Status::fold(statuses()), |(status, _)| status),
+        }
+    }
+
+    pub(super) fn holder(&self, host: Address) -> Option<JobId> {
+        self.tasks.values().find(|task| task.open && task.row.address == host).map(|task| task.row.job)
+    }
+
+    pub(super) fn create(&mut self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
+        let ignored = job.hosts.iter().filter(|host| host.exclusion.is_some()).count();
+        let mut seen = BTreeSet::new();
+        for host in job.hosts.iter().filter(|host| host.exclusion.is_none()) {
+            let address = host.spec.host.address().unwrap();
+            if let Some(holder) = self.holder(address) {
+                return Err(StoreError::Conflict(format!("host {address} is held by unfinished job {holder}")));
+            }
+            if !seen.insert(address) {
+                return Err(StoreError::Conflict(format!("host {address} stands twice in the job")));
+            }
+        }
+        let id = JobId(self.jobs.len() as i64 + 1);
+        let accepted = EventKind::JobAccepted {
+            job_type: job.spec.kind,
+            hosts: (job.hosts.len() - ignored) as u64,
+            ignored: ignored as u64,
+        };
+        let new = Job {
+            spec: job.spec,
+            created_by: job.created_by,
+            created_at: at,
+            finished: None,
+            asked: Asked::default(),
+            events: Vec::new(),
+        };
+        self.jobs.insert(id, new);
+        self.append(id, None, at, vec![accepted]);
+        for (host, index) in job.hosts.into_iter().zip(0..) {
+            let address = host.spec.host.address().unwrap();
+            let status = host.exclusion.as_ref().map_or(Status::Pending, |exclusion| exclusion.exception.status());
+            let open = host.exclusion.is_none();
+            let credential = host.credential.map(|credential| Kept { credential, purge_at: at + UNFINISHED, long_term: false });
+            let row = TaskRow { id: host.id, index, job: id, address, spec: host.spec, status, epoch: Epoch(0) };
+            self.tasks.insert(host.id, Task { row, open, credential });
+            if let Some(exclusion) = host.exclusion {
+                self.append(id, Some((index, address)), at, vec![EventKind::HostIgnored { exclusion }]);
+            }
+        }
+        Ok(id)
+    }
+
+    pub(super) fn append(&mut self, id: JobId, host: Option<(u32, Address)>, at: Timestamp, events: Vec<EventKind>) -> Written {
+        let Some(job) = self.jobs.get_mut(&id) else { return Written::Stale };
+        let mut last = None;
+        for kind in events {
+            let seq = Seq(job.events.len() as i64 + 1);
+            let (host_index, host) = (host.map(|(index, _)| index), host.map(|(_, address)| address.into()));
+            job.events.push(Event { seq, at, job_id: id, host_index, host, kind });
+            last = Some(seq);
+        }
+        Written::Done(last)
+    }
+
+    pub(super) fn take(&mut self, write: Write) -> Written {
+        match write {
+            Write::Host { claim, at, events } => self.take_host(claim, at, events),
+            Write::Job { job, at, events } => {
+                let status = events.iter().rev().find_map(|event| match event {
+                    EventKind::JobFinished { status } => Some(*status),
+                    _ => None,
+                });
+                if status.is_some() && self.tasks.values().any(|task| task.open && task.row.job == job) {
+                    return Written::Stale;
+                }
+                if let (Some(status), Some(job)) = (status, self.jobs.get_mut(&job)) {
+                    job.finished = Some((status, at));
+                }
+                self.append(job, None, at, events)
+            }
+            Write::Output(chunk) if !self.tasks.contains_key(&chunk.task) => Written::Stale,
+            Write::Output(chunk) => {
+                self.take_output(chunk);
+                Written::Done(None)
+            }
+            Write::Register(row) => {
+                self.inventory.insert(row.address, *row);
+                Written::Done(None)
+            }
+            Write::Forget(address) => {
+                self.inventory.remove(&address);
+                Written::Done(None)
+            }
+            Write::Remove(address) => {
+                self.inventory.remove(&address);
+                self.tasks.values_mut().filter(|task| task.row.address == address).for_each(|task| task.credential = None);
+                Written::Done(None)
+            }
+            Write::PinKey(key) => {
+                self.keys.entry((key.cloud, key.address, key.port)).or_insert(key);
+                Written::Done(None)
+            }
+        }
+    }
+
+    pub(super) fn take_host(&mut self, claim: Claim, at: Timestamp, events: Vec<EventKind>) -> Written {
+        let Some(task) = self.tasks.get_mut(&claim.task) else { return Written::Stale };
+        let was_open = task.open;
+        let row = &mut task.row;
+        if (claim.job, claim.index, claim.epoch) != (row.job, row.index, row.epoch) {
+            return Written::Stale;
+        }
+        for event in &events {
+            match event {
+                _ if !task.open => {}
+                EventKind::HostStarted => row.status = Status::Running,
+                EventKind::HostFinished { outcome } => {
+                    row.status = Status::of_outcome(outcome);
+                    task.open = !outcome.is_terminal();
+                }
+                _ => {}
+            }
+        }
+        if was_open && !task.open {
+            task.credential = task.credential.take().and_then(|kept| kept.after_end(row.spec.host.retention.seconds(), at));
+        }
+        let host = (row.index, row.address);
+        self.append(claim.job, Some(host), at, events)
+    }
+
+    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        let ended = |task: &&Task| !task.open && matches!(task.row.status, Status::Failed | Status::Terminated);
+        let again: Vec<(TaskId, u32, Address)> = self
+            .task_rows(job)
+            .into_iter()
+            .filter(|task| tasks.contains(&task.row.id))
+            .filter(ended)
+            .map(|task| (task.row.id, task.row.index, task.row.address))
+            .collect();
+        if let Some((host, holder)) = again.iter().find_map(|(_, _, host)| Some((*host, self.holder(*host)?))) {
+            return Err(StoreError::Conflict(format!("host {host} is held by unfinished job {holder}")));
+        }
+        for (id, index, address) in &again {
+            let task = self.tasks.get_mut(id).unwrap();
+            task.open = true;
+            task.row.epoch.0 += 1;
+            task.row.status = Status::Pending;
+            if let Some(kept) = &mut task.credential {
+                kept.purge_at = at + UNFINISHED;
+            }
+            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: reason.into() }]);
+        }
+        if let Some(job) = self.jobs.get_mut(&job).filter(|_| !again.is_empty()) {
+            job.finished = None;
+            job.asked = Asked { count: job.asked.count + 1, cancel: false };
+        }
+        Ok(again.into_iter().map(|(id, _, _)| id).collect())
+    }
+
+    pub(super) fn take_output(&mut self, chunk: OutputChunk) {
+        let of = (chunk.task, chunk.step, chunk.attempt);
+        if !self.output.iter().any(|stream| stream.of == of) {
+            self.output.push(Stream { of, pieces: BTreeMap::new() });
+        }
+        let stream = self.output.iter_mut().find(|stream| stream.of == of).unwrap();
+        let (mut offset, mut data) = (chunk.offset, chunk.data);
+        while !data.is_empty() {
+            let piece = data.split_to(PIECE.min(data.len()));
+            let size = piece.len() as u64;
+            let kept = stream.pieces.entry(offset).or_default();
+            if piece.len() > kept.len() {
+                *kept = piece;
+            }
+            offset += size;
+        }
+        let tail = stream.end().saturating_sub(OUTPUT_TAIL);
+        stream.pieces.retain(|offset, piece| *offset < OUTPUT_HEAD || offset + piece.len() as u64 > tail);
+    }
+
+    pub(super) fn springs(&self, batch: &[Write], stored: bool) -> bool {
+        let Some(trap) = self.trap.as_ref().filter(|trap| trap.stored == stored) else { return false };
+        batch.iter().any(|write| match write {
+            Write::Host { claim, events, .. } => events.iter().any(|event| (trap.at)(claim.index, event)),
+            _ => false,
+        })
+    }
+}
+
+impl Kept {
+    pub(super) fn after_end(self, retention_s: Option<i64>, at: Timestamp) -> Option<Self> {
+        let Some(seconds) = retention_s else { return Some(Self { long_term: true, ..self }) };
+        let seconds = seconds.min(100 * 365 * 86_400);
+        (seconds > 0).then(|| Self { purge_at: at + Duration::from_secs(seconds.unsigned_abs()), ..self })
+    }
+}
+
+impl Stream {
+    pub(super) fn end(&self) -> u64 {
+        self.pieces.iter().map(|(offset, piece)| offset + piece.len() as u64).max().unwrap_or(0)
+    }
+}
+
+impl Kept {
+    pub(super) fn is_over(&self, open: bool, now: Timestamp) -> bool {
+        (open || !self.long_term) && now >= self.purge_at
+    }
+}
