@@ -44,10 +44,15 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// All there are: every fault × every ask of every step that changes the host × every moment.
+    /// All there are: every fault × every ask of every step, of whatever kind of job, that changes the host × every moment.
     pub fn all() -> Vec<Self> {
-        let steps = outline(JobKind::InstallAgent, 600).into_iter().map(|step| step.kind);
-        let steps: Vec<StepKind> = steps.filter(|step| step.changes_host()).collect();
+        let kinds = JobKind::ALL.into_iter().filter(|kind| kind.is_carried_out());
+        let mut steps: Vec<StepKind> = Vec::new();
+        for step in kinds.flat_map(|kind| outline(kind, 600)).map(|step| step.kind).filter(|step| step.changes_host()) {
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
         FAULTS.into_iter().flat_map(|fault| steps.iter().flat_map(move |step| Self::of(fault, *step))).collect()
     }
 
