@@ -85,7 +85,10 @@ pub(in crate::engine) async fn gone(task: &mut HostTask) -> Result<Went, Halt> {
     let not_installed = assets::script_exit_named("not_installed").map(|row| row.exit.unsigned_abs());
     match exit {
         ExitReport::Code(code) if Some(code) == not_installed => Ok(Went::changed(Figures::detail("process and files are gone"))),
-        _ => Err(Failure::new(Code::AgentStillThere, format!("the agent is still on the host ({exit})")).with_tail(&text).into()),
+        ExitReport::NoStatus | ExitReport::Signal(_) => Err(no_status(&exit).into()),
+        ExitReport::Code(_) => {
+            Err(Failure::new(Code::AgentStillThere, format!("the agent is still on the host ({exit})")).with_tail(&text).into())
+        }
     }
 }
 
@@ -100,9 +103,16 @@ async fn process(task: &mut HostTask) -> Result<Option<String>, Failure> {
             identity.map(Some).ok_or_else(|| Failure::new(Code::Internal, "the status names no process").with_tail(&text))
         }
         ExitReport::Code(code) if Some(code) == not_running => Ok(None),
-        ExitReport::NoStatus => Err(Failure::new(Code::NoExitStatus, "the status of the agent came without an exit status")),
-        _ => Err(Failure::new(Code::AgentDied, format!("the agent's status cannot be had ({exit})")).with_tail(&text)),
+        ExitReport::NoStatus | ExitReport::Signal(_) => Err(no_status(&exit)),
+        ExitReport::Code(_) => {
+            Err(Failure::new(Code::AgentDied, format!("the agent's status cannot be had ({exit})")).with_tail(&text))
+        }
     }
+}
+
+/// Neither yes nor no: it says nothing about the agent.
+fn no_status(exit: &ExitReport) -> Failure {
+    Failure::new(Code::NoExitStatus, format!("the agent's status cannot be had ({exit})"))
 }
 
 async fn status(task: &mut HostTask) -> Result<(ExitReport, String), Failure> {
