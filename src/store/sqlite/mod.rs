@@ -9,6 +9,7 @@
 //!                                 ├─ inventory.rs    hosts, pinned keys
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
+//!                                             pages.rs     pages of lists, journals of a few hosts
 //!  open.rs     file, pragmas, migrations            lease.rs   who holds a job
 //! ```
 //!
@@ -23,6 +24,7 @@ mod journal;
 mod lease;
 mod open;
 mod output;
+mod pages;
 mod queries;
 
 use std::net::IpAddr;
@@ -33,6 +35,7 @@ use async_trait::async_trait;
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction};
 
+use super::page::{JobFilter, JobOrder, Known, Page, TaskFilter};
 use super::row::corrupt;
 use super::seal::Seal;
 use super::{Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
@@ -158,6 +161,22 @@ impl Store for SqliteStore {
 
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
         inventory::host(&self.readers, address).await
+    }
+
+    async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        pages::jobs(&self.readers, filter, order, page).await
+    }
+
+    async fn task_page(&self, job: JobId, filter: &TaskFilter, page: Page) -> Result<(u64, Vec<TaskRow>), StoreError> {
+        pages::tasks(&self.readers, job, filter, page).await
+    }
+
+    async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
+        pages::host_events(&self.readers, job, hosts).await
+    }
+
+    async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
+        pages::known_hosts(&self.readers, which).await
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
