@@ -31,6 +31,7 @@ const COMMANDS: &[&str] = &[
     "run",
     "plan",
     "check",
+    "serve",
     "job",
     "job list",
     "job show",

@@ -19,6 +19,8 @@
 mod landfall;
 #[path = "../support/package.rs"]
 mod package;
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/world.rs"]
 mod world;
 
@@ -26,6 +28,7 @@ mod scene;
 mod target;
 
 mod agents;
+mod api;
 mod asked;
 mod boot;
 mod crash;
