@@ -39,11 +39,16 @@ if [ -f "$blob" ] && [ ! -h "$blob" ] && [ "$(size_of "$blob")" -eq "$size" ] &&
 fi
 rm -rf "$blob"
 if [ -h "$part" ] || { [ -e "$part" ] && [ ! -f "$part" ]; }; then rm -rf "$part"; fi
-offset=$(size_of "$part")
-if [ "$offset" -gt "$size" ]; then
-    rm -f "$part"
-    offset=0
+# An upload whose connection stands still may be waiting, and would append what comes late to the file that it has open,
+# whatever its name is by then. It keeps that file; this upload goes on with a copy.
+mine=$state/blobs/.$sha.$$.part
+if [ -s "$part" ] && [ "$(size_of "$part")" -le "$size" ] && cp "$part" "$mine"; then
+    mv -f "$mine" "$part"
+else
+    # Nothing in it, too much, or no room for a copy: from the beginning.
+    rm -f "$part" "$mine"
 fi
+offset=$(size_of "$part")
 
 # 1 MiB on top: logs, parameter files and directory blocks must still fit.
 needed=$(((size - offset + 1023) / 1024 + 1024))

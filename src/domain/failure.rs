@@ -110,6 +110,7 @@ codes! {
     ConnectTimeout      "connect_timeout"       Unreachable     "check address, routing and firewalls between here and the host"
     NoRoute             "no_route"              Unreachable     "check the address and the route to it"
     ConnectionClosed    "connection_closed"     Unreachable     "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"
+    HandshakeGarbled    "handshake_garbled"     Unreachable     "look at sshd's log, and at what stands between here and the host: bytes arrive changed"
     NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"
     NotSsh              "not_ssh"               Incompatible    "correct `port`: what answers there does not speak SSH 2"
     NoShell             "no_shell"              Incompatible    "give the account a login shell that can run `sh -c`"
@@ -140,10 +141,11 @@ codes! {
     WriteFailed         "write_failed"          Transfer        "check the named directory on the host: mounted read-only, quota, disk errors"
     ChecksumMismatch    "checksum_mismatch"     Transfer        "check disk and network of the host: it stored other bytes than were sent"
     StateRefused        "state_refused"         Transfer        "the named directory must be a real directory owned by root: remove or correct it"
-    TransferStalled     "transfer_stalled"      Transfer        "check the link: no byte moved for 30 s"
+    TransferStalled     "transfer_stalled"      Lost            "check the link: no byte moved for 30 s"
     StepTimeout         "step_timeout"          TimedOut        "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"
     ConnectionLost      "connection_lost"       Lost            "retry the host; check its link if it happens again"
-    NoExitStatus        "no_exit_status"        Lost            "retry the host; sshd ended the command without a status"
+    NoChannel           "no_channel"            Lost            "look at sshd's log on the host: MaxSessions, or no room for another process"
+    NoExitStatus        "no_exit_status"        Lost            "retry the host; something there ended the command before it was done"
     Rebooted            "rebooted"              Lost            "the host went down in the middle: retry it when it is up"
     RunLost             "run_lost"              Lost            "the script was killed on the host: look there for the out-of-memory killer, then retry"
     Cancelled           "cancelled"             Lost            "`landfall job retry ID` when the job shall go on after all"
@@ -338,6 +340,7 @@ mod tests {
             (Code::ConnectionRefused, Effect::ReadOnly, true),
             (Code::ConnectTimeout, Effect::ReadOnly, true),
             (Code::ConnectionLost, Effect::Idempotent, true),
+            (Code::TransferStalled, Effect::Idempotent, true),
             (Code::ConnectionLost, Effect::OneShot, false),
             (Code::RunLost, Effect::Idempotent, true),
             (Code::ChecksumMismatch, Effect::Idempotent, true),

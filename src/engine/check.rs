@@ -38,6 +38,9 @@ const PROBE_S: u64 = 60;
 /// Longest wait for one port of an access point, as the host sees it.
 const PORT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Seconds that a host which looks itself goes on asking.
+const OWN_LOOK_S: u64 = 2;
+
 /// Room for what `health.sh` needs beside its own timeout.
 const MARGIN: Duration = Duration::from_secs(15);
 
@@ -169,8 +172,8 @@ async fn access_point(session: &mut dyn Session, task: &TaskSpec, root: Become<'
                 Ok(()) => Finding::ok(Subject::AccessPoint, format!("{purpose} {server} answers")),
                 Err(why) => Finding::warning(
                     Subject::AccessPoint,
-                    format!("{purpose} {server}: {why}"),
-                    "the agent will not reach its servers: check routes and firewalls between the host and the access point",
+                    format!("{purpose} {server} cannot be reached from the host: {why}"),
+                    "check routes and firewalls between the host and the access point: the agent needs its servers",
                 ),
             });
         }
@@ -193,7 +196,8 @@ async fn reach(session: &mut dyn Session, server: &str, root: Become<'_>) -> Res
         // Whoever may not be asked that way may still be asked to look himself.
         Ok(Err(ForwardError::NotAllowed(_))) => {}
     }
-    let timeout = PORT_DEADLINE.as_secs().to_string();
+    // It asks again until then.
+    let timeout = OWN_LOOK_S.to_string();
     let asking = async {
         let mut talk = Talk::open_as_root(session, &assets::HEALTH, &[&timeout, "tcp", server], root).await?;
         talk.last().await

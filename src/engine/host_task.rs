@@ -234,12 +234,19 @@ impl HostTask {
             && self.row.spec.outline.iter().filter(before).all(|step| !self.is_due(step.kind))
     }
 
-    /// Whoever took the host up for its cleanup could not reach it: what the job wanted is proved and registered all the same.
+    /// The host could not be reached for its cleanup: what the job wanted is proved and registered all the same.
     async fn leave_untidied(&mut self, failure: Failure) -> Result<(), Halt> {
         let warned = steps::finish::warned(&failure);
-        let mut events: Vec<EventKind> = self.end_of_step(&Outcome::Failed { failure }).into_iter().collect();
-        let (step, attempt) = (StepKind::Cleanup, self.attempt_of(StepKind::Cleanup));
-        events.push(EventKind::StepStarted { step, attempt, run_id: None });
+        let step = StepKind::Cleanup;
+        let (mut events, attempt) = match self.record.state {
+            HostState::Running { step: StepKind::Cleanup, attempt } => (Vec::new(), attempt),
+            // Not even connected: the cleanup has not begun.
+            _ => {
+                let attempt = self.attempt_of(step);
+                let connect = self.end_of_step(&Outcome::Failed { failure });
+                (connect.into_iter().chain([EventKind::StepStarted { step, attempt, run_id: None }]).collect(), attempt)
+            }
+        };
         events.push(EventKind::StepFinished { step, attempt, outcome: warned.outcome, figures: warned.figures });
         self.append(events).await
     }

@@ -240,6 +240,11 @@ impl Talk {
         self.exit.as_ref()
     }
 
+    /// Did it end without an exit code of its own? A host that goes down ends its sessions so, and will be back.
+    pub(super) fn was_ended(&self) -> bool {
+        matches!(self.exit, Some(ExitReport::Signal(_) | ExitReport::NoStatus))
+    }
+
     /// What it complained about.
     pub(super) fn complaint(&self) -> String {
         let from = self.stderr.len().saturating_sub(TAIL_CAP);
@@ -249,14 +254,17 @@ impl Talk {
     /// The program never became ready.
     fn silent(&self) -> Failure {
         let how = self.exit.as_ref().map_or_else(|| "no end".to_owned(), ToString::to_string);
-        Failure::new(Code::NoShell, format!("the login shell did not run the command ({how})")).with_tail(&self.complaint())
+        let code = if self.was_ended() { Code::NoExitStatus } else { Code::NoShell };
+        Failure::new(code, format!("the login shell did not run the command ({how})")).with_tail(&self.complaint())
     }
 
     /// sudo ended without running the program. Its words are the only sign there is; they are read here and nowhere else.
     fn sudo_refusal(&self) -> Failure {
         let complaint = self.complaint();
         let says = |text: &str| complaint.contains(text);
-        let (code, message) = if says("you must have a tty") || says("no tty present") {
+        let (code, message) = if self.was_ended() {
+            (Code::NoExitStatus, "sudo was ended before it ran the command")
+        } else if says("you must have a tty") || says("no tty present") {
             (Code::SudoWantsTty, "sudo wants a terminal (requiretty)")
         } else if says("incorrect password") || says("Sorry, try again") {
             (Code::SudoPasswordRefused, "sudo refused the password")

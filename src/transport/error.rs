@@ -57,6 +57,14 @@ pub enum TransportError {
         /// What was seen.
         cause: String,
     },
+    /// It speaks SSH, and what came of its handshake cannot be read, or is not what the host signed.
+    #[error("the handshake with {endpoint} cannot be understood: {cause}")]
+    Garbled {
+        /// Address and port.
+        endpoint: String,
+        /// What was seen.
+        cause: String,
+    },
     /// Another host key than the pinned one.
     #[error("host key of {endpoint} changed: pinned {pinned}, now {offered}")]
     HostKeyChanged {
@@ -113,6 +121,14 @@ pub enum TransportError {
         /// Why; never the key's text.
         cause: String,
     },
+    /// The server opened no channel for a command: its places are taken (MaxSessions), or it cannot start another process.
+    #[error("{endpoint} opened no channel: {cause}")]
+    NoChannel {
+        /// Address and port.
+        endpoint: String,
+        /// What it said.
+        cause: String,
+    },
     /// The server refused to run a command.
     #[error("{endpoint} refused to run a command: {cause}")]
     NoExec {
@@ -155,6 +171,7 @@ impl From<TransportError> for Failure {
             TransportError::Closed { .. } => Code::ConnectionClosed,
             TransportError::NoCommonAlgorithm { .. } => Code::NoCommonAlgorithm,
             TransportError::NotSsh { .. } => Code::NotSsh,
+            TransportError::Garbled { .. } => Code::HandshakeGarbled,
             TransportError::HostKeyChanged { .. } => Code::HostKeyChanged,
             TransportError::HostKeyUnknown { .. } => Code::HostKeyUnknown,
             TransportError::Refusal { method: "key", .. } => Code::KeyRefused,
@@ -162,6 +179,7 @@ impl From<TransportError> for Failure {
             TransportError::Undecided { .. } => Code::LoginUndecided,
             TransportError::MethodNotOffered { .. } => Code::MethodNotOffered,
             TransportError::KeyUnusable { .. } => Code::KeyUnusable,
+            TransportError::NoChannel { .. } => Code::NoChannel,
             TransportError::NoExec { .. } => Code::NoShell,
             TransportError::Lost { .. } | TransportError::Ended | TransportError::Overrun => Code::ConnectionLost,
             TransportError::Stalled(_) => Code::TransferStalled,

@@ -12,6 +12,8 @@
     reason = "a test that fails must say where"
 )]
 
+#[path = "../support/asks.rs"]
+mod asks;
 #[path = "../support/fake/mod.rs"]
 mod fake;
 #[path = "../support/memory.rs"]

@@ -8,7 +8,7 @@ use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
 use tokio::time::Instant;
 
-use crate::fake::{Ask, Trouble};
+use crate::fake::{Ask, PASSWORD, Sudo, Trouble};
 use crate::world::{World, pauses};
 
 #[tokio::test(start_paused = true)]
@@ -156,6 +156,58 @@ async fn a_host_that_never_answers_at_an_ask_is_given_up_in_time() {
         world.run().await.unwrap();
         assert!(codes.contains(&world.failure(0).code.as_ref()), "{ask:?}: {}", world.failure(0).code);
         assert!(begun.elapsed() < hour, "{ask:?} {:?}", begun.elapsed());
+        world.laws();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_is_ended_from_outside_says_nothing_about_the_host_and_is_run_again() {
+    for (ask, sudo) in [
+        (Ask::Probe, Sudo::NotNeeded),
+        (Ask::Put, Sudo::NotNeeded),
+        (Ask::Put, Sudo::Free),
+        (Ask::Put, Sudo::Password(PASSWORD)),
+        (Ask::Bundle, Sudo::NotNeeded),
+        (Ask::Start, Sudo::NotNeeded),
+        (Ask::Follow, Sudo::Free),
+        (Ask::Status, Sudo::NotNeeded),
+        (Ask::Cleanup, Sudo::NotNeeded),
+    ] {
+        let world = World::install(1).await;
+        world.host(0).sudo(sudo).fault(ask, ..1, Trouble::Killed);
+        world.run().await.unwrap();
+        assert_eq!(world.outcome(0), Outcome::Succeeded, "{ask:?} {sudo:?}");
+        let codes: Vec<String> = ask.steps().iter().flat_map(|step| world.retries(0, *step)).map(|(code, _)| code).collect();
+        assert_eq!(codes, ["no_exit_status"], "{ask:?} {sudo:?}");
+        assert_eq!(world.host(0).history().len(), 1, "{ask:?}");
+        world.all_succeeded().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_tells_no_exit_status_is_believed_by_its_words() {
+    for ask in [Ask::Probe, Ask::Put, Ask::Bundle, Ask::Start, Ask::Follow, Ask::Cleanup] {
+        let world = World::install(1).await;
+        world.host(0).fault(ask, .., Trouble::NoStatus);
+        world.run().await.unwrap();
+        world.all_succeeded().await;
+        assert_eq!(world.host(0).count(ask), 1, "{ask:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_status_cannot_be_had_is_neither_dead_nor_still_there() {
+    for trouble in [Trouble::NoStatus, Trouble::Killed] {
+        let world = World::install(1).await;
+        world.host(0).fault(Ask::Status, .., trouble);
+        world.run().await.unwrap();
+        let failure = world.failure(0);
+        assert_eq!((failure.class, failure.code.as_ref()), (FailureClass::Lost, "no_exit_status"), "{trouble:?}");
+        let world = World::uninstall(1).await;
+        let before = world.host(0).count(Ask::Status) as u64;
+        world.host(0).fault(Ask::Status, before.., trouble);
+        world.run().await.unwrap();
+        assert_eq!(world.failure(0).code, "no_exit_status", "{trouble:?}");
         world.laws();
     }
 }

@@ -26,6 +26,8 @@ mod scene;
 mod target;
 
 mod agents;
+mod asked;
+mod boot;
 mod crash;
 mod doors;
 mod kinds;
@@ -35,4 +37,5 @@ mod lists;
 mod refusals;
 mod secrets;
 mod stop;
+mod systemd;
 mod transfer;

@@ -24,6 +24,29 @@ fn an_upload_resumes_where_it_broke_and_is_skipped_when_it_is_there() {
 }
 
 #[test]
+fn what_comes_late_for_a_broken_upload_does_not_reach_the_one_that_took_its_place() {
+    under_every_shell(|host| {
+        let blob = noise(1_500_000);
+        let digest = sha256(&blob);
+        for begun in [0, 600_000] {
+            put_as(host, STATE, (&digest, blob.len(), "sha256sum"), &blob[..begun]);
+            let part = format!("{STATE}/blobs/.{digest}.part");
+            let waits = ": >/tmp/waits; until [ -e /tmp/late ]; do sleep 0.1; done; echo late; : >/tmp/told";
+            host.sh(&format!("({waits}) >>{part} 2>/dev/null &"));
+            host.sh("until [ -e /tmp/waits ]; do sleep 0.1; done");
+            let whole = put_as(host, STATE, (&digest, blob.len(), "sha256sum"), &blob[begun..]);
+            assert_eq!(whole.words(), ["ready", &format!("want={begun}"), "stored"]);
+            host.sh(": >/tmp/late; until [ -e /tmp/told ]; do sleep 0.1; done; rm /tmp/late /tmp/told /tmp/waits");
+            assert_eq!(
+                host.sh(&format!("sha256sum {STATE}/blobs/* | cut -c 1-64; ls -A {STATE}/blobs")),
+                format!("{digest}\n{digest}")
+            );
+            host.sh(&format!("rm {STATE}/blobs/*"));
+        }
+    });
+}
+
+#[test]
 fn a_wrong_checksum_is_refused_and_leaves_nothing() {
     under_every_shell(|host| {
         let digest = sha256(b"expected");

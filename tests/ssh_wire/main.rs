@@ -6,12 +6,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    unreachable_pub,
     reason = "a test that cannot go on has failed"
 )]
 
 mod client;
+#[path = "../support/proxy.rs"]
+mod proxy;
+
+mod broken;
 mod hostkeys;
+mod liars;
 mod login;
+mod play;
 mod process;
 mod server;
 mod strangers;

@@ -199,7 +199,7 @@ async fn a_server_without_a_place_is_asked_once() {
     let server = serve(Ways { max_sessions: 0, ..Ways::default() }).await;
     let mut session = Client::new().session(server.address).await;
     let error = session.exec("say hello".into()).await.map(drop).unwrap_err();
-    assert!(matches!(error, TransportError::NoExec { .. }), "{error:?}");
+    assert!(matches!(error, TransportError::NoChannel { .. }), "{error:?}");
     assert_eq!(server.book.refused.load(Ordering::SeqCst), 1);
 }
 

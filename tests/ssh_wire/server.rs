@@ -1,22 +1,22 @@
 //! An SSH server in this process that does what a test tells it, and keeps a book of what was done to it.
 //!
-//! Commands are words, not a shell: [`Play`] lists what they do. Real sockets on loopback; nothing here is a real sshd.
+//! What it does on a connection stands in [`crate::play`]. Real sockets on loopback; nothing here is a real sshd.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
-use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet, Preferred, Sig, cipher, kex, mac};
-use sha2::{Digest, Sha256};
+use russh::server;
+use russh::{MethodKind, MethodSet, Preferred, cipher, kex, mac};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+use crate::play::Play;
 
 /// What the server is like.
 #[derive(Clone)]
@@ -45,8 +45,29 @@ pub(crate) struct Ways {
     pub(crate) window: u32,
     /// Does it know SHA-1 and CBC only?
     pub(crate) old: bool,
+    /// Largest packet of the client's bytes.
+    pub(crate) packet: u32,
     /// Said before the version.
     pub(crate) greeting: &'static str,
+    /// Said during the login.
+    pub(crate) banner: String,
+    /// What it does that no good server does.
+    pub(crate) lie: Option<Lie>,
+}
+
+/// What no good server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// The login succeeds, and that was all.
+    LeavesAfterLogin,
+    /// No request of a login is answered.
+    IgnoresLogins,
+    /// The password comes, and no verdict on it goes back.
+    IgnoresPasswords,
+    /// No request for a channel is answered.
+    IgnoresChannels,
+    /// From its second connection on it shows another host key.
+    ChangesKey,
 }
 
 impl Default for Ways {
@@ -64,7 +85,10 @@ impl Default for Ways {
             host_keys: vec![new_key(Algorithm::Ed25519)],
             window: 2 * 1024 * 1024,
             old: false,
+            packet: 32 * 1024,
             greeting: "",
+            banner: String::new(),
+            lie: None,
         }
     }
 }
@@ -93,7 +117,7 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    fn note(&self, count: &AtomicUsize) {
+    pub(crate) fn note(&self, count: &AtomicUsize) {
         count.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
@@ -142,18 +166,22 @@ pub(crate) async fn serve(ways: Ways) -> Server {
     let address = listener.local_addr().expect("its address");
     let book = Arc::<Book>::default();
     let host_keys = ways.host_keys.iter().map(|key| key.public_key().clone()).collect();
-    let config = Arc::new(server::Config {
+    let task = tokio::spawn(accept(listener, ways, Arc::clone(&book)));
+    Server { address, book, host_keys, task }
+}
+
+fn config(ways: &Ways) -> Arc<server::Config> {
+    Arc::new(server::Config {
         methods: MethodSet::from(ways.methods.as_slice()),
         keys: ways.host_keys.clone(),
         window_size: ways.window,
+        maximum_packet_size: ways.packet,
         auth_rejection_time: Duration::ZERO,
         max_auth_attempts: ways.tries,
         nodelay: true,
         preferred: if ways.old { old() } else { Preferred::DEFAULT },
         ..server::Config::default()
-    });
-    let task = tokio::spawn(accept(listener, config, ways, Arc::clone(&book)));
-    Server { address, book, host_keys, task }
+    })
 }
 
 /// What sshd spoke before 2013.
@@ -166,15 +194,20 @@ fn old() -> Preferred {
     }
 }
 
-async fn accept(listener: TcpListener, config: Arc<server::Config>, ways: Ways, book: Arc<Book>) {
+async fn accept(listener: TcpListener, mut ways: Ways, book: Arc<Book>) {
+    let mut config = config(&ways);
     while let Ok((mut socket, _)) = listener.accept().await {
         book.note(&book.connections);
-        let play = Play { ways: ways.clone(), book: Arc::clone(&book), round: 0, stdin: Arc::default() };
-        let config = Arc::clone(&config);
+        let (config_now, greeting) = (Arc::clone(&config), ways.greeting);
+        let play = Play::new(ways.clone(), Arc::clone(&book));
         tokio::spawn(async move {
-            socket.write_all(play.ways.greeting.as_bytes()).await?;
-            server::run_stream(config, socket, play).await?.await
+            socket.write_all(greeting.as_bytes()).await?;
+            server::run_stream(config_now, socket, play).await?.await
         });
+        if ways.lie == Some(Lie::ChangesKey) {
+            ways.host_keys = vec![new_key(Algorithm::Ed25519)];
+            config = self::config(&ways);
+        }
     }
 }
 
@@ -191,273 +224,4 @@ pub(crate) async fn says(words: &'static [u8], then_closes: bool) -> (SocketAddr
         }
     });
     (address, task)
-}
-
-/// What came on the stdin of each command that has its place.
-type Stdins = Arc<Mutex<HashMap<ChannelId, Sha256>>>;
-
-/// Like sshd: a closed channel gives its place back a moment later.
-async fn tidy_up(stdin: Stdins, id: ChannelId, pause: Duration) {
-    tokio::time::sleep(pause).await;
-    stdin.lock().unwrap().remove(&id);
-}
-
-/// One connection.
-struct Play {
-    ways: Ways,
-    book: Arc<Book>,
-    round: usize,
-    stdin: Stdins,
-}
-
-impl Play {
-    fn password(&self, password: &str) -> Result<Auth, russh::Error> {
-        self.book.note(&self.book.passwords);
-        if password == self.ways.password {
-            return Ok(Auth::Accept);
-        }
-        if self.ways.hangs_up { Err(russh::Error::Disconnect) } else { Ok(Auth::reject()) }
-    }
-
-    /// What a command does; it runs beside the session, so that the order of messages is its own.
-    async fn perform(line: String, id: ChannelId, handle: Handle) -> Result<(), ()> {
-        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
-        let code = |code: u32| handle.exit_status_request(id, code);
-        let out = async |text: &str| handle.data(id, text.as_bytes().to_vec()).await.map_err(drop);
-        let err = async |text: &str| handle.extended_data(id, 1, text.as_bytes().to_vec()).await.map_err(drop);
-        match word {
-            "hasty" => {
-                out("and after it").await?;
-                code(0).await?;
-                handle.close(id).await
-            }
-            "say" => {
-                out(rest).await?;
-                handle.eof(id).await?;
-                code(0).await?;
-                handle.close(id).await
-            }
-            "both" => {
-                out("to stdout").await?;
-                err("to stderr").await?;
-                code(0).await?;
-                handle.close(id).await
-            }
-            "exit" => {
-                code(rest.parse().expect("a number")).await?;
-                handle.close(id).await
-            }
-            "killed" => {
-                handle.exit_signal_request(id, Sig::from_word(rest), false, String::new(), String::new()).await?;
-                handle.close(id).await
-            }
-            "mute" => handle.close(id).await,
-            "late" => {
-                handle.eof(id).await?;
-                out("after eof, ").await?;
-                code(4).await?;
-                out("after the status").await?;
-                handle.close(id).await
-            }
-            "linger" => {
-                out("done").await?;
-                code(0).await
-            }
-            "soon-over" => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                code(1).await?;
-                handle.close(id).await
-            }
-            "sink" | "hang" => Ok(()),
-            odd => Self::perform_oddly(odd, rest, id, handle).await,
-        }
-    }
-
-    /// Commands that call back, print without end, or take the connection along.
-    async fn perform_oddly(word: &str, rest: &str, id: ChannelId, handle: Handle) -> Result<(), ()> {
-        let code = |code: u32| handle.exit_status_request(id, code);
-        match word {
-            "call-back" => {
-                let refused = handle.channel_open_session().await.is_err() && handle.channel_open_agent().await.is_err();
-                code(u32::from(!refused)).await?;
-                handle.close(id).await
-            }
-            "flood" => {
-                let block = vec![b'x'; 32 * 1024];
-                for _ in 0..rest.parse().expect("a number of blocks") {
-                    handle.data(id, block.clone()).await.map_err(drop)?;
-                }
-                code(0).await?;
-                handle.close(id).await
-            }
-            "vanish" => {
-                handle.data(id, b"so far".to_vec()).await.map_err(drop)?;
-                handle.disconnect(Disconnect::ByApplication, "going down".into(), String::new()).await.map_err(drop)
-            }
-            "cut" => {
-                if rest == "after-eof" {
-                    handle.eof(id).await?;
-                }
-                code(0).await?;
-                handle.disconnect(Disconnect::ByApplication, "going down".into(), String::new()).await.map_err(drop)
-            }
-            other => panic!("no such command: {other}"),
-        }
-    }
-}
-
-/// Signals by the word of a test.
-trait FromWord {
-    fn from_word(word: &str) -> Self;
-}
-
-impl FromWord for Sig {
-    fn from_word(word: &str) -> Self {
-        match word {
-            "KILL" => Self::KILL,
-            "TERM" => Self::TERM,
-            other => Self::Custom(other.to_owned()),
-        }
-    }
-}
-
-impl server::Handler for Play {
-    type Error = russh::Error;
-
-    async fn auth_none(&mut self, _: &str) -> Result<Auth, russh::Error> {
-        Ok(if self.ways.open { Auth::Accept } else { Auth::reject() })
-    }
-
-    async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, russh::Error> {
-        self.password(password)
-    }
-
-    async fn auth_keyboard_interactive<'a>(
-        &'a mut self,
-        _: &str,
-        _: &str,
-        response: Option<Response<'a>>,
-    ) -> Result<Auth, russh::Error> {
-        if let Some(answer) = response.into_iter().flatten().next() {
-            match self.password(&String::from_utf8_lossy(&answer))? {
-                Auth::Accept => {}
-                other => return Ok(other),
-            }
-        }
-        let round = self.round;
-        self.round += 1;
-        Ok(match self.ways.rounds.get(round) {
-            None if round == 0 => Auth::reject(),
-            None => Auth::Accept,
-            Some(prompts) => Auth::Partial {
-                name: Cow::Borrowed(""),
-                instructions: Cow::Borrowed(""),
-                prompts: Cow::Owned(prompts.iter().map(|prompt| (Cow::Borrowed(*prompt), false)).collect()),
-            },
-        })
-    }
-
-    async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, russh::Error> {
-        self.book.note(&self.book.keys);
-        if self.ways.hangs_up {
-            return Err(russh::Error::Disconnect);
-        }
-        let known = self.ways.authorized.iter().any(|key| key.key_data() == offer.public_key.key_data());
-        Ok(if known { Auth::Accept } else { Auth::reject() })
-    }
-
-    async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
-        self.book.signatures.lock().unwrap().push(key.algorithm.clone());
-        Ok(Auth::Accept)
-    }
-
-    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
-        self.book.note(&self.book.logins);
-        Ok(())
-    }
-
-    async fn channel_open_session(
-        &mut self,
-        _: Channel<Msg>,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), russh::Error> {
-        if self.stdin.lock().unwrap().len() >= self.ways.max_sessions {
-            self.book.note(&self.book.refused);
-            reply.reject(ChannelOpenFailure::ConnectFailed).await;
-            return Ok(());
-        }
-        self.book.note(&self.book.opened);
-        reply.accept().await;
-        Ok(())
-    }
-
-    async fn channel_open_direct_tcpip(
-        &mut self,
-        channel: Channel<Msg>,
-        _: &str,
-        port: u32,
-        _: &str,
-        _: u32,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), russh::Error> {
-        match port {
-            7 => {
-                reply.accept().await;
-                tokio::spawn(async move {
-                    let (mut read, mut write) = tokio::io::split(channel.into_stream());
-                    tokio::io::copy(&mut read, &mut write).await?;
-                    write.shutdown().await
-                });
-            }
-            1 => reply.reject(ChannelOpenFailure::ConnectFailed).await,
-            _ => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
-        }
-        Ok(())
-    }
-
-    async fn exec_request(&mut self, id: ChannelId, line: &[u8], session: &mut Session) -> Result<(), russh::Error> {
-        let line = String::from_utf8_lossy(line).into_owned();
-        match line.as_str() {
-            "refuse" => return session.channel_failure(id),
-            "ignore" => return Ok(()),
-            "hasty" => session.data(id, "before the answer, ")?,
-            _ => {}
-        }
-        session.channel_success(id)?;
-        self.stdin.lock().unwrap().insert(id, Sha256::new());
-        let (handle, stdin, pause) = (session.handle(), Arc::clone(&self.stdin), self.ways.tidies_up);
-        tokio::spawn(async move {
-            let stays = ["sink", "hang", "linger"].contains(&line.as_str());
-            let _ = Self::perform(line, id, handle).await;
-            if !stays {
-                tidy_up(stdin, id, pause).await;
-            }
-        });
-        Ok(())
-    }
-
-    async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut Session) -> Result<(), russh::Error> {
-        if let Some(stdin) = self.stdin.lock().unwrap().get_mut(&id) {
-            stdin.update(data);
-        }
-        Ok(())
-    }
-
-    async fn channel_eof(&mut self, id: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
-        let stdin = self.stdin.lock().unwrap().get(&id).cloned();
-        if let Some(stdin) = stdin {
-            session.data(id, stdin.finalize().to_vec())?;
-            session.exit_status_request(id, 0)?;
-            session.close(id)?;
-        }
-        Ok(())
-    }
-
-    async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
-        tokio::spawn(tidy_up(Arc::clone(&self.stdin), id, self.ways.tidies_up));
-        self.book.note(&self.book.closed);
-        Ok(())
-    }
 }

@@ -1,5 +1,8 @@
 //! `landfall check`: what a job would meet on its hosts; connects and looks, changes nothing.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use super::{answered, language, open};
 use crate::cli::args::{JobSource, Output};
 use crate::cli::exit::{CliError, ExitStatus};
@@ -66,6 +69,9 @@ async fn check(source: JobSource, context: &mut Context) -> Result<ExitStatus, C
     })
 }
 
+/// Hosts named per complaint; the others are counted.
+const NAMED: usize = 10;
+
 /// One line a host, then what is wrong and what to do about it.
 fn render(list: &[HostCheck], paint: Paint) -> String {
     let mut table = Table::new(&["HOST", "READY", "LOGIN", "ROOT", "SYSTEM", "PACKAGE", "SETUP", "STATE", "TEMP", "TOOLS", "AP"]);
@@ -79,11 +85,9 @@ fn render(list: &[HostCheck], paint: Paint) -> String {
         table.row([name(host), ready].into_iter().chain(cells));
     }
     let mut page = table.render("");
-    for host in list {
-        let lines = complaints(host, paint);
-        if !lines.is_empty() {
-            page.push_str(&format!("\n{}\n{lines}", paint.strong(&name(host))));
-        }
+    for (complaint, hosts) in complaints(list, paint) {
+        let named = text::some(hosts.iter().map(|host| name(host)), NAMED);
+        page.push_str(&format!("\n{complaint}\n  {named}\n"));
     }
     page
 }
@@ -100,22 +104,26 @@ fn cell(host: &HostCheck, subject: Subject, paint: Paint) -> String {
     }
 }
 
-fn complaints(host: &HostCheck, paint: Paint) -> String {
-    let mut lines = String::new();
-    if let Some(exclusion) = &host.exclusion {
-        lines.push_str(&format!("  {}: {}\n", exclusion.exception.word(), exclusion.message(Language::En)));
+/// What is wrong, each thing once, with the hosts that have it; the worst first.
+fn complaints(list: &[HostCheck], paint: Paint) -> Vec<(String, Vec<&HostCheck>)> {
+    let mut found: BTreeMap<(Reverse<Verdict>, String), Vec<&HostCheck>> = BTreeMap::new();
+    for host in list {
+        if let Some(exclusion) = &host.exclusion {
+            let text = format!("{} {}: {}", paint.warn("IGNORED"), exclusion.exception.word(), exclusion.message(Language::En));
+            found.entry((Reverse(Verdict::Failed), text)).or_default().push(host);
+        }
+        for finding in host.findings.iter().filter(|finding| finding.verdict > Verdict::Ok) {
+            found.entry((Reverse(finding.verdict), complaint(finding, paint))).or_default().push(host);
+        }
     }
-    for finding in host.findings.iter().filter(|finding| finding.verdict > Verdict::Ok) {
-        lines.push_str(&complaint(finding, paint));
-    }
-    lines
+    found.into_iter().map(|((_, text), hosts)| (text, hosts)).collect()
 }
 
 fn complaint(finding: &Finding, paint: Paint) -> String {
     let word = if finding.verdict == Verdict::Failed { paint.bad("failed") } else { paint.warn("warning") };
     let code = finding.code.as_ref().map_or_else(String::new, |code| format!(" [{code}]"));
-    let remedy = finding.remedy.as_ref().map_or_else(String::new, |remedy| format!("; remedy: {}", text::one_line(remedy)));
-    format!("  {}: {word}: {}{code}{remedy}\n", finding.subject.word(), text::one_line(&finding.detail))
+    let remedy = finding.remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  remedy: {}", text::one_line(remedy)));
+    format!("{}: {word}: {}{code}{remedy}", finding.subject.word(), text::one_line(&finding.detail))
 }
 
 fn name(host: &HostCheck) -> String {
@@ -143,6 +151,7 @@ mod tests {
         let lines: Vec<&str> = page.lines().collect();
         assert!(lines[1].starts_with("10.0.0.1  yes") && lines[1].contains("debian 12 x86_64, systemd"), "{page}");
         assert!(lines[2].starts_with("10.0.0.2  no") && lines[2].contains("failed"), "{page}");
-        assert!(page.contains("  login: failed: the password was refused [password_refused]; remedy: correct"), "{page}");
+        assert!(page.contains("login: failed: the password was refused [password_refused]\n  remedy: correct"), "{page}");
+        assert!(page.ends_with("\n  10.0.0.2\n"), "{page}");
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::{Step, Work};
-use crate::engine::host_task::{Halt, HostTask, Went, within};
+use crate::engine::host_task::{Halt, HostTask, Went, is_link, within};
 use crate::store::{HostRow, Write};
 
 /// Runs kept on a target (DESIGN 11).
@@ -45,7 +45,8 @@ pub(in crate::engine) async fn forget(task: &mut HostTask) -> Result<Went, Halt>
     })
 }
 
-/// A target that could not be tidied has its agent all the same: a warning, not a failure.
+/// A target that could not be tidied has its agent all the same: a warning, not a failure. A lost connection is tried again
+/// first, because what is left behind now nobody takes away later; the host task warns in the end.
 pub(in crate::engine) async fn cleanup(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
     let owner = task.row.id.to_string();
@@ -61,7 +62,7 @@ pub(in crate::engine) async fn cleanup(task: &mut HostTask, step: Step) -> Resul
     match within(step, tidied).await {
         Ok(Some(word)) if word == "done" => Ok(Went::changed(Figures::default())),
         Ok(_) => Ok(warned(&"the host gave no answer")),
-        Err(Halt::Failed(failure)) => Ok(warned(&failure)),
+        Err(Halt::Failed(failure)) if !is_link(&failure) => Ok(warned(&failure)),
         Err(halt) => Err(halt),
     }
 }

@@ -68,6 +68,7 @@ async fn answer(mut talk: Talk, paths: &HostPaths) -> Result<Facts, Halt> {
     let output = talk.rest(ANSWER_CAP).await?;
     Facts::parse(&output).map_err(|error| {
         let code = match error {
+            ProbeError::Incomplete if talk.was_ended() => Code::NoExitStatus,
             ProbeError::Incomplete => Code::NoShell,
             ProbeError::BadInstalled { .. } => Code::SeveralInstalled,
         };

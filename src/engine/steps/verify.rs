@@ -13,7 +13,8 @@ use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::outcome::ExitReport;
 use crate::domain::package::Question;
-use crate::domain::plan::StepKind;
+use crate::domain::plan::{Plan, StepKind};
+use crate::domain::shell;
 use crate::engine::ask::{self, Answer};
 use crate::engine::host_task::{Halt, HostTask, Went};
 use crate::plan::params;
@@ -56,7 +57,10 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
 /// Asks through the session, else lets the target ask itself.
 async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) -> Result<(), Failure> {
     let (mode, target) = match question {
-        Question::Command(command) => return on_target(task, "command", command, patience).await,
+        Question::Command(command) => {
+            let command = in_current(&task.plan()?, command);
+            return on_target(task, "command", &command, patience).await;
+        }
         Question::Http(url) => ("http", url),
         Question::Tcp(endpoint) => ("tcp", endpoint),
     };
@@ -69,13 +73,22 @@ async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) 
     }
 }
 
+/// A command of the package runs where its agent runs.
+fn in_current(plan: &Plan, command: &str) -> String {
+    let current = format!("{}/{}/current", plan.paths.setup_path, plan.work.installed().name);
+    format!("cd {} || exit 1; {command}", shell::quote_str(&current))
+}
+
 /// verify_gone: neither process nor files of the agent are there.
 pub(in crate::engine) async fn gone(task: &mut HostTask) -> Result<Went, Halt> {
     let (exit, text) = status(task).await?;
     let not_installed = assets::script_exit_named("not_installed").map(|row| row.exit.unsigned_abs());
     match exit {
         ExitReport::Code(code) if Some(code) == not_installed => Ok(Went::changed(Figures::detail("process and files are gone"))),
-        _ => Err(Failure::new(Code::AgentStillThere, format!("the agent is still on the host ({exit})")).with_tail(&text).into()),
+        ExitReport::NoStatus | ExitReport::Signal(_) => Err(no_status(&exit).into()),
+        ExitReport::Code(_) => {
+            Err(Failure::new(Code::AgentStillThere, format!("the agent is still on the host ({exit})")).with_tail(&text).into())
+        }
     }
 }
 
@@ -90,9 +103,16 @@ async fn process(task: &mut HostTask) -> Result<Option<String>, Failure> {
             identity.map(Some).ok_or_else(|| Failure::new(Code::Internal, "the status names no process").with_tail(&text))
         }
         ExitReport::Code(code) if Some(code) == not_running => Ok(None),
-        ExitReport::NoStatus => Err(Failure::new(Code::NoExitStatus, "the status of the agent came without an exit status")),
-        _ => Err(Failure::new(Code::AgentDied, format!("the agent's status cannot be had ({exit})")).with_tail(&text)),
+        ExitReport::NoStatus | ExitReport::Signal(_) => Err(no_status(&exit)),
+        ExitReport::Code(_) => {
+            Err(Failure::new(Code::AgentDied, format!("the agent's status cannot be had ({exit})")).with_tail(&text))
+        }
     }
+}
+
+/// Neither yes nor no: it says nothing about the agent.
+fn no_status(exit: &ExitReport) -> Failure {
+    Failure::new(Code::NoExitStatus, format!("the agent's status cannot be had ({exit})"))
 }
 
 async fn status(task: &mut HostTask) -> Result<(ExitReport, String), Failure> {

@@ -18,11 +18,9 @@ use russh::{Preferred, SshId, cipher, compression, kex, mac};
 /// What we call ourselves.
 const CLIENT_ID: &str = concat!("SSH-2.0-Landfall_", env!("CARGO_PKG_VERSION"));
 
-/// A silent server is asked after this, and given up after [`KEEPALIVE_MAX`] questions without an answer.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// See [`KEEPALIVE`].
-const KEEPALIVE_MAX: usize = 3;
+/// Questions that a silent server is asked, one each [`super::KEEPALIVE`]; it is given up one interval after the last. With
+/// two that is 45 s: before the shortest deadline of a step (60 s), so that a dead link is lost and tried again, not late.
+const KEEPALIVE_MAX: usize = 2;
 
 /// Messages of up to 32 KiB that wait in russh per channel. Few, because every channel has a reader that never waits.
 const CHANNEL_BUFFER: usize = 16;
@@ -76,16 +74,16 @@ pub(super) struct Configs {
 }
 
 impl Configs {
-    /// Builds them.
-    pub(super) fn build() -> Self {
+    /// Builds them; a silent server is asked for a sign of life after `keepalive`.
+    pub(super) fn build(keepalive: Duration) -> Self {
         let mut pinned = HashMap::new();
         for legacy in [false, true] {
             for key in HOST_KEYS {
                 let kind = kind(key);
-                pinned.entry((legacy, kind.clone())).or_insert_with(|| Arc::new(config(legacy, Some(&kind))));
+                pinned.entry((legacy, kind.clone())).or_insert_with(|| Arc::new(config(legacy, Some(&kind), keepalive)));
             }
         }
-        Self { plain: [false, true].map(|legacy| Arc::new(config(legacy, None))), pinned }
+        Self { plain: [false, true].map(|legacy| Arc::new(config(legacy, None, keepalive))), pinned }
     }
 
     /// The one for a target whose pinned key is of this algorithm. A server with several keys must show the pinned one,
@@ -113,7 +111,7 @@ fn join<T: Clone>(modern: &[T], legacy: bool, old: &[T]) -> Vec<T> {
 }
 
 /// One configuration.
-fn config(legacy: bool, pinned: Option<&Algorithm>) -> Config {
+fn config(legacy: bool, pinned: Option<&Algorithm>, keepalive: Duration) -> Config {
     let mut key = join(HOST_KEYS, legacy, LEGACY_HOST_KEYS);
     if let Some(pinned) = pinned {
         // Stable: the order inside a kind stays.
@@ -135,7 +133,7 @@ fn config(legacy: bool, pinned: Option<&Algorithm>) -> Config {
         channel_buffer_size: CHANNEL_BUFFER,
         preferred,
         inactivity_timeout: None,
-        keepalive_interval: Some(KEEPALIVE),
+        keepalive_interval: Some(keepalive),
         keepalive_max: KEEPALIVE_MAX,
         // 2048 is valid by construction; russh's own default (8192 bits) must never come back unnoticed: tested.
         gex: GexParams::new(2048, 2048, 8192).unwrap_or_default(),
@@ -147,18 +145,19 @@ fn config(legacy: bool, pinned: Option<&Algorithm>) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::ssh::KEEPALIVE;
 
     #[test]
     fn group_exchange_never_asks_for_a_big_group() {
         for legacy in [false, true] {
-            let gex = &config(legacy, None).gex;
+            let gex = &config(legacy, None, KEEPALIVE).gex;
             assert_eq!((gex.min_group_size(), gex.preferred_group_size(), gex.max_group_size()), (2048, 2048, 8192));
         }
     }
 
     #[test]
     fn old_algorithms_are_offered_only_where_allowed_and_last() {
-        let configs = Configs::build();
+        let configs = Configs::build(KEEPALIVE);
         let modern = configs.pick(false, None);
         assert!(!modern.preferred.kex.contains(&kex::DH_G1_SHA1));
         assert!(!modern.preferred.key.contains(&Algorithm::Rsa { hash: None }));
@@ -172,13 +171,13 @@ mod tests {
     #[test]
     fn nothing_is_ever_compressed() {
         for legacy in [false, true] {
-            assert_eq!(config(legacy, None).preferred.compression.as_ref(), [compression::NONE]);
+            assert_eq!(config(legacy, None, KEEPALIVE).preferred.compression.as_ref(), [compression::NONE]);
         }
     }
 
     #[test]
     fn the_kind_of_the_pinned_key_is_asked_for_first() {
-        let configs = Configs::build();
+        let configs = Configs::build(KEEPALIVE);
         let rsa = configs.pick(true, Some(Algorithm::Rsa { hash: Some(HashAlg::Sha256) }));
         assert_eq!(
             rsa.preferred.key.get(..3),
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_configuration_is_shared_not_built_again() {
-        let configs = Configs::build();
+        let configs = Configs::build(KEEPALIVE);
         assert!(Arc::ptr_eq(&configs.pick(false, None), &configs.pick(false, None)));
     }
 }

@@ -128,7 +128,9 @@ impl Notes {
                 };
                 TransportError::Closed { endpoint, phase: "handshake", cause }
             }
-            other => TransportError::NotSsh { endpoint, cause: quote(&other.to_string()) },
+            russh::Error::Version => TransportError::NotSsh { endpoint, cause: quote(&error.to_string()) },
+            // It said that it speaks SSH: this time something came between.
+            other => TransportError::Garbled { endpoint, cause: quote(&other.to_string()) },
         }
     }
 

@@ -57,6 +57,9 @@ pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A write that moves no byte for so long has stalled. Not a total: a slow transfer that moves is fine.
 pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A server that says nothing for so long is asked for a sign of life, and given up after three times that.
+pub const KEEPALIVE: Duration = Duration::from_secs(15);
+
 /// How this transport behaves, for all its connections.
 #[derive(Clone, Debug)]
 pub struct SshSettings {
@@ -70,6 +73,8 @@ pub struct SshSettings {
     pub login_timeout: Duration,
     /// Deadline of the next byte of a write, and of an answer to a request on an established session.
     pub progress_timeout: Duration,
+    /// Silence after which a server is asked for a sign of life; three times that is the end of the connection.
+    pub keepalive: Duration,
 }
 
 impl Default for SshSettings {
@@ -80,6 +85,7 @@ impl Default for SshSettings {
             connect_timeout: Duration::from_secs(15),
             login_timeout: LOGIN_TIMEOUT,
             progress_timeout: PROGRESS_TIMEOUT,
+            keepalive: KEEPALIVE,
         }
     }
 }
@@ -110,7 +116,7 @@ impl SshTransport {
         if settings.host_keys == HostKeyPolicy::Off {
             hostkey::warn_unchecked();
         }
-        Self { settings, host_keys, configs: Configs::build(), keys: Keys::default() }
+        Self { configs: Configs::build(settings.keepalive), settings, host_keys, keys: Keys::default() }
     }
 
     /// Version exchange, key exchange and host key, under one deadline.

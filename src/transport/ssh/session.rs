@@ -82,16 +82,17 @@ impl SshSession {
 #[async_trait]
 impl Session for SshSession {
     async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
-        let cause = match self.start(line).await {
+        let endpoint = self.notes.endpoint();
+        match self.start(line).await {
             Some(Ok(opened)) => {
-                return Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience, self.hangup.traffic())));
+                Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience, self.hangup.traffic())))
             }
-            Some(Err(NotOpen::Channel(why))) => format!("no channel: {}", self.words(&why)),
-            Some(Err(NotOpen::Command)) => "the request failed".to_owned(),
-            Some(Err(NotOpen::Lost)) => return Err(self.notes.lost()),
-            None => return Err(self.silent()),
-        };
-        Err(TransportError::NoExec { endpoint: self.notes.endpoint(), cause })
+            // Another session may find a place.
+            Some(Err(NotOpen::Channel(why))) => Err(TransportError::NoChannel { endpoint, cause: self.words(&why) }),
+            Some(Err(NotOpen::Command)) => Err(TransportError::NoExec { endpoint, cause: "the request failed".to_owned() }),
+            Some(Err(NotOpen::Lost)) => Err(self.notes.lost()),
+            None => Err(self.silent()),
+        }
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {

@@ -22,40 +22,10 @@ use std::time::Duration;
 use landfall::domain::plan::StepKind;
 use tokio::time::Instant;
 
+pub use crate::asks::Ask;
 use machine::Machine;
 pub use machine::{PASSWORD, Transfer};
 pub use session::Wire;
-
-/// What can be asked of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ask {
-    Connect,
-    Probe,
-    Put,
-    Bundle,
-    Start,
-    Follow,
-    Kill,
-    Status,
-    Health,
-    Cleanup,
-    Forward,
-}
-
-impl Ask {
-    /// The steps that may ask so.
-    pub fn steps(self) -> &'static [StepKind] {
-        match self {
-            Self::Connect => &[StepKind::Connect],
-            Self::Probe => &[StepKind::Probe],
-            Self::Put => &[StepKind::UploadPackage],
-            Self::Bundle => &[StepKind::UploadFiles],
-            Self::Start | Self::Follow | Self::Kill => &[StepKind::RunScript],
-            Self::Status | Self::Health | Self::Forward => &[StepKind::Verify, StepKind::VerifyGone],
-            Self::Cleanup => &[StepKind::Cleanup],
-        }
-    }
-}
 
 /// What goes wrong with one ask.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +44,10 @@ pub enum Trouble {
     Silence,
     /// After that time there is no further sign, though the connection stands.
     SilentIn(Duration),
+    /// A signal ends the program before it says anything.
+    Killed,
+    /// All is done and said, and the program's exit code is not told.
+    NoStatus,
     /// The answer is this word, and nothing is done.
     Says(&'static str),
     /// One byte arrives changed.

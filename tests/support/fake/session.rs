@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use landfall::assets;
 use landfall::domain::credential::Auth;
 use landfall::domain::outcome::ExitReport;
 use landfall::transport::{ForwardError, HostKeys, Login, Output, Process, Session, Stream, Target, Transport, TransportError};
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::machine::Knock;
 use super::programs::{self, Io};
 use super::{Ask, Fleet, Host, Inside, Sudo, Trouble};
+use crate::asks::Command;
 
 /// Writes that wait in the window.
 const WINDOW: usize = 64;
@@ -115,8 +115,13 @@ impl Session for FakeSession {
         let (stdin, writes) = mpsc::channel(WINDOW);
         let io = Io { link: self.link.clone(), output: output.clone(), stdin: writes, line: VecDeque::new(), trouble };
         let program = tokio::spawn(async move {
-            let code = if trouble == Some(Trouble::Silence) { std::future::pending().await } else { command.run(io).await };
-            let _ = output.send(Output::Exit(ExitReport::Code(code)));
+            let report = match trouble {
+                Some(Trouble::Silence) => std::future::pending().await,
+                Some(Trouble::Killed) => ExitReport::Signal("KILL".into()),
+                _ => ExitReport::Code(run(command, io).await),
+            };
+            let report = if trouble == Some(Trouble::NoStatus) { ExitReport::NoStatus } else { report };
+            let _ = output.send(Output::Exit(report));
         });
         Ok(Box::new(FakeProcess { link: self.link.clone(), outputs, stdin: Some(stdin), exit: None, program }))
     }
@@ -202,76 +207,12 @@ impl Process for FakeProcess {
     }
 }
 
-/// A command line, understood.
-struct Command {
-    ask: Ask,
-    args: Vec<String>,
-    /// Through sudo: with the prompt that was asked for, or `None` for `-n`.
-    sudo: Option<Option<String>>,
-}
-
-impl Command {
-    fn read(line: &str) -> Self {
-        let words = split(line);
-        let (sudo, words) = match words.iter().position(|word| word == "sudo") {
-            Some(at) if words[..at] == ["env", "LC_ALL=C"] => {
-                let end = words.iter().position(|word| word == "--").unwrap();
-                let prompt = words[at..end].iter().position(|word| word == "-p").map(|flag| words[at + flag + 1].clone());
-                (Some(prompt), words[end + 1..].to_vec())
-            }
-            _ => (None, words),
-        };
-        assert_eq!(words[..2], ["sh", "-c"], "every program is text of sh");
-        let args: Vec<String> = words.get(4..).unwrap_or_default().to_vec();
-        Self { ask: ask_of(&words[2], &args), args, sudo }
+/// Runs a command line to its end; gives the exit code.
+async fn run(command: Command, mut io: Io) -> u32 {
+    match programs::become_root(&mut io, command.sudo.as_ref()).await {
+        Ok(as_root) => programs::run(command.ask, io, &command.args, as_root).await,
+        Err(code) => code,
     }
-
-    async fn run(self, mut io: Io) -> u32 {
-        let as_root = match programs::become_root(&mut io, self.sudo.as_ref()).await {
-            Ok(as_root) => as_root,
-            Err(code) => return code,
-        };
-        programs::run(self.ask, io, &self.args, as_root).await
-    }
-}
-
-fn ask_of(program: &str, args: &[String]) -> Ask {
-    let table: [(&str, Ask); 7] = [
-        (&assets::PROBE_LINE, Ask::Probe),
-        (&assets::PUT, Ask::Put),
-        (&assets::BUNDLE, Ask::Bundle),
-        (&assets::START_RUN, Ask::Start),
-        (&assets::FOLLOW, Ask::Follow),
-        (&assets::CLEANUP, Ask::Cleanup),
-        (&assets::HEALTH, Ask::Health),
-    ];
-    match table.iter().find(|(text, _)| *text == program) {
-        Some((_, ask)) => *ask,
-        None if program == *assets::RUNNER && args[0] == "kill" => Ask::Kill,
-        None if program.contains("/agent.sh") && args[1] == "status" => Ask::Status,
-        None => panic!("no host knows the program {program} {args:?}"),
-    }
-}
-
-/// The words of a POSIX command line that knows single quotes and `\'` only.
-fn split(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quoted = false;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\'' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            ' ' if !quoted => words.extend(word.take()),
-            '\\' if !quoted => word.get_or_insert_default().extend(chars.next()),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
 }
 
 impl Io {

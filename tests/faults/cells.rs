@@ -1,0 +1,75 @@
+//! The cells of the table: what is asked, when the way breaks, and how.
+
+use std::time::Duration;
+
+use landfall::domain::job::JobKind;
+use landfall::domain::plan::StepKind;
+use landfall::plan::outline::outline;
+
+use crate::asks::Ask;
+use crate::proxy::{End, Fault};
+
+/// What an install asks of a host that it changes, in order. A kill is asked only after a run that failed.
+const ASKS: [Ask; 5] = [Ask::Put, Ask::Bundle, Ask::Start, Ask::Follow, Ask::Cleanup];
+
+/// The five faults; in both directions where that makes a difference. The one that takes longest begins first.
+const FAULTS: [Fault; 7] = [
+    Fault::Stall,
+    Fault::Cut,
+    Fault::HalfClose(End::Client),
+    Fault::HalfClose(End::Server),
+    Fault::Corrupt(End::Client),
+    Fault::Corrupt(End::Server),
+    Fault::Delay(Duration::from_millis(250)),
+];
+
+/// When the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// At the first byte of the request: the host never learns of it.
+    Asked,
+    /// When half of the payload has come.
+    Halfway,
+    /// When the host has done it and says so: the answer never comes.
+    Done,
+}
+
+/// One cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub step: StepKind,
+    pub ask: Ask,
+    pub moment: Moment,
+    pub fault: Fault,
+}
+
+impl Cell {
+    /// All there are: every fault × every ask of every step, of whatever kind of job, that changes the host × every moment.
+    pub fn all() -> Vec<Self> {
+        let kinds = JobKind::ALL.into_iter().filter(|kind| kind.is_carried_out());
+        let mut steps: Vec<StepKind> = Vec::new();
+        for step in kinds.flat_map(|kind| outline(kind, 600)).map(|step| step.kind).filter(|step| step.changes_host()) {
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
+        FAULTS.into_iter().flat_map(|fault| steps.iter().flat_map(move |step| Self::of(fault, *step))).collect()
+    }
+
+    fn of(fault: Fault, step: StepKind) -> Vec<Self> {
+        let asks: Vec<Ask> = ASKS.into_iter().filter(|ask| ask.steps().contains(&step)).collect();
+        assert!(!asks.is_empty(), "{step} changes the host, and no ask of it is known here");
+        let cell = |ask, moment: &Moment| Self { step, ask, moment: *moment, fault };
+        asks.into_iter().flat_map(|ask| moments(ask, fault).iter().map(move |moment| cell(ask, moment))).collect()
+    }
+}
+
+fn moments(ask: Ask, fault: Fault) -> &'static [Moment] {
+    match (fault, ask) {
+        // It lasts from here on.
+        (Fault::Delay(_), _) => &[Moment::Asked],
+        // Only a package is long enough to be met in the middle.
+        (_, Ask::Put) => &[Moment::Asked, Moment::Halfway, Moment::Done],
+        _ => &[Moment::Asked, Moment::Done],
+    }
+}

@@ -1,0 +1,152 @@
+//! The table: what becomes of a host whose way breaks, once, at every ask that changes it.
+
+use landfall::domain::outcome::{Outcome, StepOutcome};
+use landfall::domain::plan::StepKind;
+
+use crate::cells::Cell;
+use crate::host::Found;
+use crate::package::hex;
+use crate::stage::{Stage, Told};
+
+/// Step, ask, moment and fault of each cell; then how the host ended, the code of the attempt that failed at that step, what
+/// the record says of the step at last, in which attempt of it, and how many runs the host has started.
+const TABLE: &str = "
+upload_package put     asked   stall         | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     halfway stall         | succeeded | transfer_stalled | done    | 2 | 1
+upload_package put     done    stall         | succeeded | connection_lost  | skipped | 2 | 1
+upload_files   bundle  asked   stall         | succeeded | connection_lost  | done    | 2 | 1
+upload_files   bundle  done    stall         | succeeded | connection_lost  | done    | 2 | 1
+run_script     start   asked   stall         | succeeded | connection_lost  | done    | 1 | 1
+run_script     start   done    stall         | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  asked   stall         | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  done    stall         | succeeded | connection_lost  | done    | 1 | 1
+cleanup        cleanup asked   stall         | succeeded | connection_lost  | done    | 2 | 1
+cleanup        cleanup done    stall         | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     asked   cut           | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     halfway cut           | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     done    cut           | succeeded | connection_lost  | skipped | 2 | 1
+upload_files   bundle  asked   cut           | succeeded | connection_lost  | done    | 2 | 1
+upload_files   bundle  done    cut           | succeeded | connection_lost  | done    | 2 | 1
+run_script     start   asked   cut           | succeeded | connection_lost  | done    | 1 | 1
+run_script     start   done    cut           | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  asked   cut           | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  done    cut           | succeeded | connection_lost  | done    | 1 | 1
+cleanup        cleanup asked   cut           | succeeded | connection_lost  | done    | 2 | 1
+cleanup        cleanup done    cut           | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     asked   fin_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     halfway fin_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     done    fin_to_client | succeeded | connection_lost  | skipped | 2 | 1
+upload_files   bundle  asked   fin_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_files   bundle  done    fin_to_client | succeeded | connection_lost  | done    | 2 | 1
+run_script     start   asked   fin_to_client | succeeded | connection_lost  | done    | 1 | 1
+run_script     start   done    fin_to_client | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  asked   fin_to_client | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  done    fin_to_client | succeeded | connection_lost  | done    | 1 | 1
+cleanup        cleanup asked   fin_to_client | succeeded | connection_lost  | done    | 2 | 1
+cleanup        cleanup done    fin_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     asked   fin_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     halfway fin_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     done    fin_to_server | succeeded | connection_lost  | skipped | 2 | 1
+upload_files   bundle  asked   fin_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_files   bundle  done    fin_to_server | succeeded | connection_lost  | done    | 2 | 1
+run_script     start   asked   fin_to_server | succeeded | connection_lost  | done    | 1 | 1
+run_script     start   done    fin_to_server | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  asked   fin_to_server | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  done    fin_to_server | succeeded | connection_lost  | done    | 1 | 1
+cleanup        cleanup asked   fin_to_server | succeeded | connection_lost  | done    | 2 | 1
+cleanup        cleanup done    fin_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     asked   bit_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     halfway bit_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     done    bit_to_client | succeeded | connection_lost  | skipped | 2 | 1
+upload_files   bundle  asked   bit_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_files   bundle  done    bit_to_client | succeeded | connection_lost  | done    | 2 | 1
+run_script     start   asked   bit_to_client | succeeded | connection_lost  | done    | 1 | 1
+run_script     start   done    bit_to_client | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  asked   bit_to_client | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  done    bit_to_client | succeeded | connection_lost  | done    | 1 | 1
+cleanup        cleanup asked   bit_to_client | succeeded | connection_lost  | done    | 2 | 1
+cleanup        cleanup done    bit_to_client | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     asked   bit_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     halfway bit_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     done    bit_to_server | succeeded | connection_lost  | skipped | 2 | 1
+upload_files   bundle  asked   bit_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_files   bundle  done    bit_to_server | succeeded | connection_lost  | done    | 2 | 1
+run_script     start   asked   bit_to_server | succeeded | connection_lost  | done    | 1 | 1
+run_script     start   done    bit_to_server | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  asked   bit_to_server | succeeded | connection_lost  | done    | 1 | 1
+run_script     follow  done    bit_to_server | succeeded | connection_lost  | done    | 1 | 1
+cleanup        cleanup asked   bit_to_server | succeeded | connection_lost  | done    | 2 | 1
+cleanup        cleanup done    bit_to_server | succeeded | connection_lost  | done    | 2 | 1
+upload_package put     asked   delay         | succeeded | -                | done    | 1 | 1
+upload_files   bundle  asked   delay         | succeeded | -                | done    | 1 | 1
+run_script     start   asked   delay         | succeeded | -                | done    | 1 | 1
+run_script     follow  asked   delay         | succeeded | -                | done    | 1 | 1
+cleanup        cleanup asked   delay         | succeeded | -                | done    | 1 | 1
+";
+
+/// A line of the table, as it went.
+fn line(cell: &Cell, told: &Told, found: &Found) -> String {
+    let outcome = told.record.outcome().map_or("none", Outcome::word);
+    let codes: Vec<String> = told.failed.iter().map(|(step, code)| fault_of(cell, step, code)).collect();
+    let step = told.record.step(cell.step).expect("the step");
+    let result = match &step.outcome {
+        None => "no result".to_owned(),
+        Some(StepOutcome::Done { .. }) => "done".to_owned(),
+        Some(StepOutcome::Warned { message }) => format!("warned: {message}"),
+        Some(StepOutcome::Skipped { .. }) => "skipped".to_owned(),
+        Some(StepOutcome::Failed { failure }) => format!("failed: {failure}"),
+    };
+    let codes = if codes.is_empty() { "-".to_owned() } else { codes.join(",") };
+    format!(
+        "{:<14} {:<7} {:<7} {:<13} | {outcome:<9} | {codes:<16} | {result:<7} | {} | {}",
+        cell.step.word(),
+        format!("{:?}", cell.ask).to_lowercase(),
+        format!("{:?}", cell.moment).to_lowercase(),
+        cell.fault.to_string(),
+        step.attempts,
+        found.runs().len(),
+    )
+}
+
+/// The code; with its step where that is another one than the cell's.
+fn fault_of(cell: &Cell, step: &str, code: &str) -> String {
+    if step == cell.step.word() { code.to_owned() } else { format!("{step}:{code}") }
+}
+
+#[test]
+fn every_fault_at_every_step_that_changes_a_host_ends_with_its_agent_and_one_run() {
+    // A host per cell: its sessions, their tasks and the proxies share what threads there are.
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(story());
+}
+
+async fn story() {
+    let cells = Cell::all();
+    let begun = std::time::Instant::now();
+    let stage = Stage::of(&cells).await;
+    eprintln!("{} hosts up after {:.1?}", cells.len(), begun.elapsed());
+    let (job, found) = stage.run().await;
+    eprintln!("the job ended after {:.1?}", begun.elapsed());
+    let told = stage.told(job).await;
+
+    let mut lines = Vec::new();
+    let mut faults = Vec::new();
+    for ((rig, told), found) in stage.rigs.iter().zip(&told).zip(&found) {
+        let line = line(&rig.cell, told, found);
+        let mut wrong = found.faults(&stage.archive);
+        if rig.proxy.struck() != 1 {
+            wrong.push(format!("the fault struck {} times", rig.proxy.struck()));
+        }
+        let run = told.record.step(StepKind::RunScript).and_then(|step| step.run_id.as_ref());
+        if found.runs() != [run.map_or("none", |run| run.as_str())] {
+            wrong.push(format!("the host has run {:?}, the record {run:?}", found.runs()));
+        }
+        if hex(&told.output) != found.get("log") {
+            wrong.push(format!("the record has other output than the host: {}", String::from_utf8_lossy(&told.output)));
+        }
+        faults.extend(wrong.into_iter().map(|wrong| format!("{line}: {wrong}")));
+        lines.push(line);
+    }
+    let table = lines.join("\n");
+    assert!(table == TABLE.trim(), "the table, as it went:\n{table}\n{}", faults.join("\n"));
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
