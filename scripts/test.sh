@@ -1,6 +1,8 @@
 #!/bin/bash
-# Runs every test, those against real hosts included, and first installs what they need and this machine lacks.
-# Usage: scripts/test.sh [ARGUMENT OF cargo nextest run...]     for example: scripts/test.sh -E 'test(quot)'
+# Runs every test, those against real hosts and containers included, and first installs what they need and this machine lacks.
+# Usage: scripts/test.sh [--no-containers] [ARGUMENT OF cargo nextest run...]
+#   for example: scripts/test.sh -E 'test(quot)'
+#   --no-containers   leave out the suite that needs a container engine (docker with compose; never installed by this script)
 # Nothing is skipped: what cannot be had is an error that says what to do. Needs root, and Debian or Ubuntu.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -14,13 +16,19 @@ TOOLS=(gzip tar zstd openssl shasum=perl curl wget shellcheck)
 # What tests watch us with.
 WATCHERS=(strace)
 
-case ${1:-} in
--h | --help) sed -n '2,4s/^# //p' "$0" && exit 0 ;;
-esac
+CONTAINERS=yes
+ARGUMENTS=()
+for argument; do
+    case $argument in
+    -h | --help) sed -n '2,6s/^# //p' "$0" && exit 0 ;;
+    --no-containers) CONTAINERS=no ;;
+    *) ARGUMENTS+=("$argument") ;;
+    esac
+done
 
 # A test that was killed leaves its world behind, and with it the mounts and processes of its hosts. Worlds of living
 # processes, and those that belong to nobody (`world up` by hand, quickstart.sh --keep), are left alone.
-sweep() {
+sweep_worlds() {
     local line owner dir
     while IFS= read -r line; do
         owner=${line##*, owner } dir=${line#world *: }
@@ -33,7 +41,32 @@ sweep() {
     done < <(tests/world/world list --all)
 }
 
+# The same for compose projects; tests/compose/project.rs names them after its process.
+sweep_containers() {
+    local ours='label=com.docker.compose.project' name='{{ .Label "com.docker.compose.project" }}' project pid
+    { docker ps --all --filter "$ours" --format "$name" && docker network ls --filter "$ours" --format "$name"; } | sort -u |
+        while IFS= read -r project; do
+            pid=${project#landfall-test-}
+            if [ "$pid" != "$project" ] && [ ! -d "/proc/$pid" ]; then
+                "${COMPOSE[@]}" --project-name "$project" down --volumes --remove-orphans --rmi local --timeout 2 </dev/null
+            fi
+        done
+}
+
+sweep() {
+    sweep_worlds
+    [ "$CONTAINERS" = no ] || sweep_containers
+}
+
 need_root
+if [ "$CONTAINERS" = yes ]; then
+    OR_WITHOUT="
+Or leave the tests with containers out: $0 --no-containers"
+    need_compose
+else
+    say "--no-containers: the suite tests/compose is left out, everything else is run"
+    ARGUMENTS=(--profile no-containers "${ARGUMENTS[@]}")
+fi
 need_rust
 need "${FOR_BUILDING[@]}" "${FOR_THE_WORLD[@]}" "${SHELLS[@]}" "${TOOLS[@]}" "${WATCHERS[@]}"
 need_package_sources
@@ -43,4 +76,5 @@ trap sweep EXIT
 trap 'exit 130' INT TERM HUP
 # Before the tests: the first of them would run out of its time while the base root is built.
 tests/world/world base >/dev/null
-cargo nextest run --workspace --locked "$@"
+[ "$CONTAINERS" = no ] || scripts/base-image.sh >/dev/null
+cargo nextest run --workspace --locked "${ARGUMENTS[@]}"

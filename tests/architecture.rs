@@ -68,6 +68,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["engine/ask", "api"]),
     ("hyper_util", &["engine/ask", "api"]),
     ("http_body_util", &["engine/ask", "api"]),
+    ("calamine", &["service/host_list"]),
+    ("clap_mangen", &["cli"]),
     ("minijinja", &["plan"]),
     ("backon", &["engine"]),
     ("tracing_subscriber", &["telemetry"]),

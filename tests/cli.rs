@@ -7,87 +7,14 @@
     reason = "a test may stop at what it did not expect"
 )]
 
+#[path = "support/desk.rs"]
+mod desk;
+
 use std::io::Read;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
+use desk::{Desk, Said};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A data directory of its own, and the environment of nobody.
-struct Desk {
-    dir: TempDir,
-}
-
-/// What a command said, and its exit code.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code().expect("an exit code"), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-impl Said {
-    /// The last line of stdout.
-    fn last(&self) -> Value {
-        serde_json::from_str(self.out.lines().last().expect("a line")).expect("JSON")
-    }
-
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn complains(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.err.contains(word), "`{word}` is missing in: {}", self.err);
-        }
-        self
-    }
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self { dir: TempDir::new().unwrap() }
-    }
-
-    fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-        command
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("HOME", self.dir.path())
-            .env("LANDFALL_DATA_DIR", self.dir.path().join("data"));
-        // Neither the terminal nor the site file of whoever runs the tests.
-        std::fs::write(self.dir.path().join("empty.toml"), "").unwrap();
-        command.env("LANDFALL_SITE", self.dir.path().join("empty.toml")).stdin(Stdio::null());
-        command.args(words.split_whitespace());
-        command
-    }
-
-    /// Runs a command to its end, which must come soon.
-    fn landfall(&self, words: &str) -> Said {
-        let mut command = assert_cmd::Command::from_std(self.command(words));
-        command.timeout(Duration::from_secs(30)).output().unwrap().into()
-    }
-
-    fn file(&self, name: &str, text: &str) -> &Self {
-        std::fs::write(self.dir.path().join(name), text).unwrap();
-        self
-    }
-
-    fn job(&self, job: &Value) -> &Self {
-        self.file("job.json", &job.to_string())
-    }
-}
 
 fn host(ip: &str) -> Value {
     json!({"bk_biz_id": 2, "bk_cloud_id": 0, "ap_id": 1, "inner_ip": ip, "os_type": "LINUX",
@@ -99,23 +26,30 @@ fn with(mut host: Value, key: &str, value: Value) -> Value {
     host
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: &[&str] = &[
     "",
     "run",
+    "plan",
+    "check",
     "job",
     "job list",
     "job show",
     "job log",
+    "job watch",
+    "job retry",
+    "job cancel",
     "job resume",
     "package",
     "package add",
     "package list",
     "package verify",
     "hostkey",
+    "hostkey list",
     "hostkey forget",
     "site",
     "site check",
     "completions",
+    "man",
 ];
 
 #[test]
@@ -130,7 +64,45 @@ fn every_command_explains_itself_with_examples() {
     }
     desk.landfall("").exits(2).complains(&["Usage: landfall"]);
     desk.landfall("jobs").exits(2).complains(&["jobs"]);
-    assert_eq!(desk.landfall("--version").exits(0).out, format!("landfall {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_version_names_the_commit_it_is_made_of() {
+    let said = Desk::new().landfall("--version").exits(0).out;
+    let version = format!("landfall {}", env!("CARGO_PKG_VERSION"));
+    let here = env!("CARGO_MANIFEST_DIR");
+    let git = Command::new("git").args(["-C", here, "rev-parse", "--short=12", "HEAD"]).output();
+    match git.ok().filter(|output| output.status.success()) {
+        Some(commit) => {
+            let commit = String::from_utf8(commit.stdout).unwrap();
+            let told = format!("{version} ({}", commit.trim());
+            assert!([format!("{told})\n"), format!("{told}, modified)\n")].contains(&said), "{said}");
+        }
+        None => assert_eq!(said, version + "\n"),
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_every_flag() {
+    let desk = Desk::new();
+    let said = desk.landfall("man pages/man1").exits(0);
+    assert_eq!(said.out.lines().count(), COMMANDS.len(), "{}", said.out);
+    for command in COMMANDS {
+        let name = format!("landfall {command}").trim().replace(' ', "-");
+        let page = std::fs::read_to_string(desk.dir.path().join(format!("pages/man1/{name}.1"))).expect(&name);
+        let page = page.replace("\\-", "-");
+        let mut from = 0;
+        for section in [".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS", ".SH \"COMMON OPTIONS\"", ".SH EXAMPLES"] {
+            let at = page[from..].find(section).unwrap_or_else(|| panic!("{name}: no {section} where it belongs"));
+            from += at;
+        }
+        let help = desk.landfall(&format!("{command} --help")).exits(0).out;
+        let flags = help.split(|c: char| c.is_whitespace() || ",.[]<>()`=|".contains(c)).filter(|word| word.starts_with("--"));
+        for flag in flags {
+            assert!(page.contains(flag), "{name}: no {flag}");
+        }
+    }
+    desk.file("taken", "").landfall("man taken").exits(2).complains(&["error: cannot write to taken"]);
 }
 
 #[test]

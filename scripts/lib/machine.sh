@@ -1,6 +1,6 @@
 # What the scripts for people need of this machine, and how it is got when it is missing.
 # It installs only what is not there, says so before it does, and never installs or changes a Rust toolchain.
-# Sourced by scripts/quickstart.sh, scripts/test.sh and .ci/run, in the root directory of the project.
+# Sourced by the scripts beside lib/ and by .ci/run, in the root directory of the project.
 # shellcheck shell=bash
 
 # COMMAND=PACKAGE: what must be found, and the Debian or Ubuntu package that brings it (the same name said once). With a
@@ -64,6 +64,25 @@ need() { # COMMAND[=PACKAGE]...
     say "installing ${missing[*]}"
     apt_quietly update
     apt_quietly install --no-install-recommends "${missing[@]}"
+}
+
+# A container engine is never installed by us: it changes the machine's network, and there is more than one to choose from.
+# OR_WITHOUT: what else whoever lacks one can do.
+need_engine() {
+    command -v docker >/dev/null || fail "docker is not here, and containers need it. Get it, and run this again:
+apt-get install --no-install-recommends docker.io docker-compose${OR_WITHOUT:-}"
+    docker version >/dev/null 2>&1 || fail "docker is here, and its engine does not answer:
+$(docker version 2>&1 >/dev/null | tail -n 1)
+Start it (systemctl start docker), and run this again.${OR_WITHOUT:-}"
+}
+
+# The words that call docker's compose: the plugin of today's docker, else the program of before.
+need_compose() { # sets COMPOSE
+    need_engine
+    COMPOSE=(docker compose)
+    "${COMPOSE[@]}" version >/dev/null 2>&1 || COMPOSE=(docker-compose)
+    "${COMPOSE[@]}" version >/dev/null 2>&1 || fail "docker is here without compose. Get it, and run this again:
+apt-get install --no-install-recommends docker-compose${OR_WITHOUT:-}"
 }
 
 # apt has to know where packages come from: the world's root and the example's agent are made of them.

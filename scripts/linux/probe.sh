@@ -3,7 +3,7 @@
 #
 # It travels as ONE line inside sh -c with single quotes, to a login shell nobody knows yet (csh, fish, a restricted one).
 # So: no single quote, no backslash, no exclamation mark; comments only on lines of their own; and every line must still
-# be valid when the next one follows after a blank. stdin: the setup path, or nothing.
+# be valid when the next one follows after a blank. stdin: the setup path and the temp path, a line each, or nothing.
 # shellcheck shell=sh disable=SC2046,SC2005 # words are split on purpose, and joined with single blanks
 # shellcheck disable=SC2034,SC2209 # columns that are read past; plain words as values
 echo;
@@ -40,8 +40,9 @@ while read -r device point kind words rest; do if [ "$point" = "$mount" ]; then 
 fi;
 case ,$options, in *,ro,*) access=ro ;; *,noexec,*) [ "$access" = ro ] || access=noexec ;; esac;
 };
-setup=;
+setup=; temp=;
 IFS= read -r setup || setup=${setup:-};
+IFS= read -r temp || temp=${temp:-};
 echo "@@lf:begin@@";
 p "os=$(uname -s)";
 p "release=$(uname -r)";
@@ -80,8 +81,7 @@ if command -v "$tool" >/dev/null 2>&1; then tools="$tools $tool"; fi;
 done;
 p "tools=${tools# }";
 case $setup in /*) look "$setup"; p "setup=$near $free $access" ;; esac;
-set -- $(columns /tmp);
-p "temp=$1";
+case $temp in /*) look "$temp"; p "temp=$near $free $access" ;; esac;
 owner() { set -- $(ls -ldn "$1" 2>/dev/null); owner=${3:-}; };
 if [ "$uid" = 0 ]; then
 state=;

@@ -12,8 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use examples::{
-    COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH, PACKAGE,
-    PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, RUN, SITE, SITE_CHECK, top_examples,
+    CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
+    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SITE, SITE_CHECK, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -21,7 +21,7 @@ pub(crate) use job_source::JobSource;
 #[derive(Debug, Parser)]
 #[command(
     name = "landfall",
-    version,
+    version = env!("LANDFALL_VERSION"),
     about = "Puts monitoring agents on thousands of machines over SSH, with a durable record of every host",
     after_help = top_examples(),
     disable_help_subcommand = true
@@ -67,6 +67,12 @@ pub(crate) enum Command {
     /// Carry out a job from a file or a host list and follow it to its end
     #[command(after_help = RUN)]
     Run(Run),
+    /// Show what a job would do on each host, without connecting
+    #[command(after_help = PLAN)]
+    Plan(JobSource),
+    /// Connect, log in once and look: what would a job meet? Changes nothing
+    #[command(after_help = CHECK)]
+    Check(JobSource),
     /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
@@ -85,6 +91,13 @@ pub(crate) enum Command {
         /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for every command
+    #[command(after_help = MAN)]
+    Man {
+        /// Where to; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
 }
 
@@ -223,7 +236,13 @@ mod tests {
 
     fn visit(command: &mut clap::Command, seen: &mut usize) {
         let help = command.render_long_help().to_string();
-        assert!(help.contains("Example"), "{}", command.get_name());
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  landfall ")).collect();
+        assert!(help.contains("Example") && !examples.is_empty(), "{}", command.get_name());
+        for example in examples {
+            // As far as the shell would hand it on.
+            let end = [" | ", " > ", " && "].into_iter().filter_map(|end| example.find(end)).min().unwrap_or(example.len());
+            parse(&format!("landfall {}", &example[..end])).unwrap_or_else(|refusal| panic!("{example}: {refusal}"));
+        }
         *seen += 1;
         for child in command.get_subcommands_mut() {
             visit(child, seen);
@@ -237,7 +256,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 20);
+        assert_eq!(seen, 23);
     }
 
     #[test]

@@ -19,9 +19,11 @@ use super::args::JobSource;
 use super::exit::CliError;
 use super::{Context, ask};
 use crate::domain::event::HostRef;
+use crate::domain::package::PackageChoice;
 use crate::lifecycle::Signals;
 use crate::service::answer::FilterEntry;
-use crate::service::request::{Fault, SecretSources};
+use crate::service::host_list::{self, Places};
+use crate::service::request::{self, Fault, SecretSources};
 use crate::service::submit::Rejection;
 
 /// Largest job file: 100,000 hosts with a key each.
@@ -31,18 +33,47 @@ const LARGEST: u64 = 512 << 20;
 pub(super) struct Draft {
     /// The body of the published API.
     pub(super) body: Value,
+    /// Of a host list: where everything in the body came from.
+    places: Option<Places>,
     file: String,
     base: PathBuf,
     ask: bool,
 }
 
 impl Draft {
-    /// Reads the job that was named.
-    pub(super) fn read(typed: &JobSource, _: &mut Context) -> Result<Self, CliError> {
-        let Some(file) = &typed.file else {
-            return Err(CliError::Usage("host lists cannot be read yet".into()));
-        };
-        Ok(Self { body: json(file)?, file: name(file), base: directory(file), ask: typed.ask_password })
+    /// Reads the job that was named. A host list that has faults of its own is checked to its end here, so that all its
+    /// faults are told at once.
+    pub(super) fn read(typed: &JobSource, context: &mut Context) -> Result<Self, CliError> {
+        match (&typed.file, &typed.hosts) {
+            (Some(file), _) => Ok(Self::of(file, json(file)?, None, typed)),
+            (None, Some(file)) => Self::from_list(file, typed, context),
+            (None, None) => Err(CliError::Usage("name a job file, or a host list with `--hosts`".into())),
+        }
+    }
+
+    fn of(file: &Path, body: Value, places: Option<Places>, typed: &JobSource) -> Self {
+        Self { body, places, file: name(file), base: directory(file), ask: typed.ask_password }
+    }
+
+    fn from_list(file: &Path, typed: &JobSource, context: &mut Context) -> Result<Self, CliError> {
+        let Some(given) = given(typed) else { return Err(CliError::Usage("`--hosts` needs `--kind`".into())) };
+        let bytes = bytes(file, host_list::LARGEST)?;
+        let list = host_list::read(&bytes, &given).map_err(|what| CliError::Usage(format!("{}: {what}", name(file))))?;
+        drop(bytes);
+        if let Some(sheet) = list.sheet.filter(|_| typed.sheet.is_none()) {
+            let (file, of) = (name(file), sheet.of);
+            context.out.note(format!("{file}: taking sheet `{}`, the first of {of}; `--sheet NAME` takes another", sheet.name));
+        }
+        let faulty = list.places.is_faulty();
+        let draft = Self::of(file, list.body, Some(list.places), typed);
+        if faulty {
+            // Nobody is asked for the password of a list that is refused anyway.
+            let asked = typed.ask_password.then(|| "not asked yet".into());
+            let sources = SecretSources { references: true, asked, base: draft.base.clone() };
+            let faults = request::parse(&draft.body, &context.settings.site()?, &sources).err().unwrap_or_default();
+            return Err(draft.rejected(Rejection::Faults(faults)));
+        }
+        Ok(draft)
     }
 
     /// Where its secrets come from. Asks for the password, if that was wanted: call it when everything else is ready.
@@ -53,6 +84,10 @@ impl Draft {
 
     /// Why the service did not take the job, in the terms of what the person gave.
     pub(super) fn rejected(&self, rejection: Rejection) -> CliError {
+        let rejection = match (rejection, &self.places) {
+            (Rejection::Faults(faults), Some(places)) => Rejection::Faults(places.faults(&self.body, faults)),
+            (rejection, _) => rejection,
+        };
         let notes = match &rejection {
             Rejection::Service(_) => Vec::new(),
             Rejection::Faults(faults) => faults.iter().map(|fault| self.fault_line(fault)).collect(),
@@ -65,9 +100,25 @@ impl Draft {
     }
 
     fn fault_line(&self, fault: &Fault) -> String {
-        let place = if fault.path.is_empty() { &self.file } else { &fault.path };
-        format!("{place}: {}", fault.message)
+        let Fault { path, message, .. } = fault;
+        match (&self.places, path.as_str()) {
+            (_, "") => format!("{}: {message}", self.file),
+            (Some(_), path) => format!("{} {path}: {message}", self.file),
+            (None, path) => format!("{path}: {message}"),
+        }
     }
+}
+
+/// What the flags say of a host list.
+fn given(typed: &JobSource) -> Option<host_list::Given> {
+    let package =
+        typed.package.as_deref().map(|text| text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version))));
+    let package = package.map_or_else(PackageChoice::default, |(name, version)| PackageChoice {
+        name: Some(name.to_owned()),
+        version: version.map(str::to_owned),
+    });
+    let (business, access_point, sheet) = (typed.biz, typed.ap, typed.sheet.clone());
+    Some(host_list::Given { kind: typed.kind?, business, access_point, package, sheet })
 }
 
 fn entry_line(entry: &FilterEntry) -> String {
@@ -81,7 +132,7 @@ fn entry_line(entry: &FilterEntry) -> String {
 
 /// The job file's JSON; a syntax error is told with file, line and column.
 fn json(file: &Path) -> Result<Value, CliError> {
-    let bytes = bytes(file)?;
+    let bytes = bytes(file, LARGEST)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
@@ -91,8 +142,8 @@ fn json(file: &Path) -> Result<Value, CliError> {
 }
 
 /// The file's bytes, wiped when they are dropped: there may be passwords in them.
-fn bytes(file: &Path) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    bounded(file, LARGEST).map_err(|source| CliError::Read { what: name(file), source })
+fn bytes(file: &Path, largest: u64) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    bounded(file, largest).map_err(|source| CliError::Read { what: name(file), source })
 }
 
 fn bounded(file: &Path, largest: u64) -> io::Result<Zeroizing<Vec<u8>>> {

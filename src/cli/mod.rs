@@ -86,6 +86,8 @@ fn carry_out(command: Command, context: &mut Context) -> Result<ExitStatus, CliE
 async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
         Command::Run(run) => cmd::run::run(run, context).await,
+        Command::Plan(source) => cmd::plan::run(source, context).await,
+        Command::Check(source) => cmd::check::run(source, context).await,
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,
         Command::Job(Job::Log { id, host: Some(host), follow: true }) => cmd::job_log_follow::follow(id, host, context).await,
@@ -100,6 +102,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Hostkey(Hostkey::List) => cmd::hostkey_list::list(context).await,
         Command::Hostkey(Hostkey::Forget { ip, cloud, port }) => cmd::hostkey_forget::forget(ip, cloud, port, context).await,
         Command::Site(Site::Check) => cmd::site_check::check(context),
+        Command::Man { directory } => cmd::man::write(&directory, context),
         Command::Completions { shell } => Ok(cmd::completions::write(shell, context)),
     }
 }

@@ -34,6 +34,9 @@ pub struct Facts {
     pub tools: BTreeSet<String>,
     /// Nearest existing ancestor of the setup path.
     pub setup: Option<Room>,
+    /// Nearest existing ancestor of the temp path.
+    #[serde(default)]
+    pub temp: Option<Room>,
     /// Only as root: what needs root to be seen.
     pub root: Option<RootFacts>,
 }
@@ -147,6 +150,7 @@ impl Facts {
             "init" => self.init = text,
             "tools" => self.tools = value.split_whitespace().map(str::to_owned).collect(),
             "setup" => self.setup = room(value),
+            "temp" => self.temp = room(value),
             _ if self.uid == 0 => self.take_root(key, text),
             _ => {}
         }

@@ -10,6 +10,7 @@ pub mod credential;
 pub mod event;
 pub mod facts;
 pub mod failure;
+pub mod finding;
 pub mod host;
 pub mod id;
 pub mod installed;

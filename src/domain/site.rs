@@ -224,6 +224,9 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// Their wire names.
+    pub const KEYS: [&str; 5] = ["setup_path", "data_path", "run_path", "log_path", "temp_path"];
+
     /// `self` where it says something, else `base`.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
@@ -239,15 +242,8 @@ impl Paths {
 
     /// The given paths by wire name.
     pub fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        [
-            ("setup_path", &self.setup_path),
-            ("data_path", &self.data_path),
-            ("run_path", &self.run_path),
-            ("log_path", &self.log_path),
-            ("temp_path", &self.temp_path),
-        ]
-        .into_iter()
-        .filter_map(|(name, path)| path.as_deref().map(|path| (name, path)))
+        let paths = [&self.setup_path, &self.data_path, &self.run_path, &self.log_path, &self.temp_path];
+        Self::KEYS.into_iter().zip(paths).filter_map(|(name, path)| path.as_deref().map(|path| (name, path)))
     }
 }
 

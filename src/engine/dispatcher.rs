@@ -187,9 +187,10 @@ impl Crew {
         self.queue = visited.into();
         let (job, journal) = (self.context.job, self.context.journal.clone());
         let at = self.context.clock.now();
-        let ending = ended.into_iter().map(|(task, _)| {
+        let ending = ended.into_iter().map(|(task, record)| {
             let claim = Claim { job, task: task.id, index: task.index, epoch: task.epoch };
-            let outcome = Outcome::Terminated { why: "cancelled before it began".into() };
+            let when = if record.started.is_some() { "between steps" } else { "before it began" };
+            let outcome = Outcome::Terminated { why: format!("cancelled {when}") };
             let write = Write::Host { claim, at, events: vec![EventKind::HostFinished { outcome }] };
             let journal = journal.clone();
             async move { journal.write(write).await }

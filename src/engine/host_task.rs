@@ -419,18 +419,8 @@ impl HostTask {
     /// Starts a program as root, as the plan says how.
     pub(super) async fn talk(&mut self, program: &str, args: &[&str]) -> Result<Talk, Failure> {
         let plan = self.plan()?;
-        self.talk_as(program, args, (plan.privilege, plan.dialect)).await
-    }
-
-    /// Starts a program as root in a given way, before there is a plan.
-    pub(super) async fn talk_as(
-        &mut self,
-        program: &str,
-        args: &[&str],
-        (privilege, dialect): (crate::domain::plan::Privilege, crate::domain::shell::Dialect),
-    ) -> Result<Talk, Failure> {
         let password = self.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
-        let root = Become { privilege, dialect, password: password.as_ref() };
+        let root = Become { privilege: plan.privilege, dialect: plan.dialect, password: password.as_ref() };
         Talk::open_as_root(self.session()?, program, args, root).await
     }
 }

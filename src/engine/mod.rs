@@ -15,6 +15,7 @@
 mod ask;
 pub mod bucket;
 pub mod cancel;
+pub mod check;
 pub mod clock;
 mod dispatcher;
 mod host_keys;

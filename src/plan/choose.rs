@@ -1,6 +1,6 @@
 //! Which package a job gets (DESIGN 10): the job's choice, else the site's default, else the only one there is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::Os;
@@ -43,6 +43,29 @@ pub fn settle(
     Ok(PackageChoice { name: Some(name.to_owned()), version })
 }
 
+/// What a job may install, for hosts of which nothing is known: the newest of each system and CPU.
+#[must_use]
+pub fn newest_of_each<'a>(index: &'a [PackageEntry], role: Role, choice: &PackageChoice) -> Vec<&'a PackageEntry> {
+    let mut newest: BTreeMap<(&str, &str), &PackageEntry> = BTreeMap::new();
+    for entry in named(index, role, choice) {
+        let kind = (entry.manifest.os.as_str(), entry.manifest.cpu.as_str());
+        let best = newest.entry(kind).or_insert(entry);
+        if version_key(&entry.manifest.version) > version_key(&best.manifest.version) {
+            *best = entry;
+        }
+    }
+    newest.into_values().collect()
+}
+
+/// The packages that a choice leaves.
+fn named<'a>(index: &'a [PackageEntry], role: Role, choice: &PackageChoice) -> impl Iterator<Item = &'a PackageEntry> {
+    index
+        .iter()
+        .filter(move |entry| entry.manifest.role == role)
+        .filter(move |entry| choice.name.as_ref().is_none_or(|name| *name == entry.manifest.name))
+        .filter(move |entry| choice.version.as_ref().is_none_or(|version| *version == entry.manifest.version))
+}
+
 /// The package for one host: the newest that fits its OS and CPU.
 ///
 /// # Errors
@@ -53,12 +76,7 @@ pub fn pick<'a>(
     choice: &PackageChoice,
     host: (Os, &str),
 ) -> Result<&'a PackageEntry, Failure> {
-    let named: Vec<&PackageEntry> = index
-        .iter()
-        .filter(|entry| entry.manifest.role == role)
-        .filter(|entry| choice.name.as_ref().is_none_or(|name| *name == entry.manifest.name))
-        .filter(|entry| choice.version.as_ref().is_none_or(|version| *version == entry.manifest.version))
-        .collect();
+    let named: Vec<&PackageEntry> = named(index, role, choice).collect();
     let (os, cpu) = host;
     named.iter().copied().filter(|entry| entry.fits(os, cpu)).max_by_key(|entry| version_key(&entry.manifest.version)).ok_or_else(
         || {

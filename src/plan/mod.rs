@@ -8,6 +8,8 @@
 //! Never here: waiting, reading packages, asking hosts. To add a job kind: its list in [`outline`], its work in [`settle`].
 
 pub mod choose;
+pub mod describe;
+pub mod examine;
 pub mod outline;
 pub mod params;
 pub mod render;

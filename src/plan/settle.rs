@@ -13,6 +13,12 @@ use crate::domain::spec::{JobSpec, TaskSpec};
 /// Room that a state directory needs beside the payload: scripts, logs of a few runs.
 const STATE_ROOM_KB: u64 = 8 * 1024;
 
+/// kB that a state directory needs for a payload of so many bytes.
+#[must_use]
+pub fn state_room_kb(payload: u64) -> u64 {
+    STATE_ROOM_KB + payload / 1024
+}
+
 /// What is known when a plan is settled.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
@@ -37,13 +43,19 @@ pub struct Package<'a> {
     pub templates: &'a Templates,
 }
 
+/// Paths of a host: its own, over the job's, over the access point's; `data_path` of the contract wins for data.
+#[must_use]
+pub fn paths(job: &JobSpec, task: &TaskSpec) -> HostPaths {
+    let mut own = task.host.paths.clone();
+    own.data_path = own.data_path.or_else(|| task.host.data_path.clone());
+    HostPaths::linux(&own.over(&job.paths).over(&task.access_point.linux))
+}
+
 impl Known<'_> {
-    /// Paths of this host: its own, over the job's, over the access point's; `data_path` of the contract wins for data.
+    /// Paths of this host.
     #[must_use]
     pub fn paths(&self) -> HostPaths {
-        let mut own = self.task.host.paths.clone();
-        own.data_path = own.data_path.or_else(|| self.task.host.data_path.clone());
-        HostPaths::linux(&own.over(&self.job.paths).over(&self.task.access_point.linux))
+        paths(self.job, self.task)
     }
 
     /// Is the host of a kind that this release serves, and the one that was announced?
@@ -96,7 +108,7 @@ impl Known<'_> {
         self.check_setup_room(package.entry)?;
         let root = self.root();
         let there = root.blobs.iter().any(|(digest, _)| *digest == package.payload.sha256);
-        let need_kb = STATE_ROOM_KB + if there { 0 } else { package.payload.size / 1024 };
+        let need_kb = state_room_kb(if there { 0 } else { package.payload.size });
         let work = Work::Install {
             package: Box::new(package.entry.clone()),
             payload: package.payload.clone(),
@@ -184,7 +196,11 @@ impl Known<'_> {
         }
     }
 
-    fn check_setup_room(&self, entry: &PackageEntry) -> Result<(), Failure> {
+    /// Is there room for the unpacked package, where it may be run?
+    ///
+    /// # Errors
+    /// [`Code::WriteFailed`], [`Code::NoSpace`].
+    pub fn check_setup_room(&self, entry: &PackageEntry) -> Result<(), Failure> {
         let Some(room) = &self.facts.setup else { return Ok(()) };
         if !matches!(room.verdict.as_str(), "ok" | "rw") {
             return Err(Failure::new(
@@ -214,7 +230,10 @@ fn command_that_differs<'a>(there: &'a Installed, new: &'a Installed) -> Option<
 }
 
 /// The first place that holds our state already, else the first with room.
-fn state_dir(root: &RootFacts, need_kb: u64) -> Result<String, Failure> {
+///
+/// # Errors
+/// [`Code::NoSpace`], naming what was looked at.
+pub fn state_dir(root: &RootFacts, need_kb: u64) -> Result<String, Failure> {
     if let Some(state) = &root.state {
         return Ok(state.clone());
     }

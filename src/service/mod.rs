@@ -4,7 +4,10 @@
 
 pub mod answer;
 pub mod ask;
+pub mod check;
 pub mod feed;
+pub mod host_list;
+pub mod preview;
 pub mod request;
 pub mod submit;
 pub mod view;

@@ -4,12 +4,15 @@
 //! switches as bool or 0/1; empty strings as absent; unknown fields, `actions` and `bk_token` ignored. Every fault of every
 //! host is reported at once, with its path.
 //!
-//! Never here: whether a host may be touched (`submit`). To add a field: [`crate::domain::host::HostSpec`], then [`host`].
+//! Never here: whether a host may be touched (`submit`). To add a field: [`crate::domain::host::HostSpec`], then [`host`] and
+//! its [`HOST_FIELDS`], then `docs/job.md` and `docs/job.schema.json`; tests hold them together.
 
 mod fields;
 mod host;
 #[cfg(test)]
 mod tests;
+
+pub use host::{FIELDS as HOST_FIELDS, SECRETS};
 
 use std::path::PathBuf;
 
@@ -52,6 +55,10 @@ pub mod code {
     /// No host was accepted.
     pub const ALL_FILTERED: i64 = 3_801_018;
 }
+
+/// The keys of a body that are read; everything else in it is ignored.
+pub const FIELDS: [&str; 9] =
+    ["job_type", "hosts", "replace_host_id", "is_install_latest_plugins", "bk_username", "package", "paths", "vars", "limits"];
 
 /// Where secrets may come from.
 #[derive(Clone, Debug, Default)]

@@ -11,10 +11,11 @@ use super::answer::{Envelope, FilterEntry};
 use super::request::{self, Fault, Request, RequestedHost, SecretSources, code};
 use super::{Service, ServiceError};
 use crate::domain::admission::{Exception, Exclusion};
-use crate::domain::host::{Address, AuthType, Os};
+use crate::domain::host::{Address, AuthType, HostSpec, Os};
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
+use crate::domain::plan::Step;
 use crate::domain::site::Language;
 use crate::domain::spec::TaskSpec;
 use crate::plan;
@@ -40,6 +41,14 @@ pub struct Accepted {
     pub lease: Box<dyn Lease>,
     /// Hosts left out.
     pub filtered: Vec<FilterEntry>,
+}
+
+/// A request that may be carried out, at least for some of its hosts.
+pub(super) struct Admitted {
+    pub(super) request: Request,
+    /// By position in the request.
+    pub(super) excluded: Vec<Option<Exclusion>>,
+    pub(super) filtered: Vec<FilterEntry>,
 }
 
 /// Why nothing was recorded.
@@ -84,6 +93,14 @@ impl Service {
     /// # Errors
     /// [`Rejection`]; nothing was recorded then.
     pub async fn submit(&self, body: &Value, caller: &Caller) -> Result<Accepted, Rejection> {
+        let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
+        let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        let lease = self.store.hold(job).await?;
+        Ok(Accepted { job, lease, filtered })
+    }
+
+    /// Everything of a submission but the recording: `plan` and `check` stop here.
+    pub(super) async fn examine(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
         let mut request = request::parse(body, &self.site, &caller.sources).map_err(Rejection::Faults)?;
         self.lend_kept_logins(&mut request).await?;
         let excluded = self.admit(&request).await?;
@@ -108,9 +125,7 @@ impl Service {
             return Err(Rejection::AllFiltered(filtered));
         }
         self.check_package(&mut request).await?;
-        let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
-        let lease = self.store.hold(job).await?;
-        Ok(Accepted { job, lease, filtered })
+        Ok(Admitted { request, excluded, filtered })
     }
 
     /// A login is required only when none is kept for the host (DESIGN 2).
@@ -118,6 +133,7 @@ impl Service {
         let kind = request.spec.kind;
         let lacks = |host: &RequestedHost| {
             !kind.needs_login()
+                && kind.touches_host()
                 && host.credential.is_none()
                 && !host.spec.is_manual
                 && host.spec.auth_type != AuthType::Vault
@@ -205,19 +221,25 @@ impl Service {
 
     fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
         let outline = plan::outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
-        let points = self.site.access_points();
+        let touches_host = request.spec.kind.touches_host();
         let hosts = request.hosts.into_iter().zip(excluded).map(|(host, exclusion)| NewHost {
             id: TaskId(Uuid::now_v7()),
-            credential: host.credential.filter(|_| exclusion.is_none()),
-            spec: TaskSpec {
-                access_point: points.iter().find(|point| point.id == host.spec.ap_id).cloned().unwrap_or_default(),
-                cloud_name: self.site.cloud(host.spec.bk_cloud_id).map(|cloud| cloud.name.clone()).unwrap_or_default(),
-                outline: outline.clone(),
-                host: host.spec,
-            },
+            credential: host.credential.filter(|_| exclusion.is_none() && touches_host),
+            spec: self.task_spec(host.spec, &outline),
             exclusion,
         });
         NewJob { hosts: hosts.collect(), created_by: request.username.unwrap_or_else(|| caller.name.clone()), spec: request.spec }
+    }
+
+    /// A host with what the site says of it.
+    pub(super) fn task_spec(&self, host: HostSpec, outline: &[Step]) -> TaskSpec {
+        let points = self.site.access_points();
+        TaskSpec {
+            access_point: points.iter().find(|point| point.id == host.ap_id).cloned().unwrap_or_default(),
+            cloud_name: self.site.cloud(host.bk_cloud_id).map(|cloud| cloud.name.clone()).unwrap_or_default(),
+            outline: outline.to_vec(),
+            host,
+        }
     }
 }
 

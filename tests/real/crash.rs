@@ -3,18 +3,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::landfall::{Landfall, Report, install};
 use crate::package::Package;
 use crate::scene::Scene;
-use crate::target::{assert_no_run_twice, await_held, hold_scripts, holds, let_go, until};
+use crate::target::{assert_no_run_twice, await_held, hold_scripts, holds, let_go, run_id, until};
 use crate::world::World;
-
-/// The run id that a `run_script` step began with.
-fn run_id(event: &Value) -> String {
-    event["run_id"].as_str().unwrap_or_else(|| panic!("no run id: {event}")).to_owned()
-}
 
 /// Fails unless the resumed job took up that run and no other.
 #[track_caller]

@@ -3,7 +3,7 @@
 use crate::landfall::{Landfall, Report, install, uninstall};
 use crate::package::{self, Package};
 use crate::scene::Scene;
-use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing, metrics, until};
+use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing, metrics};
 use crate::world::World;
 
 /// node_exporter goes onto every host of these kinds in one job, answers, and is taken away again by another.
@@ -127,28 +127,4 @@ fn an_account_that_cannot_become_root_is_told_why_and_leaves_nothing() {
     for (host, before) in world.hosts().iter().zip(&before) {
         assert_eq!(difference(before, &listing(&world, &host.name)), [""; 0], "{}", host.name);
     }
-}
-
-#[test]
-fn under_systemd_the_agent_is_a_unit_that_survives_a_reboot() {
-    let world = World::up(&[("a", "systemd")]);
-    let host = world.host("a");
-    let landfall = Landfall::with(&package::node_exporter());
-
-    landfall.succeed(&install(world.hosts()));
-    assert_answers(host);
-    assert_eq!(world.exec("a", "systemctl is-active node-exporter.service").trim(), "active");
-    assert_eq!(world.exec("a", "systemctl is-enabled node-exporter.service").trim(), "enabled");
-
-    world.stop("a");
-    world.start("a");
-    until("the agent after a reboot", || metrics(host).is_some());
-    landfall.succeed(&install(world.hosts()));
-    assert_answers(host);
-
-    landfall.succeed(&uninstall(world.hosts()));
-    assert_gone(&world, host);
-    let unit = world.output("a", "systemctl cat node-exporter.service");
-    assert!(!unit.status.success(), "{}", String::from_utf8_lossy(&unit.stdout));
-    assert_eq!(world.exec("a", "systemctl list-units --all --plain --no-legend 'landfall-*' 'node-exporter*'").trim(), "");
 }

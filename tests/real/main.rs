@@ -26,12 +26,16 @@ mod scene;
 mod target;
 
 mod agents;
+mod asked;
+mod boot;
 mod crash;
 mod doors;
 mod kinds;
 mod life;
 mod link;
+mod lists;
 mod refusals;
 mod secrets;
 mod stop;
+mod systemd;
 mod transfer;

@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::package::NODE_EXPORTER_PORT;
 use crate::world::{Host, World};
 
@@ -91,6 +93,12 @@ pub fn difference(before: &str, after: &str) -> Vec<String> {
 /// How often the host's sshd said so.
 pub fn sshd_said(world: &World, name: &str, words: &str) -> usize {
     world.exec(name, "cat /var/log/sshd.log").matches(words).count()
+}
+
+/// The run id that a `run_script` step began with.
+#[track_caller]
+pub fn run_id(event: &Value) -> String {
+    event["run_id"].as_str().unwrap_or_else(|| panic!("no run id: {event}")).to_owned()
 }
 
 /// From now on an install script waits on this host, in the middle of its work, until [`let_go`].

@@ -32,7 +32,7 @@ fn the_line_has_nothing_that_a_foreign_shell_would_read() {
 fn every_fact_comes_as_one_line() {
     under_every_shell(|host| {
         host.sh("printf 'NAME=x\\nID=\"rocky\"\\nVERSION_ID=\"9.4\"\\n' >/etc/os-release");
-        let facts = probe(host, "/opt/land/agents\n");
+        let facts = probe(host, "/opt/land/agents\n/tmp/agents\n");
         for key in ["os", "release", "cpu", "distro", "shell", "uid", "user", "home", "boot", "init", "tools", "setup", "temp"] {
             assert_eq!(values(&facts, key).len(), 1, "{key} in {facts:?}");
         }
@@ -51,6 +51,7 @@ fn every_fact_comes_as_one_line() {
         assert!(
             setup.starts_with("/opt ") && setup.ends_with(" rw") && setup.split(' ').nth(1).unwrap().parse::<u64>().unwrap() > 0
         );
+        assert!(values(&facts, "temp")[0].starts_with("/tmp "), "{facts:?}");
         assert_eq!(values(&facts, "place").len(), 4);
         assert!(values(&facts, "place")[0].starts_with("/var/lib/landfall ") && values(&facts, "place")[0].ends_with(" ok"));
         assert!(values(&facts, "state").is_empty() && values(&facts, "lock").is_empty());

@@ -24,6 +24,8 @@ pub struct Package {
     start: String,
     stop: Option<String>,
     health: String,
+    /// Where it goes; its template has the same path with `.j2`.
+    configs: Vec<String>,
     files: Vec<(String, u32, Vec<u8>)>,
     compression: Compression,
 }
@@ -46,6 +48,7 @@ impl Package {
             start: "exec sh bin/agent".into(),
             stop: None,
             health: "command = \"test -f {{ paths.release }}/bin/agent\"".into(),
+            configs: Vec::new(),
             // One child that is waited for: TERM ends the group, and nothing of it stays.
             files: vec![("bin/agent".into(), 0o755, b"#!/bin/sh\nwhile :; do sleep 5; done\n".to_vec())],
             compression: Compression::fast(),
@@ -70,6 +73,13 @@ impl Package {
     /// One line of the table `[health]`: `tcp = "127.0.0.1:9"`.
     pub fn health(mut self, line: &str) -> Self {
         self.health = line.into();
+        self
+    }
+
+    /// With a configuration file made of this template.
+    pub fn config(mut self, to: &str, template: &str) -> Self {
+        self.configs.push(to.into());
+        self.files.push((format!("{to}.j2"), 0o644, template.as_bytes().to_vec()));
         self
     }
 
@@ -102,8 +112,10 @@ impl Package {
     /// Writes the archive into `dir`.
     pub fn build(mut self, dir: &Path) -> Archive {
         let stop = self.stop.as_ref().map_or_else(String::new, |stop| format!("stop = {stop:?}\n"));
+        let config = |to: &String| format!("[[config]]\ntemplate = \"{to}.j2\"\nto = {to:?}\n");
+        let configs: String = self.configs.iter().map(config).collect();
         let manifest = format!(
-            "name = {:?}\nversion = {:?}\nrole = \"agent\"\nos = \"linux\"\ncpu = \"any\"\n[process]\nstart = {:?}\n{stop}[health]\n{}\n",
+            "name = {:?}\nversion = {:?}\nrole = \"agent\"\nos = \"linux\"\ncpu = \"any\"\n[process]\nstart = {:?}\n{stop}{configs}[health]\n{}\n",
             self.name, self.version, self.start, self.health
         );
         self.files.push(("package.toml".into(), 0o644, manifest.into_bytes()));

@@ -14,7 +14,7 @@ PACKAGES=(
     openssh-server dropbear-bin sudo passwd procps iproute2     # hosts
     busybox dash csh tcsh fish ksh                              # login shells
     gzip tar zstd openssl wget                                  # tools that kinds take away again
-    systemd dbus                                                # pid 1 of kind systemd, idle in the others
+    systemd libpam-systemd dbus                                 # pid 1 and logins of systemd's kinds, idle in the others
 )
 
 fail() {

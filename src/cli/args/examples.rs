@@ -47,6 +47,22 @@ Example of a job:
 `password`, `key` and the other secrets may be text, {\"env\": \"NAME\"} or {\"file\": \"PATH\"} (relative to the job file).
 Ctrl-C once: no new host begins and running steps finish; twice: let go at once. Either way the job can be resumed.";
 
+pub(super) const PLAN: &str = "\
+Examples:
+  landfall plan job.json
+  landfall plan job.json --output json | jq '.list[].steps[].step'
+  landfall plan --hosts hosts.csv --kind INSTALL_AGENT --biz 2
+
+Exit code 1 when a host would be ignored, or a template of its package cannot be filled.";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  landfall check job.json
+  landfall check job.json --output json | jq 'select(.ready == false)'
+  landfall check --hosts hosts.csv --kind INSTALL_AGENT --biz 2
+
+Each login is offered once. JSON: one line a host as it is done, then all of them. Exit code 0 when every host is ready.";
+
 pub(super) const JOB: &str = "\
 Examples:
   landfall job list
@@ -151,3 +167,8 @@ pub(super) const COMPLETIONS: &str = "\
 Examples:
   landfall completions bash > /etc/bash_completion.d/landfall
   landfall completions zsh > ~/.zfunc/_landfall";
+
+pub(super) const MAN: &str = "\
+Examples:
+  landfall man /usr/local/share/man/man1
+  landfall man ./man && man ./man/landfall-run.1";

@@ -19,7 +19,7 @@ pub(crate) struct JobSource {
     #[arg(long, value_name = "FILE", requires = "kind", help_heading = HOST_LIST)]
     pub(crate) hosts: Option<PathBuf>,
 
-    /// What to do with the hosts of the list
+    /// What to do with the hosts of the list: `INSTALL_AGENT`, `RESTART_AGENT` …
     #[arg(long, value_name = "KIND", requires = "hosts", conflicts_with = "file", hide_possible_values = true, ignore_case = true, help_heading = HOST_LIST,
         value_parser = PossibleValuesParser::new(JobKind::ALL.map(JobKind::wire_name)).try_map(kind))]
     pub(crate) kind: Option<JobKind>,
@@ -31,6 +31,14 @@ pub(crate) struct JobSource {
     /// Access point of the hosts that name none
     #[arg(long, value_name = "ID", requires = "hosts", conflicts_with = "file", allow_negative_numbers = true, help_heading = HOST_LIST)]
     pub(crate) ap: Option<i64>,
+
+    /// Package that the hosts get, where the site's default or the only one is not meant
+    #[arg(long, value_name = "NAME[@VERSION]", requires = "hosts", conflicts_with = "file", help_heading = HOST_LIST)]
+    pub(crate) package: Option<String>,
+
+    /// Sheet of the workbook; the first one that is shown without it
+    #[arg(long, value_name = "NAME", requires = "hosts", conflicts_with = "file", help_heading = HOST_LIST)]
+    pub(crate) sheet: Option<String>,
 
     /// Ask once, without echo, for the password of all hosts that need one and give none
     #[arg(long)]

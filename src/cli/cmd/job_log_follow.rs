@@ -1,6 +1,6 @@
 //! `landfall job log ID HOST --follow`: one host's steps and what it prints, as it comes, until it ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -67,6 +67,9 @@ struct Page<'a> {
     /// What a host printed must not command a terminal; a file gets it as it is.
     is_terminal: bool,
     tail: Tail,
+    /// Attempts whose beginning was shown: what others printed waits for theirs.
+    begun: HashSet<(StepKind, u32)>,
+    waiting: Vec<OutputChunk>,
     /// Where each attempt's output ends so far, and the line it has begun.
     streams: HashMap<(StepKind, u32), (u64, Vec<u8>)>,
 }
@@ -74,7 +77,9 @@ struct Page<'a> {
 impl<'a> Page<'a> {
     fn new(context: &'a mut Context, tail: Tail) -> Self {
         let paint = context.paint;
-        Self { context, zone: TimeZone::system(), paint, is_terminal: style::stdout_is_terminal(), tail, streams: HashMap::new() }
+        let (zone, is_terminal) = (TimeZone::system(), style::stdout_is_terminal());
+        let (begun, waiting, streams) = (HashSet::new(), Vec::new(), HashMap::new());
+        Self { context, zone, paint, is_terminal, tail, begun, waiting, streams }
     }
 
     fn note(&mut self, text: &str) {
@@ -83,7 +88,9 @@ impl<'a> Page<'a> {
 
     async fn event(&mut self, event: &Event) -> Result<(), CliError> {
         // What a step printed stands before its end.
-        if !matches!(event.kind, EventKind::StepStarted { .. }) {
+        if let EventKind::StepStarted { step, attempt, .. } = event.kind {
+            self.begun.insert((step, attempt));
+        } else {
             self.output().await?;
             self.finish_lines();
         }
@@ -126,10 +133,15 @@ impl<'a> Page<'a> {
         loop {
             let chunks = self.tail.ready().await?;
             if chunks.is_empty() {
-                return Ok(());
+                break;
             }
-            chunks.iter().for_each(|chunk| self.chunk(chunk));
+            self.waiting.extend(chunks);
         }
+        let begun = |chunk: &OutputChunk| self.begun.contains(&(chunk.step, chunk.attempt));
+        let (ready, waiting) = std::mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(begun);
+        self.waiting = waiting;
+        ready.iter().for_each(|chunk| self.chunk(chunk));
+        Ok(())
     }
 
     fn chunk(&mut self, chunk: &OutputChunk) {

@@ -1,5 +1,6 @@
 //! The commands, one file each; `follow` is what those that work on a job share, `watch` what those that look on do.
 
+pub(super) mod check;
 pub(super) mod completions;
 mod follow;
 pub(super) mod hostkey_forget;
@@ -12,9 +13,11 @@ pub(super) mod job_resume;
 pub(super) mod job_retry;
 pub(super) mod job_show;
 pub(super) mod job_watch;
+pub(super) mod man;
 pub(super) mod package_add;
 pub(super) mod package_list;
 pub(super) mod package_verify;
+pub(super) mod plan;
 pub(super) mod run;
 pub(super) mod site_check;
 mod watch;

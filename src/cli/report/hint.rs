@@ -2,6 +2,7 @@
 
 use crate::cli::exit::CliError;
 use crate::config::{self, ConfigError};
+use crate::service::request::Fault;
 use crate::service::submit::Rejection;
 use crate::service::{PackageError, ServiceError, StoreError};
 
@@ -13,11 +14,9 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
             Some("give the password in the job file, as {\"env\": \"NAME\"} or {\"file\": \"PATH\"}".into())
         }
         CliError::Rejected { rejection, .. } => match rejection.as_ref() {
-            Rejection::Faults(faults) if faults.iter().any(|fault| fault.path == "package") => {
-                Some("`landfall package list` shows the packages, `landfall package add FILE.tgz` adds one".into())
-            }
+            Rejection::Faults(faults) => job(faults),
             Rejection::Service(error) => service(error),
-            Rejection::Faults(_) | Rejection::NoProxy(_) | Rejection::AllFiltered(_) => None,
+            Rejection::NoProxy(_) | Rejection::AllFiltered(_) => None,
         },
         CliError::Config(error) => config(error),
         CliError::Service(error) => service(error),
@@ -26,6 +25,22 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
             None => None,
         },
         CliError::Broke { job, .. } => Some(format!("nothing recorded is lost: go on with `landfall job resume {job}`")),
+    }
+}
+
+fn job(faults: &[Fault]) -> Option<String> {
+    let lacks_column =
+        |name: &str| faults.iter().any(|fault| fault.path.ends_with(name) && fault.message.ends_with("there is no such column"));
+    if faults.iter().any(|fault| fault.path == "package") {
+        Some("`landfall package list` shows the packages, `landfall package add FILE.tgz` adds one".into())
+    } else if lacks_column("column bk_biz_id") {
+        Some("`--biz ID` names the business of all hosts that name none".into())
+    } else if lacks_column("column ap_id") {
+        Some("`--ap ID` names the access point of all hosts that name none".into())
+    } else if lacks_column("column password") {
+        Some("add a column password_file, password_env or password, or give `--ask-password`".into())
+    } else {
+        None
     }
 }
 

@@ -67,10 +67,15 @@ pub(crate) fn headline(job: &JobView, paint: Paint) -> String {
     let sent = if bytes == 0 { String::new() } else { format!(", {} sent", text::bytes(bytes)) };
     // On the wire an interrupted host is RUNNING.
     let interrupted = job.list.iter().filter(|host| host.outcome == Some(INTERRUPTED)).count() as u64;
+    // What the published figures lump together a person wants apart.
+    let of = |status: Status| job.list.iter().filter(|host| host.status == status).count() as u64;
+    let (terminated, removed) = (of(Status::Terminated), of(Status::Removed));
     let words = [
         (counts.success_count, "success"),
-        (counts.failed_count, "failed"),
-        (counts.ignored_count, "ignored"),
+        (removed, "removed"),
+        (counts.failed_count.saturating_sub(terminated), "failed"),
+        (terminated, "terminated"),
+        (counts.ignored_count.saturating_sub(removed), "ignored"),
         (counts.running_count.saturating_sub(interrupted), "running"),
         (interrupted, "interrupted"),
         (counts.pending_count, "pending"),

@@ -1,28 +1,52 @@
 //! connect: one session for everything that follows.
 
-use crate::domain::credential::Auth;
+use crate::domain::credential::{Auth, Credential};
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
+use crate::domain::host::HostSpec;
 use crate::domain::plan::Step;
+use crate::domain::site::Site;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
-use crate::transport::{Login, Target};
+use crate::engine::limits::Limits;
+use crate::transport::{Login, Session, Target, Transport};
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let host = &task.row.spec.host;
-    let dial = host.login_address().ok_or_else(|| Failure::new(Code::Internal, "the host has no address"))?;
     let credential = task.credential.clone();
     let credential = credential
         .ok_or_else(|| Failure::new(Code::CredentialExpired, "the login of this host was purged at the end of its retention"))?;
-    let target = Target { address: task.row.address, dial, port: host.port, legacy: task.job.site.allows_legacy(dial) };
-    let method = match &credential.auth {
-        Auth::Password(_) => "password",
-        Auth::Key { .. } => "key",
-    };
-    let login = Login { account: host.account.clone(), auth: credential.auth };
-    let detail = format!("{} at {} by {method}", login.account, std::net::SocketAddr::new(dial, host.port));
-    let permit = task.job.limits.handshake(dial, host.port).await;
-    let session = within(step, task.job.transport.connect(&target, &login)).await?;
-    drop(permit);
+    let ways = Ways { transport: &*task.job.transport, limits: &task.job.limits, site: &task.job.site };
+    let (session, detail) = ways.log_in(&task.row.spec.host, credential, step).await?;
     task.session = Some(session);
     Ok(Went::changed(Figures::detail(detail)))
+}
+
+/// The way to hosts, within the limits of this process.
+pub(in crate::engine) struct Ways<'a> {
+    pub(in crate::engine) transport: &'a dyn Transport,
+    pub(in crate::engine) limits: &'a Limits,
+    pub(in crate::engine) site: &'a Site,
+}
+
+impl Ways<'_> {
+    /// A session with a host, and how it was had.
+    pub(in crate::engine) async fn log_in(
+        &self,
+        host: &HostSpec,
+        credential: Credential,
+        step: Step,
+    ) -> Result<(Box<dyn Session>, String), Halt> {
+        let unaddressed = || Failure::new(Code::Internal, "the host has no address");
+        let (address, dial) = host.address().zip(host.login_address()).ok_or_else(unaddressed)?;
+        let target = Target { address, dial, port: host.port, legacy: self.site.allows_legacy(dial) };
+        let method = match &credential.auth {
+            Auth::Password(_) => "password",
+            Auth::Key { .. } => "key",
+        };
+        let login = Login { account: host.account.clone(), auth: credential.auth };
+        let detail = format!("{} at {} by {method}", login.account, std::net::SocketAddr::new(dial, host.port));
+        let permit = self.limits.handshake(dial, host.port).await;
+        let session = within(step, self.transport.connect(&target, &login)).await?;
+        drop(permit);
+        Ok((session, detail))
+    }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::assets;
+use crate::domain::credential::Secret;
 use crate::domain::event::Figures;
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
@@ -10,16 +11,20 @@ use crate::domain::host::Os;
 use crate::domain::installed::Installed;
 use crate::domain::job::JobKind;
 use crate::domain::plan::{Plan, Privilege, Step};
+use crate::domain::site::HostPaths;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
-use crate::engine::talk::Talk;
+use crate::engine::talk::{Become, Talk};
 use crate::plan::choose;
-use crate::plan::settle::{Known, Package};
+use crate::plan::settle::{Known, Package, paths};
+use crate::transport::Session;
 
 /// Longest answer of a probe: a `landfall.toml` and a few blobs.
 const ANSWER_CAP: usize = 1 << 20;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let (facts, privilege) = within(step, ask(task)).await?;
+    let paths = paths(&task.job.spec, &task.row.spec);
+    let sudo_password = task.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
+    let (facts, privilege) = within(step, ask(task.session()?, &paths, sudo_password.as_ref())).await?;
     let how = if privilege == Privilege::Root { "root" } else { "sudo" };
     let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);
     match settle(task, &facts, privilege).await? {
@@ -29,11 +34,14 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Res
 }
 
 /// What the host is, seen by root.
-async fn ask(task: &mut HostTask) -> Result<(Facts, Privilege), Halt> {
-    let setup_path = setup_path(task);
+pub(in crate::engine) async fn ask(
+    session: &mut dyn Session,
+    paths: &HostPaths,
+    sudo_password: Option<&Secret>,
+) -> Result<(Facts, Privilege), Halt> {
     let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
-    let talk = Talk::open(task.session()?, line).await?;
-    let facts = answer(talk, &setup_path).await?;
+    let talk = Talk::open(session, line).await?;
+    let facts = answer(talk, paths).await?;
     if facts.uid == 0 {
         return Ok((facts, Privilege::Root));
     }
@@ -41,10 +49,10 @@ async fn ask(task: &mut HostTask) -> Result<(Facts, Privilege), Halt> {
         let message = format!("the account {} is not root and there is no sudo on the host", facts.user);
         return Err(Failure::new(Code::NotRoot, message).into());
     }
-    let (shell, dialect) = (facts.shell.clone(), facts.dialect());
-    let talk = task.talk_as(&assets::PROBE_LINE, &[], (Privilege::Sudo, dialect)).await?;
+    let root = Become { privilege: Privilege::Sudo, dialect: facts.dialect(), password: sudo_password };
+    let talk = Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await?;
     // As root everything but the login shell of the account is known better.
-    let facts = Facts { shell, ..answer(talk, &setup_path).await? };
+    let facts = Facts { shell: facts.shell.clone(), ..answer(talk, paths).await? };
     if facts.uid == 0 {
         Ok((facts, Privilege::Sudo))
     } else {
@@ -52,15 +60,9 @@ async fn ask(task: &mut HostTask) -> Result<(Facts, Privilege), Halt> {
     }
 }
 
-/// The setup path whose room and contents are asked for.
-fn setup_path(task: &HostTask) -> String {
-    let facts = Facts::default();
-    Known { job: &task.job.spec, task: &task.row.spec, facts: &facts, privilege: Privilege::Root }.paths().setup_path
-}
-
-async fn answer(mut talk: Talk, setup_path: &str) -> Result<Facts, Halt> {
+async fn answer(mut talk: Talk, paths: &HostPaths) -> Result<Facts, Halt> {
     // A shell that is gone already gives no answer, which says more than the write's error.
-    if talk.send(Bytes::from(format!("{setup_path}\n"))).await.is_ok() {
+    if talk.send(Bytes::from(format!("{}\n{}\n", paths.setup_path, paths.temp_path))).await.is_ok() {
         let _ = talk.finish().await;
     }
     let output = talk.rest(ANSWER_CAP).await?;

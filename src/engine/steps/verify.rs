@@ -13,7 +13,8 @@ use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::outcome::ExitReport;
 use crate::domain::package::Question;
-use crate::domain::plan::StepKind;
+use crate::domain::plan::{Plan, StepKind};
+use crate::domain::shell;
 use crate::engine::ask::{self, Answer};
 use crate::engine::host_task::{Halt, HostTask, Went};
 use crate::plan::params;
@@ -56,7 +57,10 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
 /// Asks through the session, else lets the target ask itself.
 async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) -> Result<(), Failure> {
     let (mode, target) = match question {
-        Question::Command(command) => return on_target(task, "command", command, patience).await,
+        Question::Command(command) => {
+            let command = in_current(&task.plan()?, command);
+            return on_target(task, "command", &command, patience).await;
+        }
         Question::Http(url) => ("http", url),
         Question::Tcp(endpoint) => ("tcp", endpoint),
     };
@@ -67,6 +71,12 @@ async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) 
             .await
             .map_err(|failure| failure.because(format!("sshd does not forward: {why}"))),
     }
+}
+
+/// A command of the package runs where its agent runs.
+fn in_current(plan: &Plan, command: &str) -> String {
+    let current = format!("{}/{}/current", plan.paths.setup_path, plan.work.installed().name);
+    format!("cd {} || exit 1; {command}", shell::quote_str(&current))
 }
 
 /// verify_gone: neither process nor files of the agent are there.

@@ -42,6 +42,8 @@ impl<'a> Fields<'a> {
 
     /// The raw value; null and empty strings are absent.
     pub(super) fn value(&self, key: &str) -> Option<&'a Value> {
+        #[cfg(test)]
+        asked::note(&self.path, key);
         self.object.get(key).filter(|value| !value.is_null() && value.as_str() != Some(""))
     }
 
@@ -140,6 +142,11 @@ impl<'a> Fields<'a> {
     /// An object with known keys.
     pub(super) fn structure<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         let value = self.value(key)?;
+        if !value.is_object() {
+            // An array would pass for the values of its keys, in order.
+            self.fault(key, "must be an object");
+            return None;
+        }
         match serde_json::from_value(value.clone()) {
             Ok(structure) => Some(structure),
             Err(error) => {
@@ -177,4 +184,24 @@ impl<'a> Fields<'a> {
 pub(super) fn is_target_path(path: &str) -> bool {
     let absolute = path.starts_with('/') || path.as_bytes().get(1..3).is_some_and(|drive| drive == b":\\" || drive == b":/");
     absolute && !path.contains(['\n', '\r', '\0']) && path.split(['/', '\\']).all(|part| part != "..")
+}
+
+/// Which fields were asked for, so that a test can hold the published lists of them against it.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<(String, String)>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(path: &str, key: &str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((path.into(), key.into())));
+    }
+
+    /// What this thread asked the object at `path` for.
+    pub(in super::super) fn of(path: &str) -> BTreeSet<String> {
+        ASKED.with_borrow(|asked| asked.iter().filter(|(at, _)| at == path).map(|(_, key)| key.clone()).collect())
+    }
 }

@@ -14,6 +14,41 @@ use crate::domain::job::JobKind;
 use crate::domain::package::Role;
 use crate::domain::site::Site;
 
+/// The keys of a host that are read; everything else in it is ignored.
+pub const FIELDS: [&str; 28] = [
+    "bk_biz_id",
+    "bk_cloud_id",
+    "bk_host_id",
+    "bk_addressing",
+    "ap_id",
+    "install_channel_id",
+    "inner_ip",
+    "inner_ipv6",
+    "outer_ip",
+    "outer_ipv6",
+    "login_ip",
+    "data_ip",
+    "os_type",
+    "auth_type",
+    "account",
+    "port",
+    "password",
+    "key",
+    "passphrase",
+    "sudo_password",
+    "is_manual",
+    "retention",
+    "peer_exchange_switch_for_agent",
+    "bt_speed_limit",
+    "enable_compression",
+    "data_path",
+    "paths",
+    "vars",
+];
+
+/// Those of them that are secrets: text, or a reference where references are allowed.
+pub const SECRETS: [&str; 4] = ["password", "key", "passphrase", "sudo_password"];
+
 /// Largest file a secret is read from: a private key with comments stays far below.
 const SECRET_FILE_CAP: u64 = 64 * 1024;
 

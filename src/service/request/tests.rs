@@ -161,3 +161,24 @@ fn paths_must_be_absolute_and_stay_where_they_are() {
             .unwrap_err();
     assert_eq!(paths(&faults), ["hosts[0].data_path", "hosts[0].paths.setup_path", "hosts[0].paths.log_path"]);
 }
+
+#[test]
+fn the_published_lists_of_fields_are_those_that_are_read() {
+    let limits = json!({"upload_mb_per_s": 1});
+    check(&json!({"job_type": "INSTALL_AGENT", "limits": limits, "hosts": [host(json!({}))]})).unwrap();
+    let sorted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(fields::asked::of("hosts[0]"), sorted(&HOST_FIELDS));
+    let mut top = fields::asked::of("");
+    top.insert("hosts".into());
+    assert_eq!(top, sorted(&FIELDS));
+    assert_eq!(fields::asked::of("limits"), sorted(&["upload_mb_per_s"]));
+    assert!(SECRETS.iter().all(|name| HOST_FIELDS.contains(name)));
+}
+
+#[test]
+fn a_list_does_not_pass_for_an_object() {
+    let body = json!({"job_type": "INSTALL_AGENT", "package": ["tiny"], "paths": [], "vars": [], "limits": [],
+        "hosts": [host(json!({"paths": ["/opt"], "vars": []}))]});
+    let faults = check(&body).unwrap_err();
+    assert_eq!(paths(&faults), ["package", "paths", "vars", "limits", "hosts[0].paths", "hosts[0].vars"]);
+}

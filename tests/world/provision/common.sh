@@ -69,3 +69,20 @@ without() { # COMMAND...
         rm -f "/usr/local/bin/$command" "/usr/bin/$command" "/usr/sbin/$command" "/bin/$command" "/sbin/$command"
     done
 }
+
+# Makes process 1 a real systemd, which starts the SSH server.
+under_systemd() {
+    printf '/lib/systemd/systemd\n' >"$WORLD/init"
+    ln -sf /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
+    # What a host of its own hardware would need; here it would only wait for devices and consoles that never come.
+    for unit in systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket \
+        console-getty.service getty.target systemd-update-utmp.service \
+        ssh.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
+        sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
+        ln -sf /dev/null "/etc/systemd/system/$unit"
+    done
+    systemctl --quiet enable ssh.service
+    # A journal in memory: what matters is that the units' output has somewhere to go.
+    mkdir -p /etc/systemd/journald.conf.d
+    printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n' >/etc/systemd/journald.conf.d/world.conf
+}

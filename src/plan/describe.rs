@@ -1,0 +1,113 @@
+//! A step in one phrase for people, before anything is known of the host but what the request says.
+
+use crate::domain::job::JobKind;
+use crate::domain::package::PackageEntry;
+use crate::domain::plan::{Step, StepKind};
+use crate::domain::site::HostPaths;
+use crate::domain::spec::{JobSpec, TaskSpec};
+
+/// What a phrase is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The job.
+    pub job: &'a JobSpec,
+    /// The host.
+    pub task: &'a TaskSpec,
+    /// Where things go.
+    pub paths: &'a HostPaths,
+    /// How the login is done: `root at 10.0.0.5:22 by password`.
+    pub login: &'a str,
+    /// The package, where it is known already.
+    pub package: Option<&'a PackageEntry>,
+    /// The health check of that package, filled in.
+    pub health: Option<&'a str>,
+}
+
+/// What a step will do.
+#[must_use]
+pub fn describe(step: &Step, subject: &Subject<'_>) -> String {
+    let Subject { job, task, paths, package, .. } = subject;
+    let what = package.map_or_else(
+        || if job.kind.installs() { "the package for its system and CPU".into() } else { "what is installed".into() },
+        |entry| format!("{} {}", entry.manifest.name, entry.manifest.version),
+    );
+    match step.kind {
+        StepKind::Connect => format!("log in as {}", subject.login),
+        StepKind::Probe => {
+            let root = if task.host.account == "root" { "" } else { ", become root by sudo" };
+            format!("ask for system, CPU, tools, room and what is installed{root}; settle and record the plan")
+        }
+        StepKind::UploadPackage => upload(&what, subject),
+        StepKind::UploadFiles => files(subject),
+        StepKind::RunScript => {
+            let (action, place) = match job.kind {
+                JobKind::UninstallAgent | JobKind::UninstallProxy => ("uninstall", ""),
+                JobKind::RestartAgent | JobKind::RestartProxy => ("restart", ""),
+                JobKind::ReloadAgent | JobKind::ReloadProxy => ("reload", ""),
+                _ => ("install", paths.setup_path.as_str()),
+            };
+            let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
+            format!("{action} {what}{place}, detached, within {} s", step.timeout_s)
+        }
+        StepKind::Verify => match subject.health {
+            Some(health) => format!("ask the agent: {health}"),
+            None => "ask the agent by the health check it was installed with".into(),
+        },
+        StepKind::VerifyGone => "make sure that neither process nor files are left".into(),
+        StepKind::Register if job.kind.installs() => format!("note {what} in the inventory"),
+        StepKind::Register => "take the host out of the inventory".into(),
+        StepKind::Forget => "take the host and its kept logins out of the inventory; the machine is not touched".into(),
+        StepKind::Cleanup => "tidy up what the job left on the host".into(),
+    }
+}
+
+fn upload(what: &str, subject: &Subject<'_>) -> String {
+    let host = &subject.task.host;
+    let size = subject.package.map_or_else(String::new, |entry| format!(", {:.1} MB", entry.size as f64 / 1e6));
+    let form = if host.enable_compression { ", recompressed where that pays" } else { "" };
+    let limit = match host.bt_speed_limit {
+        0 => String::new(),
+        limit => format!(", at most {limit} MB/s"),
+    };
+    format!("bring {what}{size}{form}{limit}, unless the host has it")
+}
+
+fn files(subject: &Subject<'_>) -> String {
+    let configs = subject.package.map_or(&[][..], |entry| &entry.manifest.config);
+    let names: Vec<&str> = configs.iter().map(|config| config.to.as_str()).collect();
+    match (names.as_slice(), subject.job.kind.installs()) {
+        ([], true) => "bring its service files".into(),
+        (names, true) => format!("bring its service files and {}", names.join(", ")),
+        (_, false) => "bring its configuration, rendered anew".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::outline::outline;
+
+    #[test]
+    fn every_step_of_every_kind_has_a_phrase() {
+        let task = serde_json::json!({
+            "host": {"bk_biz_id": 2, "bk_cloud_id": 0, "bk_host_id": null, "bk_addressing": 0, "ap_id": 1, "install_channel_id": null,
+                "inner_ip": "10.0.0.5", "inner_ipv6": null, "outer_ip": "", "outer_ipv6": null, "login_ip": null, "data_ip": null,
+                "os_type": null, "auth_type": "PASSWORD", "account": "ops", "port": 22, "is_manual": false, "retention": 1,
+                "peer_exchange_switch_for_agent": true, "bt_speed_limit": 3, "enable_compression": true, "data_path": null,
+                "paths": {}, "vars": {}},
+            "access_point": {"id": 1}, "cloud_name": "", "outline": []
+        });
+        let task: TaskSpec = serde_json::from_value(task).unwrap();
+        for kind in JobKind::ALL.into_iter().filter(|kind| kind.is_carried_out()) {
+            let job: JobSpec = serde_json::from_value(serde_json::json!({"kind": kind})).unwrap();
+            let paths = crate::plan::settle::paths(&job, &task);
+            let login = "ops at 10.0.0.5:22 by password";
+            let subject = Subject { job: &job, task: &task, paths: &paths, login, package: None, health: None };
+            let phrases: Vec<String> = outline(kind, 600).iter().map(|step| describe(step, &subject)).collect();
+            assert!(!phrases.is_empty() && phrases.iter().all(|phrase| !phrase.is_empty()), "{kind:?}");
+            if kind.installs() {
+                assert!(phrases[1].contains("sudo") && phrases[2].contains("at most 3 MB/s"), "{phrases:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a job would meet on its hosts: log in once, probe, tell. Nothing on them changes and no job is recorded.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::submit::{Admitted, Caller, Rejection};
+use super::{Service, Stop};
+use crate::domain::admission::Exclusion;
+use crate::domain::finding::{Finding, Verdict};
+use crate::domain::job::JobKind;
+use crate::engine::check::Visit;
+use crate::plan::outline;
+
+/// A host as it was found, or as it will be looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostCheck {
+    /// Inner address.
+    pub ip: Option<IpAddr>,
+    /// Its cloud.
+    pub bk_cloud_id: i64,
+    /// Would a job get through? `null` as long as that is not known.
+    pub ready: Option<bool>,
+    /// Why a job would leave it out.
+    #[serde(flatten)]
+    pub exclusion: Option<Exclusion>,
+    /// What was found, one entry or more for each subject.
+    pub findings: Vec<Finding>,
+}
+
+impl HostCheck {
+    /// Takes what was found.
+    pub fn take(&mut self, findings: Vec<Finding>) {
+        self.ready = Some(findings.iter().all(|finding| finding.verdict < Verdict::Failed));
+        self.findings = findings;
+    }
+}
+
+/// A look that was begun.
+#[derive(Debug)]
+pub struct Checking {
+    /// The kind of the job that would be done.
+    pub job_type: JobKind,
+    /// Its hosts, in the order of the request.
+    pub list: Vec<HostCheck>,
+    /// Findings as hosts are done, each with the position of its host in `list`.
+    pub findings: mpsc::Receiver<(usize, Vec<Finding>)>,
+}
+
+impl Service {
+    /// Begins to look at the hosts of a job. `stop` lets go of those that are not done.
+    ///
+    /// # Errors
+    /// [`Rejection`], as for [`Service::submit`].
+    pub async fn check(&self, body: &Value, caller: &Caller, stop: Stop) -> Result<Checking, Rejection> {
+        let Admitted { request, excluded, .. } = self.examine(body, caller).await?;
+        let outline = outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
+        let (mut list, mut visits, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (host, exclusion) in request.hosts.into_iter().zip(excluded) {
+            let (ip, bk_cloud_id) = (host.spec.address().map(|address| address.ip), host.spec.bk_cloud_id);
+            if exclusion.is_none() {
+                places.push(list.len());
+                visits.push(Visit { task: self.task_spec(host.spec, &outline), credential: host.credential });
+            }
+            let ready = exclusion.is_some().then_some(false);
+            list.push(HostCheck { ip, bk_cloud_id, ready, exclusion, findings: Vec::new() });
+        }
+        let findings = self.engine.check(request.spec.clone(), visits.into_iter().zip(places).collect(), stop);
+        Ok(Checking { job_type: request.spec.kind, list, findings })
+    }
+}
