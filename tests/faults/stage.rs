@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use landfall::domain::event::EventKind;
+use landfall::domain::failure::Failure;
 use landfall::domain::id::{JobId, Seq};
 use landfall::domain::record::HostRecord;
 use landfall::domain::site::{Language, Site};
@@ -50,8 +51,8 @@ pub struct Stage {
 /// What the record says of one host.
 pub struct Told {
     pub record: HostRecord,
-    /// (step, code) of each failed attempt, in order.
-    pub failed: Vec<(String, String)>,
+    /// Why each attempt failed that was followed by another.
+    pub failed: Vec<Failure>,
     /// The script's output.
     pub output: Vec<u8>,
 }
@@ -140,8 +141,8 @@ impl Stage {
             let mut failed = Vec::new();
             for event in events.iter().filter(|event| event.host_index == Some(index)) {
                 record.apply(&event.kind, event.at).unwrap();
-                if let EventKind::AttemptFailed { step, failure, .. } = &event.kind {
-                    failed.push((step.to_string(), failure.code.to_string()));
+                if let EventKind::AttemptFailed { failure, .. } = &event.kind {
+                    failed.push(failure.clone());
                 }
             }
             let mut output = Vec::new();
