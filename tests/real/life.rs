@@ -117,9 +117,9 @@ fn an_agent_that_was_installed_elsewhere_is_found_without_being_told_where() {
     let mut job = install(world.hosts());
     job["paths"] = serde_json::json!({"setup_path": "/opt/agents"});
     landfall.succeed(&job);
-    assert!(crate::target::holds(&world, "a", "test -h /opt/agents/node-exporter/current"));
+    assert!(holds(&world, "a", "test -h /opt/agents/node-exporter/current"));
     let report = landfall.succeed(&uninstall(world.hosts()));
     assert_eq!(report.host(&world.host("a").ip)["outcome"], "succeeded");
     assert_gone(&world, world.host("a"));
-    assert!(!crate::target::holds(&world, "a", "test -e /opt/agents"));
+    assert!(!holds(&world, "a", "test -e /opt/agents"));
 }
