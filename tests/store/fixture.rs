@@ -1,7 +1,8 @@
 //! What the suite is run on: a record in a directory of its own, and jobs to put into it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use landfall::domain::Timestamp;
 use landfall::domain::admission::{Exception, Exclusion};
@@ -16,10 +17,13 @@ use landfall::domain::plan::{Step, StepKind};
 use landfall::domain::record::HostRecord;
 use landfall::domain::site::{AccessPoint, Paths};
 use landfall::domain::spec::{JobSpec, TaskSpec};
+use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
 use landfall::store::{Claim, NewHost, NewJob, Store, TaskRow, Write, Written};
 use tempfile::TempDir;
+
+use crate::postgres::Server;
 
 /// The password of every host of a [`job`].
 pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
@@ -42,6 +46,34 @@ impl Sqlite {
     pub(crate) async fn open(directory: PathBuf) -> Result<SqliteStore, landfall::store::StoreError> {
         let seal = Seal::open(&directory.join("key"))?;
         SqliteStore::open(&directory.join("record.db"), &directory, seal).await
+    }
+}
+
+/// A record in a database of its own on the server that all tests share.
+pub(crate) struct Postgres {
+    pub(crate) store: PostgresStore,
+    pub(crate) url: String,
+    /// For the key.
+    pub(crate) directory: TempDir,
+}
+
+impl Postgres {
+    /// How long a job stays held when its holder was killed.
+    pub(crate) const LEASE: Duration = Duration::from_secs(3);
+
+    pub(crate) async fn new() -> Self {
+        Self::on(&Server::shared().await).await
+    }
+
+    pub(crate) async fn on(server: &Server) -> Self {
+        let (url, directory) = (server.database().await, tempfile::tempdir().unwrap());
+        let store = Self::open(&url, directory.path()).await.unwrap();
+        Self { store, url, directory }
+    }
+
+    /// Opens the record as another process would.
+    pub(crate) async fn open(url: &str, directory: &Path) -> Result<PostgresStore, landfall::store::StoreError> {
+        PostgresStore::open(url, Self::LEASE, Seal::open(&directory.join("key"))?).await
     }
 }
 

@@ -143,7 +143,7 @@ impl Session {
         if let Self::Sqlite(_) = self {
             return Ok(());
         }
-        query("select pg_advisory_xact_lock(5007215081, 0)").execute(self, "queue for hosts").await?;
+        query("select pg_advisory_xact_lock(5007215081)").execute(self, "queue for hosts").await?;
         Ok(())
     }
 
