@@ -14,6 +14,7 @@ pub mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
@@ -120,6 +121,12 @@ impl Service {
     /// When the record fails.
     pub async fn holder(&self, job: JobId) -> Result<Option<u32>, ServiceError> {
         Ok(self.store.holder(job).await?)
+    }
+
+    /// How long a job stays held when its holder is killed.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.store.patience()
     }
 
     /// Has every host of the job ended?

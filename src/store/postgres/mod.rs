@@ -15,6 +15,7 @@ mod lease;
 mod open;
 pub(super) mod outage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreError;
@@ -22,6 +23,7 @@ use super::seal::Seal;
 use super::sql::{Pools, SqlStore, credentials};
 
 pub use lease::LeaseTable;
+use outage::Server;
 
 /// The job record in PostgreSQL.
 pub type PostgresStore = SqlStore<LeaseTable>;
@@ -35,7 +37,7 @@ impl PostgresStore {
     /// record or that of a later release, [`StoreError::Unavailable`] when the server cannot be reached or refuses.
     pub async fn open(url: &str, lease: Duration, seal: Seal) -> Result<Self, StoreError> {
         let (pool, holds) = open::pools(url, lease).await?;
-        let pools = Pools::Postgres(pool);
+        let pools = Pools::Postgres(Arc::new(Server::new(pool)));
         credentials::check_key(&mut pools.read().await?, &seal).await?;
         Ok(Self::new(pools, seal, LeaseTable::new(holds, lease)))
     }

@@ -16,6 +16,8 @@ const FIRST: Duration = Duration::from_secs(10);
 const ACQUIRE: Duration = Duration::from_secs(15);
 /// Connections of this process that work on the record: its one writer, and the doors' questions.
 const CONNECTIONS: u32 = 6;
+/// Options that an address may have.
+const KNOWN: [&str; 9] = ["host", "hostaddr", "port", "dbname", "user", "password", "sslmode", "application_name", "options"];
 /// The server ends what takes longer. The longest of ours (a job of 10,000 hosts) takes a second or two.
 const STATEMENT: &str = "30s";
 /// The server ends a transaction whose executor fell silent: its locks would keep everybody else waiting.
@@ -33,6 +35,7 @@ pub(super) async fn pools(url: &str, lease: Duration) -> Result<(PgPool, PgPool)
 
 /// What every connection is told.
 fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    only_known(url)?;
     let options: PgConnectOptions = url.parse().map_err(failed("read the address of the job record"))?;
     let options = options.options([
         ("statement_timeout", STATEMENT),
@@ -45,6 +48,19 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("landfall").disable_statement_logging())
 }
 
+/// sqlx logs an option that it does not know, value and all: a misspelt `password` must not get that far.
+fn only_known(url: &str) -> Result<(), StoreError> {
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    let names = options.split('&').map(|option| option.split('=').next().unwrap_or_default());
+    match names.filter(|name| !name.is_empty()).find(|name| !KNOWN.contains(name)) {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Unavailable {
+            what: "read the address of the job record".into(),
+            source: format!("after `?` only these options are known: {}", KNOWN.join(", ")).into(),
+        }),
+    }
+}
+
 /// One connection of its own, which also tells whether the server can be reached at all. sqlx lets one process at a time
 /// through.
 async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
@@ -52,6 +68,9 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let connecting = tokio::time::timeout(FIRST, options.connect());
     let mut connection = connecting.await.map_err(late)?.map_err(failed("connect to PostgreSQL"))?;
     sqlx::migrate!("src/store/migrations/postgres").run(&mut connection).await.map_err(not_migrated)?;
+    // Those of processes that ended; nobody asks for one that is older than a minute.
+    let old = sqlx::query("delete from written where at < now() - interval '1 day'").execute(&mut connection).await;
+    old.map_err(failed("remove old marks"))?;
     connection.close().await.map_err(failed("close the first connection"))
 }
 
@@ -61,9 +80,12 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused_without_saying_what_is_in_it() {
-        for url in
-            ["postgres://user:geheim@host:port/db", "postgres://user:geheim@[::1/db", "postgres://user:geheim@h/db?port=geheim"]
-        {
+        for url in [
+            "postgres://user:geheim@host:port/db",
+            "postgres://user:geheim@[::1/db",
+            "postgres://user:geheim@h/db?port=geheim",
+            "postgres://h/db?pasword=geheim",
+        ] {
             let refusal = options(url).unwrap_err();
             let StoreError::Unavailable { what, source } = refusal else { panic!("{refusal}") };
             assert!(!format!("{what}: {source} {source:?}").contains("geheim"), "{source}");

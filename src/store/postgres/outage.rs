@@ -7,10 +7,12 @@
 
 use std::future::Future;
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use crate::store::StoreError;
 use crate::store::sql::failed;
@@ -39,49 +41,80 @@ where
     }
 }
 
-/// Begins a transaction on a live connection; waits for the server to come back.
-pub(in crate::store) async fn begin(pool: &PgPool, statement: &'static str) -> Result<Session, StoreError> {
-    let what = "begin a transaction";
-    let begun = Instant::now();
-    loop {
-        match within(what, pool.begin_with(statement)).await? {
-            Ok(tx) => return Ok(Session::Postgres(tx, pool.clone())),
-            Err(error) if is_passing(&error) && begun.elapsed() < PATIENCE => sleep(PAUSE).await,
-            Err(error) => return Err(failed(what)(error)),
-        }
-    }
+/// The server, as this process writes to it.
+#[derive(Debug)]
+pub(in crate::store) struct Server {
+    pool: PgPool,
+    /// Marks of transactions whose commit was answered: nobody will ask for them again.
+    answered: Mutex<Vec<String>>,
 }
 
-/// Commits, and finds out whether it did when there was no answer.
-pub(in crate::store) async fn commit(
-    mut tx: Transaction<'static, Postgres>,
-    pool: &PgPool,
-    what: &'static str,
-) -> Result<(), StoreError> {
-    let number = sqlx::query_scalar("select txid_current()").fetch_one(&mut *tx);
-    let number: i64 = within(what, number).await?.map_err(failed(what))?;
-    match timeout(ANSWER, tx.commit()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if !is_passing(&error) => Err(failed(what)(error)),
-        Ok(Err(error)) => became_durable(pool, number, what).await?.then_some(()).ok_or_else(|| failed(what)(error)),
-        Err(_) => became_durable(pool, number, what).await?.then_some(()).ok_or_else(|| silent(what)),
+impl Server {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool, answered: Mutex::default() }
     }
-}
 
-/// What became of a transaction.
-async fn became_durable(pool: &PgPool, number: i64, what: &'static str) -> Result<bool, StoreError> {
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let asked = sqlx::query_scalar("select txid_status($1)").bind(number).fetch_one(pool);
-        match timeout(ANSWER, asked).await.map(|answer: sqlx::Result<Option<String>>| answer) {
-            Ok(Ok(Some(status))) if status == "committed" => return Ok(true),
-            Ok(Ok(Some(status))) if status == "aborted" => return Ok(false),
-            // In progress: its connection is not given up yet.
-            _ => sleep(PAUSE).await,
+    /// Begins a transaction on a live connection; waits for the server to come back.
+    pub(in crate::store) async fn begin(self: &Arc<Self>, statement: &'static str) -> Result<Session, StoreError> {
+        let what = "begin a transaction";
+        let begun = Instant::now();
+        loop {
+            match within(what, self.pool.begin_with(statement)).await? {
+                Ok(tx) => return Ok(Session::Postgres(tx, self.clone())),
+                Err(error) if is_passing(&error) && begun.elapsed() < PATIENCE => sleep(PAUSE).await,
+                Err(error) => return Err(failed(what)(error)),
+            }
         }
     }
-    let unknown = "the connection broke and the server does not say whether it was written";
-    Err(StoreError::Unavailable { what: what.into(), source: unknown.into() })
+
+    /// Commits, and finds out whether it did when there was no answer. The transaction leaves a mark for that; its number
+    /// would not do, for a server that crashed gives numbers again.
+    pub(in crate::store) async fn commit(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+        what: &'static str,
+    ) -> Result<(), StoreError> {
+        let mark = Uuid::now_v7().to_string();
+        let answered = std::mem::take(&mut *self.answered());
+        let marked = sqlx::query("with old as (delete from written where mark = any($2)) insert into written (mark) values ($1)")
+            .bind(&mark)
+            .bind(answered)
+            .execute(&mut *tx);
+        within(what, marked).await?.map_err(failed(what))?;
+        let why = match timeout(ANSWER, tx.commit()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) if !is_passing(&error) => return Err(failed(what)(error)),
+            Ok(Err(error)) => Some(failed(what)(error)),
+            Err(_) => Some(silent(what)),
+        };
+        match why {
+            Some(why) if !self.became_durable(&mark, what).await? => Err(why),
+            _ => {
+                self.answered().push(mark);
+                Ok(())
+            }
+        }
+    }
+
+    /// Did the transaction with this mark become durable? Leaves the mark itself when it did not. So whoever is still about
+    /// to commit it is waited for, and whoever comes later can not.
+    async fn became_durable(&self, mark: &str, what: &'static str) -> Result<bool, StoreError> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let left =
+                sqlx::query("insert into written (mark) values ($1) on conflict do nothing").bind(mark).execute(&self.pool);
+            match timeout(ANSWER, left).await {
+                Ok(Ok(done)) => return Ok(done.rows_affected() == 0),
+                Ok(Err(_)) | Err(_) => sleep(PAUSE).await,
+            }
+        }
+        let unknown = "the connection broke and the server does not say whether it was written";
+        Err(StoreError::Unavailable { what: what.into(), source: unknown.into() })
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Vec<String>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// An answer with a deadline.

@@ -29,11 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
-use sqlx::{PgPool, SqlitePool};
 
 use self::session::{Session, numbers, query};
-use super::postgres::outage;
+use super::postgres::outage::{self, Server};
 use super::row::corrupt;
 use super::seal::Seal;
 use super::{Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
@@ -78,7 +78,7 @@ pub(super) enum Pools {
     /// One writes, so that transactions of this process queue up instead of failing; the others read beside it.
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     /// All are alike.
-    Postgres(PgPool),
+    Postgres(Arc<Server>),
 }
 
 /// The database, and the seal of the credentials in it.
@@ -97,7 +97,7 @@ impl Pools {
                 let begun = writer.begin_with("begin immediate").await;
                 begun.map(Session::Sqlite).map_err(failed("begin a transaction"))
             }
-            Self::Postgres(pool) => outage::begin(pool, "begin").await,
+            Self::Postgres(server) => server.begin("begin").await,
         }
     }
 
@@ -105,7 +105,7 @@ impl Pools {
     pub(super) async fn read(&self) -> Result<Session, StoreError> {
         match self {
             Self::Sqlite { readers, .. } => readers.begin().await.map(Session::Sqlite).map_err(failed("begin to read")),
-            Self::Postgres(pool) => outage::begin(pool, "begin isolation level repeatable read, read only").await,
+            Self::Postgres(server) => server.begin("begin isolation level repeatable read, read only").await,
         }
     }
 }
@@ -151,7 +151,7 @@ impl Session {
     async fn commit(self, what: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await.map_err(failed(what)),
-            Self::Postgres(tx, pool) => outage::commit(tx, &pool, what).await,
+            Self::Postgres(tx, server) => server.commit(tx, what).await,
         }
     }
 }

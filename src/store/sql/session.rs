@@ -13,22 +13,25 @@
 //!
 //! Never here: what a statement is for. To add a kind of parameter: a variant of [`Cell`] or [`List`], and how each database takes it.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, FromRow, PgPool, Postgres, Sqlite, Transaction};
+use sqlx::{Arguments, AssertSqlSafe, FromRow, Postgres, Sqlite, Transaction};
 
 use super::failed;
 use crate::domain::host::Address;
 use crate::store::StoreError;
+use crate::store::postgres::outage::Server;
 use crate::store::row::{corrupt, json};
 
 /// A transaction.
 pub(in crate::store) enum Session {
     /// Of SQLite.
     Sqlite(Transaction<'static, Sqlite>),
-    /// Of PostgreSQL, and where another connection comes from when this one breaks.
-    Postgres(Transaction<'static, Postgres>, PgPool),
+    /// Of PostgreSQL, and the server it is on.
+    Postgres(Transaction<'static, Postgres>, Arc<Server>),
 }
 
 /// What a column holds.

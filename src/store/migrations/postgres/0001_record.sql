@@ -108,3 +108,9 @@ create table lease (
     renewals   bigint not null,
     expires_at timestamptz not null
 );
+
+-- Marks of the latest transactions: whoever got no answer to a commit finds out here what became of it.
+create table written (
+    mark text primary key,
+    at   timestamptz not null default now()
+);
