@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::outage::within;
+use super::outage::{again, within};
 use crate::domain::id::JobId;
 use crate::store::sql::{Holds, failed};
 use crate::store::{Lease, StoreError};
@@ -55,17 +55,17 @@ impl LeaseTable {
 #[async_trait]
 impl Holds for LeaseTable {
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
-        self.0.forget_released().await?;
+        again(|| self.0.forget_released()).await?;
         let owner = Uuid::now_v7().to_string();
         let begun = Instant::now();
         let mut first: Option<Hold> = None;
         loop {
             let asked = boot_time();
-            if self.0.take(job, &owner).await? {
+            if again(|| self.0.take(job, &owner)).await? {
                 return Ok(Box::new(RowLease::renewed(self.0.clone(), job, owner, asked)));
             }
             // None: it was let go of just now.
-            if let Some(hold) = self.0.look(job).await? {
+            if let Some(hold) = again(|| self.0.look(job)).await? {
                 let pid = u32::try_from(hold.pid).unwrap_or(0);
                 let alive = |first: &Hold| first.owner != hold.owner || first.renewals != hold.renewals;
                 let ours = pid == std::process::id();
@@ -79,8 +79,8 @@ impl Holds for LeaseTable {
     }
 
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError> {
-        self.0.forget_released().await?;
-        Ok(self.0.look(job).await?.and_then(|hold| u32::try_from(hold.pid).ok()))
+        again(|| self.0.forget_released()).await?;
+        Ok(again(|| self.0.look(job)).await?.and_then(|hold| u32::try_from(hold.pid).ok()))
     }
 
     fn patience(&self) -> Duration {
@@ -97,14 +97,14 @@ impl Inner {
         self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job that nobody holds any more.
+    /// Takes a job that nobody holds any more, or that was taken when there was no answer.
     async fn take(&self, job: JobId, owner: &str) -> Result<bool, StoreError> {
         let what = "hold a job";
         let taken = sqlx::query(
             "insert into lease (job_id, owner, pid, renewals, expires_at)
              values ($1, $2, $3, 0, clock_timestamp() + $4 * interval '1 millisecond')
              on conflict (job_id) do update set owner = excluded.owner, pid = excluded.pid, renewals = 0,
-             expires_at = excluded.expires_at where lease.expires_at <= clock_timestamp()",
+             expires_at = excluded.expires_at where lease.expires_at <= clock_timestamp() or lease.owner = excluded.owner",
         )
         .bind(job.0)
         .bind(owner)

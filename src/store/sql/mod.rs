@@ -187,7 +187,7 @@ impl<H: Holds> Store for SqlStore<H> {
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
-        asked::asked(&mut self.record.read().await?, job).await
+        outage::again(|| async { asked::asked(&mut self.record.read().await?, job).await }).await
     }
 
     async fn commit(&self, batch: Vec<Write>) -> Result<Vec<Written>, StoreError> {
@@ -195,43 +195,43 @@ impl<H: Holds> Store for SqlStore<H> {
     }
 
     async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
-        queries::job(&mut self.record.read().await?, id).await
+        outage::again(|| async { queries::job(&mut self.record.read().await?, id).await }).await
     }
 
     async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-        queries::jobs(&mut self.record.read().await?, limit).await
+        outage::again(|| async { queries::jobs(&mut self.record.read().await?, limit).await }).await
     }
 
     async fn tasks(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
-        queries::tasks(&mut self.record.read().await?, job).await
+        outage::again(|| async { queries::tasks(&mut self.record.read().await?, job).await }).await
     }
 
     async fn events(&self, job: JobId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
-        queries::events(&mut self.record.read().await?, job, after, limit).await
+        outage::again(|| async { queries::events(&mut self.record.read().await?, job, after, limit).await }).await
     }
 
     async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
-        output::read(&mut self.record.read().await?, task).await
+        outage::again(|| async { output::read(&mut self.record.read().await?, task).await }).await
     }
 
     async fn output_after(&self, task: TaskId, after: i64, limit: u32) -> Result<(Vec<OutputChunk>, i64), StoreError> {
-        output::after(&mut self.record.read().await?, task, (after, limit)).await
+        outage::again(|| async { output::after(&mut self.record.read().await?, task, (after, limit)).await }).await
     }
 
     async fn output_end(&self, task: TaskId, step: StepKind, attempt: u32) -> Result<u64, StoreError> {
-        output::end(&mut self.record.read().await?, (task, step, attempt)).await
+        outage::again(|| async { output::end(&mut self.record.read().await?, (task, step, attempt)).await }).await
     }
 
     async fn busy(&self, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError> {
-        queries::held(&mut self.record.read().await?, hosts).await
+        outage::again(|| async { queries::held(&mut self.record.read().await?, hosts).await }).await
     }
 
     async fn credential(&self, task: TaskId) -> Result<Option<Credential>, StoreError> {
-        credentials::read(&self.record, task).await
+        outage::again(|| credentials::read(&self.record, task)).await
     }
 
     async fn kept_logins(&self, hosts: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError> {
-        credentials::kept_logins(&self.record, hosts).await
+        outage::again(|| credentials::kept_logins(&self.record, hosts)).await
     }
 
     async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError> {
@@ -239,15 +239,15 @@ impl<H: Holds> Store for SqlStore<H> {
     }
 
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
-        inventory::host(&mut self.record.read().await?, address).await
+        outage::again(|| async { inventory::host(&mut self.record.read().await?, address).await }).await
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
-        inventory::pinned_key(&mut self.record.read().await?, cloud, address, port).await
+        outage::again(|| async { inventory::pinned_key(&mut self.record.read().await?, cloud, address, port).await }).await
     }
 
     async fn pinned_keys(&self) -> Result<Vec<PinnedKey>, StoreError> {
-        inventory::pinned_keys(&mut self.record.read().await?).await
+        outage::again(|| async { inventory::pinned_keys(&mut self.record.read().await?).await }).await
     }
 
     async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
