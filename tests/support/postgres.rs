@@ -90,7 +90,10 @@ impl Server {
                 Err(error) if tries < 50 && error.to_string().contains("being accessed") => {
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 }
-                done => return drop(done.unwrap()),
+                done => {
+                    done.unwrap();
+                    return;
+                }
             }
         }
     }
