@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config;
+use crate::config::{self, DatabaseUrl};
 use examples::{
     CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
     MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SITE, SITE_CHECK, top_examples,
@@ -43,8 +43,8 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "FILE", help = with_variable("Site file: businesses, access points, limits", config::SITE))]
     pub(crate) site: Option<PathBuf>,
 
-    #[arg(long, global = true, value_name = "URL", help = with_variable("Database of the job record, `sqlite:PATH`", config::DATABASE_URL))]
-    pub(crate) database_url: Option<String>,
+    #[arg(long, global = true, value_name = "URL", help = with_variable("Database of the job record: `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`; a password for it is better in PGPASSFILE, ~/.pgpass or PGPASSWORD", config::DATABASE_URL))]
+    pub(crate) database_url: Option<DatabaseUrl>,
 
     /// Form of what is written to stdout
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Text)]
