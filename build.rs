@@ -10,7 +10,9 @@ const MADE_OF: [&str; 6] = ["src", "scripts", "templates", "build.rs", "Cargo.to
 
 fn main() {
     // Asked again only when one of these changed; the program is built anew then anyway, or is another commit.
-    let moves = ["HEAD", "logs/HEAD", "packed-refs"].into_iter().filter_map(|name| git(&["rev-parse", "--git-path", name]));
+    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
+    let moves = ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref());
+    let moves = moves.filter_map(|name| git(&["rev-parse", "--git-path", name]));
     for path in MADE_OF.into_iter().map(PathBuf::from).chain(moves.map(PathBuf::from)).filter(|path| path.exists()) {
         println!("cargo::rerun-if-changed={}", path.display());
     }

@@ -13,6 +13,9 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 SHELLS=(dash busybox ksh bsd-csh=csh tcsh fish /usr/share/i18n/charmaps/GBK.gz=locales)
 # What those scripts use where a target has it; their throw-away roots are made of this machine's own tools.
 TOOLS=(gzip tar zstd openssl shasum=perl curl wget shellcheck)
+# The other database of the job record; its server starts and ends with the tests (tests/support/postgres.sh). Debian keeps
+# the programs of each version apart, so this is no command that could be looked for.
+POSTGRES='/usr/lib/postgresql/*/bin/initdb'
 # What tests watch us with.
 WATCHERS=(strace)
 
@@ -69,6 +72,7 @@ else
 fi
 need_rust
 need "${FOR_BUILDING[@]}" "${FOR_THE_WORLD[@]}" "${SHELLS[@]}" "${TOOLS[@]}" "${WATCHERS[@]}"
+compgen -G "$POSTGRES" >/dev/null || need initdb=postgresql
 need_package_sources
 need_cargo_command cargo-nextest "$NEXTEST"
 trap sweep EXIT

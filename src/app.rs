@@ -7,13 +7,14 @@ mod serve;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Settings;
+use crate::config::{Database, Settings};
 use crate::domain::site::Site;
 use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Parts};
 use crate::packages::repository::Repository;
 use crate::service::Service;
 use crate::store::Store;
+use crate::store::postgres::PostgresStore;
 use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
 use crate::transport::ssh::{self, SshSettings, SshTransport};
@@ -44,6 +45,17 @@ pub fn fingerprint(openssh: &str) -> Option<String> {
     ssh::fingerprint_of(openssh)
 }
 
+/// Opens the job record, wherever it is.
+async fn record(settings: &Settings, site: &Site, seal: Seal) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match settings.database()? {
+        Database::Sqlite(path) => Arc::new(SqliteStore::open(&path, &settings.data_dir, seal).await?),
+        Database::Postgres(url) => {
+            let lease = Duration::from_secs(site.limits.lease_s);
+            Arc::new(PostgresStore::open(url.expose(), lease, seal).await?)
+        }
+    })
+}
+
 impl App {
     /// Opens the record and the repository, and joins the engine.
     ///
@@ -52,8 +64,7 @@ impl App {
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let site = Arc::new(settings.site()?);
         let seal = Seal::open(&settings.key_file)?;
-        let database = settings.database()?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, &settings.data_dir, seal).await?);
+        let store = record(settings, &site, seal).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         store.purge_credentials(clock.now()).await?;
         let packages = Arc::new(repository(settings)?);

@@ -17,6 +17,57 @@ pub const DATABASE_URL: &str = "LANDFALL_DATABASE_URL";
 /// Key file of sealed credentials.
 pub const KEY_FILE: &str = "LANDFALL_KEY_FILE";
 
+/// The address of a database. It may hold a password, so nothing shows it as it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// As it is, password and all: for the database alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for DatabaseUrl {
+    fn from(url: &str) -> Self {
+        Self(url.into())
+    }
+}
+
+impl std::fmt::Display for DatabaseUrl {
+    /// Without what may be a password: whatever stands between the first colon and the last `@`, and every option.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((kind, rest)) = self.0.split_once("://") else {
+            return f.write_str(self.0.split(['?', '@']).next().unwrap_or_default());
+        };
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((login, place)) => (login.split([':', '@', '/', '?']).next(), place),
+            None => (None, rest),
+        };
+        write!(f, "{kind}://")?;
+        if let Some(user) = user {
+            write!(f, "{user}@")?;
+        }
+        f.write_str(place.split('?').next().unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Where the job record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres(DatabaseUrl),
+}
+
 /// Where everything of this process is.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -24,8 +75,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The site file, when there is one.
     pub site_file: Option<PathBuf>,
-    /// `sqlite:PATH`; the data directory's `landfall.db` without it.
-    pub database_url: Option<String>,
+    /// `sqlite:PATH` or `postgres://…`; the data directory's `landfall.db` without it.
+    pub database_url: Option<DatabaseUrl>,
     /// Key file of sealed credentials.
     pub key_file: PathBuf,
 }
@@ -38,7 +89,7 @@ pub struct Flags {
     /// `--site`.
     pub site: Option<PathBuf>,
     /// `--database-url`.
-    pub database_url: Option<String>,
+    pub database_url: Option<DatabaseUrl>,
 }
 
 /// Settings that cannot be used.
@@ -63,10 +114,10 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// The database is of a kind that this release does not know.
-    #[error("`{url}` is not sqlite:PATH, the only kind of database in this release")]
+    #[error("`{url}` is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")]
     Database {
         /// What was given.
-        url: String,
+        url: DatabaseUrl,
     },
     /// The site file contradicts itself; every fault.
     #[error("{} is not valid: {}", path.display(), faults.join("; "))]
@@ -127,20 +178,24 @@ impl Settings {
         });
         Self {
             site_file,
-            database_url: flags.database_url.or_else(|| variable(DATABASE_URL)),
+            database_url: flags.database_url.or_else(|| variable(DATABASE_URL).map(DatabaseUrl)),
             key_file: variable(KEY_FILE).map_or_else(|| data_dir.join("key"), PathBuf::from),
             data_dir,
         }
     }
 
-    /// The file of the job record.
+    /// Where the job record is.
     ///
     /// # Errors
-    /// When `database_url` is not `sqlite:PATH`.
-    pub fn database(&self) -> Result<PathBuf, ConfigError> {
-        let Some(url) = &self.database_url else { return Ok(self.data_dir.join("landfall.db")) };
-        let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-        path.filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| ConfigError::Database { url: url.clone() })
+    /// When `database_url` is neither `sqlite:PATH` nor `postgres://…`.
+    pub fn database(&self) -> Result<Database, ConfigError> {
+        let Some(url) = &self.database_url else { return Ok(Database::Sqlite(self.data_dir.join("landfall.db"))) };
+        if ["postgres://", "postgresql://"].iter().any(|kind| url.0.starts_with(kind)) {
+            return Ok(Database::Postgres(url.clone()));
+        }
+        let path = url.0.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+        let file = path.filter(|path| !path.is_empty()).map(|path| Database::Sqlite(path.into()));
+        file.ok_or_else(|| ConfigError::Database { url: url.clone() })
     }
 
     /// Reads and checks the site file; the built-in site without one.
@@ -154,5 +209,43 @@ impl Settings {
             toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.clone(), source: Box::new(source) })?;
         let faults = site.faults();
         if faults.is_empty() { Ok(site) } else { Err(ConfigError::Site { path, faults }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_of_an_address_shows_its_password() {
+        for (url, shown) in [
+            ("postgres://ops:geheim@db/landfall", "postgres://ops@db/landfall"),
+            ("postgres://ops:ge@heim@db:5433/landfall?sslmode=disable", "postgres://ops@db:5433/landfall"),
+            ("postgres://ops:ge?geheim/x@db/landfall", "postgres://ops@db/landfall"),
+            ("postgres://:geheim@db/landfall", "postgres://@db/landfall"),
+            ("postgres:///landfall?host=/run/postgresql&password=geheim", "postgres:///landfall"),
+            ("postgres://db/landfall", "postgres://db/landfall"),
+            ("mysql:ops?geheim", "mysql:ops"),
+            ("sqlite:/var/lib/x.db", "sqlite:/var/lib/x.db"),
+        ] {
+            let address = DatabaseUrl::from(url);
+            assert_eq!((address.to_string().as_str(), format!("{address:?}").as_str()), (shown, shown), "{url}");
+            assert_eq!(address.expose(), url);
+        }
+    }
+
+    #[test]
+    fn the_kind_of_a_database_is_told_by_its_address() {
+        let settings = |url: &str| Settings {
+            data_dir: "/d".into(),
+            site_file: None,
+            database_url: Some(DatabaseUrl::from(url)),
+            key_file: "/k".into(),
+        };
+        assert!(matches!(settings("sqlite://x.db").database(), Ok(Database::Sqlite(path)) if path.as_os_str() == "x.db"));
+        assert!(matches!(settings("postgresql://h/x").database(), Ok(Database::Postgres(_))));
+        for wrong in ["sqlite:", "mysql://ops:geheim@h/x", "geheim", "postgres:x"] {
+            assert!(matches!(settings(wrong).database(), Err(ConfigError::Database { .. })), "{wrong}");
+        }
     }
 }

@@ -19,7 +19,7 @@
 //! - [`domain`]: what a job, a host, a plan, an event or a failure is, and what may follow what.
 //! - [`plan`]: which steps a host gets and with what; pure.
 //! - [`transport`]: reaching a host; `ssh` alone names russh.
-//! - [`store`]: the job record; `sqlite` alone contains SQL.
+//! - [`store`]: the job record; `sql` has the statements, `sqlite` and `postgres` what they differ in.
 //! - [`packages`]: the package repository.
 //! - [`config`]: environment, site file, places.
 //! - [`assets`]: scripts and templates embedded in the binary.

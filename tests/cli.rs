@@ -9,6 +9,8 @@
 
 #[path = "support/desk.rs"]
 mod desk;
+#[path = "support/postgres.rs"]
+mod postgres;
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -238,6 +240,35 @@ fn a_record_that_cannot_be_opened_is_internal() {
     let desk = Desk::new();
     desk.file("file", "");
     desk.landfall("job list --data-dir file/data").exits(4).complains(&["error: "]);
+}
+
+#[tokio::test]
+async fn the_record_may_be_in_postgresql() {
+    let desk = Desk::new();
+    let url = postgres::Server::shared().await.empty_database().await;
+    desk.landfall(&format!("job list --database-url {url}")).exits(0);
+    desk.landfall(&format!("job show 7 --database-url {url}")).exits(2).complains(&["there is no job 7"]);
+    assert!(!desk.dir.path().join("data/landfall.db").exists());
+}
+
+#[test]
+fn the_password_of_a_database_is_shown_nowhere() {
+    let desk = Desk::new();
+    for (url, says) in [
+        ("postgres://ops:hunter2@127.0.0.1:9/record", "connect to PostgreSQL"),
+        ("postgres://ops:hunter2@127.0.0.1:nine/record", "address of the job record"),
+        ("postgres://127.0.0.1:9/record?user=ops&pasword=hunter2", "only these options are known"),
+        ("mysql://ops:hunter2@127.0.0.1/record", "mysql://ops@127.0.0.1/record"),
+    ] {
+        let said = desk.landfall(&format!("-vvv job list --database-url {url}"));
+        assert!(said.code == 4 || said.code == 2, "{}", said.err);
+        assert!(!format!("{}{}", said.out, said.err).contains("hunter2"), "{}", said.err);
+        said.complains(&[says]);
+        for form in ["text", "json"] {
+            let said = desk.landfall(&format!("-vvv site check --output {form} --database-url {url}"));
+            assert!(!format!("{}{}", said.out, said.err).contains("hunter2"), "{}{}", said.out, said.err);
+        }
+    }
 }
 
 #[test]

@@ -305,22 +305,30 @@ fn with_secrets(mut body: Value) -> Value {
     body
 }
 
+/// The site file that comes with an example, if one does.
+fn site_beside(file: &Path) -> Site {
+    let site = std::fs::read_to_string(file.with_file_name("site.toml"))
+        .map_or_else(|_| Site::default(), |text| toml::from_str(&text).unwrap());
+    assert_eq!(site.faults(), Vec::<String>::new(), "beside {}", file.display());
+    site
+}
+
 #[track_caller]
-fn is_a_job(name: &str, body: &Value) {
+fn is_a_job(file: &Path, body: &Value) {
+    let name = file.display();
     assert!(job_schema().takes(body), "{name}: the schema refuses {body}");
-    let request = request::parse(&with_secrets(body.clone()), &Site::default(), &SecretSources::default());
+    let request = request::parse(&with_secrets(body.clone()), &site_beside(file), &SecretSources::default());
     assert!(request.is_ok(), "{name}: {:?}", request.err());
 }
 
 #[test]
 fn every_job_that_is_shown_is_taken() {
     let mut shown = 0;
-    let mut take = |name: &Path, text: &str| {
-        let name = name.display().to_string();
-        let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
+    let mut take = |file: &Path, text: &str| {
+        let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{}: {error}: {text}", file.display()));
         if value.get("job_type").is_some() {
             shown += 1;
-            is_a_job(&name, &value);
+            is_a_job(file, &value);
         }
     };
     for file in written("md") {
@@ -343,7 +351,7 @@ fn the_host_list_that_is_shown_is_taken() {
     };
     let list = host_list::read(text("examples/hosts/hosts.csv").as_bytes(), &given).unwrap();
     assert!(!list.places.is_faulty(), "{:?}", list.places);
-    is_a_job("examples/hosts/hosts.csv", &list.body);
+    is_a_job(Path::new("examples/hosts/hosts.csv"), &list.body);
 }
 
 #[test]

@@ -112,13 +112,20 @@ case $number in *[a-zA-Z.*]* | "") ;; *) if [ "$number" -gt "$highest" ]; then h
 done;
 if [ "$highest" -gt 0 ]; then line=; read -r line <"$state/lock.$highest"; p "lock=$line"; fi;
 fi;
-case $setup in /*)
-for file in "${setup%/}"/*/landfall.toml; do
-if [ -f "$file" ]; then
-p "installed=$file";
-while IFS= read -r line || [ -n "$line" ]; do p "toml=$line"; done <"$file";
+# A package that was installed elsewhere than the request says is found by what its install noted: its home comes first.
+told=;
+tell() {
+case $told in *"|$1|"*) return ;; esac;
+[ -f "$1" ] || return;
+told="$told|$1|";
+p "installed=$1";
+while IFS= read -r line || [ -n "$line" ]; do p "toml=$line"; done <"$1";
+};
+if [ -n "$state" ]; then
+for file in "$state"/packages/*; do
+if [ -f "$file" ]; then place=; IFS= read -r place <"$file"; tell "$place/landfall.toml"; fi;
+done;
 fi;
-done ;;
-esac;
+case $setup in /*) for file in "${setup%/}"/*/landfall.toml; do tell "$file"; done ;; esac;
 fi;
 echo "@@lf:end@@"

@@ -15,6 +15,7 @@ EXIT_STATE_FAILED=42
 EXIT_TERMINATED=143
 
 # Not every job kind ends with a cleanup, which keeps fewer. Of runs that ended just now the executor has yet to hear.
+# shellcheck disable=SC2034 # runs.sh reads it
 keep_runs=20
 
 # Pids of a process group, zombies left out: kill -0 counts them, and in a container nobody may ever collect them.

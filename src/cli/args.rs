@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config;
+use crate::config::{self, DatabaseUrl};
 use examples::{
     CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
     MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK, top_examples,
@@ -43,8 +43,8 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "FILE", help = with_variable("Site file: businesses, access points, limits", config::SITE))]
     pub(crate) site: Option<PathBuf>,
 
-    #[arg(long, global = true, value_name = "URL", help = with_variable("Database of the job record, `sqlite:PATH`", config::DATABASE_URL))]
-    pub(crate) database_url: Option<String>,
+    #[arg(long, global = true, value_name = "URL", help = with_variable("Database of the job record: `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`; a password for it is better in PGPASSFILE, ~/.pgpass or PGPASSWORD", config::DATABASE_URL))]
+    pub(crate) database_url: Option<DatabaseUrl>,
 
     /// Form of what is written to stdout
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Text)]
@@ -263,7 +263,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 23);
+        assert_eq!(seen, 24);
     }
 
     #[test]
@@ -288,8 +288,13 @@ mod tests {
 
     #[test]
     fn what_is_no_job_number_or_address_is_refused() {
-        for words in ["landfall job show 0", "landfall job show x", "landfall job log 1 host-a", "landfall run", "landfall serve"]
-        {
+        for words in [
+            "landfall job show 0",
+            "landfall job show x",
+            "landfall job log 1 host-a",
+            "landfall run",
+            "landfall serve --listen 8420",
+        ] {
             assert!(parse(words).is_err(), "{words}");
         }
     }

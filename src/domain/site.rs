@@ -78,7 +78,7 @@ pub struct Limits {
     pub gateway_mb_per_s: u32,
     /// Deadline of one script run, seconds.
     pub script_timeout_s: u64,
-    /// Lease of a claimed host task, seconds.
+    /// How long a job stays held by an executor that fell silent, seconds (PostgreSQL).
     pub lease_s: u64,
 }
 
@@ -92,7 +92,7 @@ impl Default for Limits {
             upload_mb_per_s: 0,
             gateway_mb_per_s: 0,
             script_timeout_s: 600,
-            lease_s: 60,
+            lease_s: 15,
         }
     }
 }
@@ -312,6 +312,9 @@ impl Site {
         }
         if self.limits.script_timeout_s == 0 || self.ssh.connect_timeout_s == 0 {
             faults.push("limits.script_timeout_s, ssh.connect_timeout_s: must be at least 1".into());
+        }
+        if !(3..=3600).contains(&self.limits.lease_s) {
+            faults.push("limits.lease_s: must be 3 to 3600".into());
         }
         for (index, list) in self.blacklist.iter().enumerate() {
             if list.clouds.is_empty() && list.networks.is_empty() {

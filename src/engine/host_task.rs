@@ -32,7 +32,7 @@ use crate::domain::record::HostRecord;
 use crate::domain::site::Site;
 use crate::domain::spec::JobSpec;
 use crate::domain::state::HostState;
-use crate::store::{Claim, Store, TaskRow, Write};
+use crate::store::{Claim, Store, StoreError, TaskRow, Write};
 use crate::transport::{Session, Transport};
 
 /// Longest pause while a script is known to run on a host that cannot be reached.
@@ -87,6 +87,17 @@ impl From<Failure> for Halt {
 impl From<crate::transport::TransportError> for Halt {
     fn from(error: crate::transport::TransportError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+impl From<StoreError> for Halt {
+    /// A record that cannot be had is no fault of the host: it is let go, and taken up by the next run. What is stored of
+    /// this host alone and cannot be read is.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::Left(Left::Journal(JournalError::Failed(error.to_string().into()))),
+            _ => Self::Failed(Failure::new(Code::Store, error.to_string())),
+        }
     }
 }
 
@@ -207,8 +218,7 @@ impl HostTask {
     async fn work(&mut self) -> Result<Outcome, Halt> {
         let attempt = self.record.attempts.max(1);
         self.append(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }]).await?;
-        self.credential =
-            self.job.store.credential(self.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+        self.credential = self.job.store.credential(self.row.id).await?;
         loop {
             match self.pass().await {
                 Ok(()) if self.job.spec.kind.touches_host() => return Ok(Outcome::Succeeded),

@@ -20,6 +20,10 @@ use crate::transport::{Output, Process, Session, TransportError};
 /// sudo asks PAM, and PAM asks DNS and LDAP (DESIGN 11).
 const SUDO_DEADLINE: Duration = Duration::from_secs(30);
 
+/// A login shell that has not run its command by then hangs: a home on a dead file server, a profile that waits. The steps'
+/// deadlines are for their work, ten minutes where a package is hashed.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+
 /// A program that has said its last word has only to exit.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -60,7 +64,9 @@ impl Talk {
     /// Starts `line` as it is and waits until it is ready.
     pub(super) async fn open(session: &mut dyn Session, line: Vec<u8>) -> Result<Self, Failure> {
         let mut talk = Self::start(session, line).await?;
-        match talk.until_ready(None).await? {
+        let ready = tokio::time::timeout(READY_DEADLINE, talk.until_ready(None)).await;
+        let message = || format!("the login shell did not run the command within {} s", READY_DEADLINE.as_secs());
+        match ready.map_err(|_| Failure::new(Code::ConnectionLost, message()))?? {
             true => Ok(talk),
             false => Err(talk.silent()),
         }

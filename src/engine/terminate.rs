@@ -57,8 +57,7 @@ impl HostTask {
         events.push(EventKind::StepStarted { step: step.kind, attempt, run_id: None });
         self.append(events).await?;
         if self.credential.is_none() {
-            let kept = self.job.store.credential(self.row.id).await;
-            self.credential = kept.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+            self.credential = self.job.store.credential(self.row.id).await?;
         }
         let (outcome, figures) = match steps::connect::carry_out(self, step).await {
             Ok(went) => (went.outcome, went.figures),

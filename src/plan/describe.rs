@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn every_step_of_every_kind_has_a_phrase() {
         let task = serde_json::json!({
-            "host": {"bk_biz_id": 2, "bk_cloud_id": 0, "bk_host_id": null, "bk_addressing": 0, "ap_id": 1, "install_channel_id": null,
+            "host": {"bk_biz_id": 2, "bk_cloud_id": 0, "bk_host_id": null, "bk_addressing": "static", "ap_id": 1, "install_channel_id": null,
                 "inner_ip": "10.0.0.5", "inner_ipv6": null, "outer_ip": "", "outer_ipv6": null, "login_ip": null, "data_ip": null,
                 "os_type": null, "auth_type": "PASSWORD", "account": "ops", "port": 22, "is_manual": false, "retention": 1,
                 "peer_exchange_switch_for_agent": true, "bt_speed_limit": 3, "enable_compression": true, "data_path": null,

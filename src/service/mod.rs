@@ -18,6 +18,7 @@ pub mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
@@ -98,7 +99,7 @@ impl Service {
         Self { store, packages, engine, site }
     }
 
-    /// Takes an unfinished job for this process.
+    /// Takes an unfinished job for this process. Where a killed holder keeps it for a while, it waits for the end of that.
     ///
     /// # Errors
     /// [`ServiceError::NoJob`]; [`StoreError::Held`] when a live process has it.
@@ -114,8 +115,15 @@ impl Service {
     /// # Errors
     /// When the record fails; hosts that were running are taken up by the next `resume`.
     pub async fn run(&self, job: JobId, lease: Box<dyn Lease>, stop: Stop) -> Result<Ended, ServiceError> {
-        let ended = self.engine.run(job, stop).await;
-        drop(lease);
+        let mut work = std::pin::pin!(self.engine.run(job, stop.clone()));
+        let ended = tokio::select! {
+            ended = &mut work => ended,
+            () = lease.lost() => {
+                stop.hard("the hold of the job could not be renewed: another process may have it");
+                work.await
+            }
+        };
+        lease.release().await;
         Ok(ended?)
     }
 
@@ -125,6 +133,12 @@ impl Service {
     /// When the record fails.
     pub async fn holder(&self, job: JobId) -> Result<Option<u32>, ServiceError> {
         Ok(self.store.holder(job).await?)
+    }
+
+    /// How long a job stays held when its holder is killed.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.store.patience()
     }
 
     /// Has every host of the job ended?

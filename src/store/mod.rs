@@ -11,9 +11,13 @@
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
 pub mod page;
+pub mod postgres;
 mod row;
 pub mod seal;
+mod sql;
 pub mod sqlite;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -245,7 +249,16 @@ pub struct PinnedKey {
 }
 
 /// Keeps the job for this process; dropping it lets go.
-pub trait Lease: Send + Sync + std::fmt::Debug {}
+#[async_trait]
+pub trait Lease: Send + Sync + std::fmt::Debug {
+    /// Waits until another process may have the job: nothing more may be begun then. Never, where a hold cannot be lost.
+    async fn lost(&self) {
+        std::future::pending().await
+    }
+
+    /// Lets go and returns when everybody can see that.
+    async fn release(self: Box<Self>) {}
+}
 
 /// The job record.
 #[async_trait]
@@ -255,8 +268,14 @@ pub trait Store: Send + Sync {
     /// job holds makes a `Conflict`.
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError>;
 
-    /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`].
+    /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`]; to find out that a holder is
+    /// not alive may take [`Store::patience`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
+
+    /// How long a job stays held when its holder is killed.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Which live process holds a job.
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;

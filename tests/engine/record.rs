@@ -95,6 +95,18 @@ async fn a_record_that_fails_lets_go_of_scripts_that_run_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_no_hosts_failure() {
+    let world = World::install(2).await;
+    world.store.fail_logins();
+    let error = world.run().await.unwrap_err();
+    assert!(error.to_string().contains("read a login"), "{error}");
+    assert!((0..2).all(|host| world.record(host).outcome().is_none()));
+    world.store.heal();
+    assert_eq!(world.run().await.unwrap(), Ended::Finished);
+    world.all_succeeded().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_that_was_purged_is_told_as_such() {
     let world = World::install(1).await;
     tokio::time::sleep(Duration::from_secs(8 * 86_400)).await;

@@ -137,17 +137,18 @@ async fn a_connection_that_is_always_lost_at_an_ask_ends_with_the_truth() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_never_answers_at_an_ask_is_given_up_in_time() {
-    let hour = Duration::from_secs(3_600);
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
     // It may run for all we know, so it is asked again until the run's own deadline: that, or the last try, comes first.
     let in_flight = ["step_timeout", "connection_lost"].as_slice();
     for (ask, codes) in [
         (Ask::Connect, ["step_timeout"].as_slice()),
-        (Ask::Probe, &["step_timeout"]),
-        (Ask::Put, &["step_timeout"]),
-        (Ask::Bundle, &["step_timeout"]),
+        // A shell that hangs now may do better on another connection.
+        (Ask::Probe, &["connection_lost"]),
+        (Ask::Put, &["connection_lost"]),
+        (Ask::Bundle, &["connection_lost"]),
         (Ask::Start, in_flight),
         (Ask::Follow, in_flight),
-        (Ask::Status, &["step_timeout"]),
+        (Ask::Status, &["connection_lost"]),
         (Ask::Forward, &["agent_silent"]),
     ] {
         let world = World::install(1).await;
@@ -155,7 +156,8 @@ async fn a_host_that_never_answers_at_an_ask_is_given_up_in_time() {
         let begun = Instant::now();
         world.run().await.unwrap();
         assert!(codes.contains(&world.failure(0).code.as_ref()), "{ask:?}: {}", world.failure(0).code);
-        assert!(begun.elapsed() < hour, "{ask:?} {:?}", begun.elapsed());
+        let limit = if codes == ["connection_lost"] { 4 * minute } else { hour };
+        assert!(begun.elapsed() < limit, "{ask:?} {:?}", begun.elapsed());
         world.laws();
     }
 }

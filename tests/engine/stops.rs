@@ -1,5 +1,6 @@
 //! Stopping: softly (finish the step, within 30 s), then hard (let go now). What was let go of is taken up by the next run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use landfall::domain::event::EventKind;
@@ -9,7 +10,8 @@ use landfall::domain::plan::StepKind;
 use landfall::domain::state::HostState;
 use landfall::engine::Ended;
 use landfall::engine::cancel::Stop;
-use landfall::store::Store;
+use landfall::service::Service;
+use landfall::store::{Lease, Store};
 use tokio::time::Instant;
 
 use crate::fake::{Ask, Script, Trouble};
@@ -135,4 +137,35 @@ async fn stops_at_any_moment_never_fail_a_host_and_never_start_a_run_twice() {
             is_taken_up(&world).await;
         }
     }
+}
+
+/// A hold that is lost after some time.
+#[derive(Debug)]
+struct Fleeting(Duration);
+
+#[async_trait::async_trait]
+impl Lease for Fleeting {
+    async fn lost(&self) {
+        tokio::time::sleep(self.0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_lost_the_hold_of_a_job_lets_go_of_its_hosts_at_once() {
+    let world = World::install(3).await;
+    for host in world.hosts() {
+        host.runs([Script::takes(60)]);
+    }
+    let (store, packages) = (Arc::new(world.store.clone()), world.shelf.clone());
+    let service = Service::new(store, packages, Arc::new(world.engine()), Arc::new(world.site.clone()));
+    let begun = Instant::now();
+    let ended = service.run(world.job, Box::new(Fleeting(5 * SECOND)), Stop::new()).await.unwrap();
+    assert_eq!(ended, Ended::Interrupted);
+    assert!((5 * SECOND..6 * SECOND).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    for host in 0..3 {
+        let Outcome::Interrupted { why } = world.outcome(host) else { panic!("{:?}", world.outcome(host)) };
+        assert!(why.contains("another process may have it"), "{why}");
+        assert_eq!(world.host(host).count(Ask::Kill), 0, "what runs there goes on");
+    }
+    is_taken_up(&world).await;
 }

@@ -12,9 +12,11 @@ use crate::proxy::{End, Fault};
 /// What an install asks of a host that it changes, in order. A kill is asked only after a run that failed.
 const ASKS: [Ask; 5] = [Ask::Put, Ask::Bundle, Ask::Start, Ask::Follow, Ask::Cleanup];
 
-/// The five faults; in both directions where that makes a difference. The one that takes longest begins first.
-const FAULTS: [Fault; 7] = [
+/// The five faults; in both directions where that makes a difference, and with what stalled coming late, as after a cable was
+/// put back. Those that take longest begin first.
+const FAULTS: [Fault; 8] = [
     Fault::Stall,
+    Fault::Late,
     Fault::Cut,
     Fault::HalfClose(End::Client),
     Fault::HalfClose(End::Server),
@@ -28,7 +30,7 @@ const FAULTS: [Fault; 7] = [
 pub enum Moment {
     /// At the first byte of the request: the host never learns of it.
     Asked,
-    /// When half of the payload has come.
+    /// When a part of what belongs to it has come.
     Halfway,
     /// When the host has done it and says so: the answer never comes.
     Done,
@@ -68,8 +70,10 @@ fn moments(ask: Ask, fault: Fault) -> &'static [Moment] {
     match (fault, ask) {
         // It lasts from here on.
         (Fault::Delay(_), _) => &[Moment::Asked],
-        // Only a package is long enough to be met in the middle.
-        (_, Ask::Put) => &[Moment::Asked, Moment::Halfway, Moment::Done],
+        // Else there is nothing to come late.
+        (Fault::Late, ask) if ask.takes_bytes() => &[Moment::Halfway],
+        (Fault::Late, _) => &[],
+        (_, ask) if ask.takes_bytes() => &[Moment::Asked, Moment::Halfway, Moment::Done],
         _ => &[Moment::Asked, Moment::Done],
     }
 }

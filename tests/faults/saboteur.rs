@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use landfall::transport::{ForwardError, Login, Output, Process, Session, Stream,
 
 use crate::asks::{Ask, Command};
 use crate::cells::{Cell, Moment};
-use crate::proxy::Proxy;
+use crate::proxy::{Fault, Proxy};
 use crate::world::World;
 
 /// A host of the table, and the way to it.
@@ -21,9 +21,9 @@ pub struct Rig {
     /// Its name in the world.
     pub name: String,
     pub world: Arc<World>,
-    /// SHA-256 of the package that it gets, and its size.
-    pub package: (String, u64),
-    spent: AtomicBool,
+    /// SHA-256 of the package that it gets.
+    package: String,
+    asked: AtomicUsize,
 }
 
 /// The transport. Hosts are told apart by the port of their proxy.
@@ -33,24 +33,40 @@ pub struct Saboteur {
 }
 
 impl Rig {
-    pub fn new(cell: Cell, proxy: Proxy, (world, name): (Arc<World>, String), package: (String, u64)) -> Self {
-        Self { cell, proxy, name, world, package, spent: AtomicBool::new(false) }
+    pub fn new(cell: Cell, proxy: Proxy, (world, name): (Arc<World>, String), package: String) -> Self {
+        Self { cell, proxy, name, world, package, asked: AtomicUsize::new(0) }
     }
 
-    /// Is it the ask at which the way breaks? Only the first time.
-    fn is_due(&self, ask: Ask) -> bool {
-        ask == self.cell.ask && !self.spent.swap(true, Ordering::SeqCst)
+    /// How often it was asked before what the way breaks at; `None` for any other ask.
+    fn asked(&self, ask: Ask) -> Option<usize> {
+        (ask == self.cell.ask).then(|| self.asked.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// Bytes of a payload that come before the fault. The small ones are a packet or two.
+    fn part(&self) -> u64 {
+        if self.cell.ask == Ask::Put { 200_000 } else { 1_000 }
     }
 
     /// Waits until the host has done what it was asked for, beside SSH; lets it begin first, if it waits for that.
     async fn await_deed(&self) {
-        let line = format!(
-            ": >{GATE}; left=600; until {}; do left=$((left - 1)); [ $left -gt 0 ] || exit 1; sleep 0.1; done",
-            deed(self.cell.ask, &self.package.0)
-        );
+        let line = format!(": >{GATE}; {}", until(&deed(self.cell.ask, &self.package)));
+        self.on_host(line).await;
+    }
+
+    /// Lets the bytes of the stalled connection come, and waits until the program that they are for has ended.
+    async fn let_the_late_one_end(&self) {
+        // Every program is called `lf`, grep's own argument too; the oldest is the one that waits.
+        let oldest = "grep -lzx lf /proc/[0-9]*/cmdline | tr -dc '0-9\\n' | sort -n | head -n 1";
+        let pid = self.on_host(oldest.to_owned()).await;
+        self.proxy.relent();
+        let gone = format!("! [ -d /proc/{} ]", pid.trim());
+        self.on_host(until(&gone)).await;
+    }
+
+    /// Runs a line of shell on the host, beside SSH; it must succeed.
+    async fn on_host(&self, line: String) -> String {
         let (world, name) = (Arc::clone(&self.world), self.name.clone());
-        let output = tokio::task::spawn_blocking(move || world.output(&name, &line)).await.unwrap();
-        assert!(output.status.success(), "{}: not done within a minute: {output:?}", self.name);
+        tokio::task::spawn_blocking(move || world.exec(&name, &line)).await.unwrap()
     }
 
     /// The answer is on its way, or will never be sent: the fault meets it.
@@ -58,6 +74,11 @@ impl Rig {
         self.await_deed().await;
         self.proxy.strike(self.cell.fault);
     }
+}
+
+/// Waits a minute at most for a condition of sh.
+fn until(condition: &str) -> String {
+    format!("left=600; until {condition}; do left=$((left - 1)); [ $left -gt 0 ] || exit 1; sleep 0.1; done")
 }
 
 /// A program that waits for this file has not begun.
@@ -95,27 +116,35 @@ struct Watched {
 impl Session for Watched {
     async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
         let ask = Command::read(&String::from_utf8_lossy(&line)).ask;
-        if !self.rig.is_due(ask) {
-            return self.session.exec(line).await;
-        }
         let rig = Arc::clone(&self.rig);
-        match rig.cell.moment {
-            Moment::Asked => rig.proxy.arm(rig.cell.fault, 0),
-            Moment::Halfway => rig.proxy.arm(rig.cell.fault, rig.package.1 / 2),
-            // It is done when its stdin has ended, and not before.
-            Moment::Done if ask.takes_bytes() => {
-                let process = self.session.exec(line).await?;
-                return Ok(Box::new(LastWords { process, rig }));
+        match (rig.asked(ask), rig.cell.moment) {
+            (Some(0), Moment::Asked) => {
+                rig.proxy.arm(rig.cell.fault, 0);
+                self.session.exec(line).await
             }
-            Moment::Done => {
+            (Some(0), Moment::Halfway) => {
+                let process = self.session.exec(line).await?;
+                rig.proxy.arm(rig.cell.fault, rig.part());
+                Ok(process)
+            }
+            // It is done when its stdin has ended, and not before.
+            (Some(0), Moment::Done) if ask.takes_bytes() => {
+                let process = self.session.exec(line).await?;
+                Ok(Box::new(LastWords { process, rig }))
+            }
+            (Some(0), Moment::Done) => {
                 let gated = [format!("while [ ! -e {GATE} ]; do sleep 0.05; done; ").as_bytes(), &line].concat();
                 let process = self.session.exec(gated).await?;
                 rig.proxy.hold();
                 rig.lose_the_answer().await;
-                return Ok(process);
+                Ok(process)
             }
+            (Some(1), Moment::Halfway) if rig.cell.fault == Fault::Late => {
+                let process = self.session.exec(line).await?;
+                Ok(Box::new(Overtaken { process, rig, relented: false }))
+            }
+            (Some(_) | None, _) => self.session.exec(line).await,
         }
-        self.session.exec(line).await
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
@@ -124,6 +153,31 @@ impl Session for Watched {
 
     async fn close(self: Box<Self>) {
         self.session.close().await;
+    }
+}
+
+/// A command that takes the place of one whose bytes come late: just before its own.
+struct Overtaken {
+    process: Box<dyn Process>,
+    rig: Arc<Rig>,
+    relented: bool,
+}
+
+#[async_trait]
+impl Process for Overtaken {
+    async fn next(&mut self) -> Result<Output, TransportError> {
+        self.process.next().await
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), TransportError> {
+        if !std::mem::replace(&mut self.relented, true) {
+            self.rig.let_the_late_one_end().await;
+        }
+        self.process.write(bytes).await
+    }
+
+    async fn finish(&mut self) -> Result<(), TransportError> {
+        self.process.finish().await
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use landfall::domain::event::EventKind;
+use landfall::domain::failure::Failure;
 use landfall::domain::id::{JobId, Seq};
 use landfall::domain::record::HostRecord;
 use landfall::domain::site::{Language, Site};
@@ -29,8 +30,8 @@ use crate::proxy::Proxy;
 use crate::saboteur::{Rig, Saboteur};
 use crate::world::World;
 
-/// Bytes of the package: half of it is more than a window (2 MiB), so that a stall in the middle is met by a write.
-const NOISE: usize = 5_500_000;
+/// Bytes of the package: what is left at [`crate::cells::Moment::Halfway`] is more than a window (2 MiB), so that a stall is met by a write.
+const NOISE: usize = 2_800_000;
 
 /// Hosts that are looked at at the same time: a dozen processes each.
 const LOOKS: usize = 4;
@@ -50,8 +51,8 @@ pub struct Stage {
 /// What the record says of one host.
 pub struct Told {
     pub record: HostRecord,
-    /// (step, code) of each failed attempt, in order.
-    pub failed: Vec<(String, String)>,
+    /// Why each attempt failed that was followed by another.
+    pub failed: Vec<Failure>,
     /// The script's output.
     pub output: Vec<u8>,
 }
@@ -66,8 +67,7 @@ impl Stage {
         let mut rigs = Vec::new();
         for (cell, host) in cells.iter().zip(world.hosts()) {
             let proxy = Proxy::before(format!("{}:{}", host.ip, host.port).parse().unwrap()).await;
-            let package = (archive.sha256.clone(), archive.size);
-            rigs.push(Arc::new(Rig::new(*cell, proxy, (Arc::clone(&world), host.name.clone()), package)));
+            rigs.push(Arc::new(Rig::new(*cell, proxy, (Arc::clone(&world), host.name.clone()), archive.sha256.clone())));
         }
 
         let seal = Seal::open(&dir.path().join("key")).unwrap();
@@ -141,8 +141,8 @@ impl Stage {
             let mut failed = Vec::new();
             for event in events.iter().filter(|event| event.host_index == Some(index)) {
                 record.apply(&event.kind, event.at).unwrap();
-                if let EventKind::AttemptFailed { step, failure, .. } = &event.kind {
-                    failed.push((step.to_string(), failure.code.to_string()));
+                if let EventKind::AttemptFailed { failure, .. } = &event.kind {
+                    failed.push(failure.clone());
                 }
             }
             let mut output = Vec::new();

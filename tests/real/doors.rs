@@ -99,11 +99,7 @@ fn what_later_releases_bring_is_unsupported_and_never_faked() {
     let mut anywhere = nowhere();
     anywhere["ap_id"] = (-1).into();
     for (kind, host) in [
-        ("RESTART_AGENT", nowhere()),
-        ("REINSTALL_AGENT", nowhere()),
         ("UPGRADE_AGENT", nowhere()),
-        ("RELOAD_AGENT", nowhere()),
-        ("REMOVE_AGENT", nowhere()),
         ("INSTALL_AGENT", windows),
         ("INSTALL_AGENT", manual),
         ("INSTALL_AGENT", vault),

@@ -109,3 +109,17 @@ fn a_host_with_an_ipv6_address_only_is_like_any_other() {
     landfall.succeed(&six(uninstall(world.hosts())));
     assert_gone(&world, host);
 }
+
+#[test]
+fn an_agent_that_was_installed_elsewhere_is_found_without_being_told_where() {
+    let world = World::up(&[("a", "password")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let mut job = install(world.hosts());
+    job["paths"] = serde_json::json!({"setup_path": "/opt/agents"});
+    landfall.succeed(&job);
+    assert!(holds(&world, "a", "test -h /opt/agents/node-exporter/current"));
+    let report = landfall.succeed(&uninstall(world.hosts()));
+    assert_eq!(report.host(&world.host("a").ip)["outcome"], "succeeded");
+    assert_gone(&world, world.host("a"));
+    assert!(!holds(&world, "a", "test -e /opt/agents"));
+}

@@ -79,6 +79,10 @@ fn root_also_learns_the_state_and_what_is_installed() {
         assert!(values(&facts, "lock")[0].starts_with("released task-run_script-"));
         assert_eq!(values(&facts, "installed"), ["/opt/land/agents/demo/landfall.toml"]);
         assert_eq!(values(&facts, "toml").join("\n"), toml);
+        // Wherever the request says that agents are: what is there was noted by its install.
+        let elsewhere = probe(host, "/usr/local/gse");
+        assert_eq!(values(&elsewhere, "installed"), ["/opt/land/agents/demo/landfall.toml"]);
+        assert_eq!(values(&elsewhere, "toml").join("\n"), toml);
         let verdicts: Vec<_> = values(&facts, "place").iter().map(|place| place.rsplit(' ').next().unwrap().to_owned()).collect();
         assert_eq!(verdicts, ["ok", "link", "link", "ok"]);
     });

@@ -7,7 +7,7 @@ use landfall::domain::id::Seq;
 use landfall::domain::job::Status;
 use landfall::store::{Store, StoreError, Write};
 
-use crate::fixture::{Sqlite, address, at, claim_of, good_course, host_write, job};
+use crate::fixture::{Postgres, Sqlite, address, at, claim_of, good_course, host_write, job};
 
 const HOSTS: u32 = 10_000;
 
@@ -18,7 +18,18 @@ fn print(what: &str, amount: usize, took: Duration) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_hosts_are_recorded_in_one_transaction_and_worked_off() {
     let world = Sqlite::new().await;
-    let store: &dyn Store = &world.store;
+    work_off(&world.store).await;
+    for name in ["record.db", "record.db-wal"] {
+        eprintln!("{name}: {} kB", std::fs::metadata(world.directory.path().join(name)).unwrap().len() >> 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_hosts_are_recorded_in_one_transaction_of_postgresql_and_worked_off() {
+    work_off(&Postgres::new().await.store).await;
+}
+
+async fn work_off(store: &dyn Store) {
     let new = job(0..HOSTS);
 
     let begun = Instant::now();
@@ -70,7 +81,4 @@ async fn ten_thousand_hosts_are_recorded_in_one_transaction_and_worked_off() {
     let purged = store.purge_credentials(at(1 + crate::fixture::DAY_S)).await.unwrap();
     print("credentials purged", purged as usize, begun.elapsed());
     assert_eq!(purged, u64::from(HOSTS));
-    for name in ["record.db", "record.db-wal"] {
-        eprintln!("{name}: {} kB", std::fs::metadata(world.directory.path().join(name)).unwrap().len() >> 10);
-    }
 }

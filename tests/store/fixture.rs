@@ -1,7 +1,8 @@
 //! What the suite is run on: a record in a directory of its own, and jobs to put into it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use landfall::domain::Timestamp;
 use landfall::domain::admission::{Exception, Exclusion};
@@ -16,10 +17,14 @@ use landfall::domain::plan::{Step, StepKind};
 use landfall::domain::record::HostRecord;
 use landfall::domain::site::{AccessPoint, Paths};
 use landfall::domain::spec::{JobSpec, TaskSpec};
+use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, NewHost, NewJob, Store, TaskRow, Write, Written};
+use landfall::store::{Claim, NewHost, NewJob, Store, StoreError, TaskRow, Write, Written};
+use sqlx::Connection;
 use tempfile::TempDir;
+
+use crate::postgres::Server;
 
 /// The password of every host of a [`job`].
 pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
@@ -39,9 +44,48 @@ impl Sqlite {
     }
 
     /// Opens the record of a data directory, as another process would.
-    pub(crate) async fn open(directory: PathBuf) -> Result<SqliteStore, landfall::store::StoreError> {
+    pub(crate) async fn open(directory: PathBuf) -> Result<SqliteStore, StoreError> {
         let seal = Seal::open(&directory.join("key"))?;
         SqliteStore::open(&directory.join("record.db"), &directory, seal).await
+    }
+}
+
+/// A record in a database of its own on the server that all tests share.
+pub(crate) struct Postgres {
+    pub(crate) store: PostgresStore,
+    pub(crate) url: String,
+    /// For the key.
+    pub(crate) directory: TempDir,
+}
+
+impl Postgres {
+    /// How long a job stays held when its holder was killed.
+    pub(crate) const LEASE: Duration = Duration::from_secs(15);
+
+    pub(crate) async fn new() -> Self {
+        Self::on(&Server::shared().await).await
+    }
+
+    pub(crate) async fn on(server: &Server) -> Self {
+        let (url, directory) = (server.database().await, tempfile::tempdir().unwrap());
+        let store = Self::open(&url, directory.path(), Self::LEASE).await.unwrap();
+        Self { store, url, directory }
+    }
+
+    /// Opens the record as another process would.
+    pub(crate) async fn open(url: &str, directory: &Path, lease: Duration) -> Result<PostgresStore, StoreError> {
+        PostgresStore::open(url, lease, Seal::open(&directory.join("key"))?).await
+    }
+
+    /// The same record, opened again.
+    pub(crate) async fn again(&self, lease: Duration) -> PostgresStore {
+        Self::open(&self.url, self.directory.path(), lease).await.unwrap()
+    }
+
+    /// Another program's look into the record.
+    pub(crate) async fn change(&self, sql: &'static str) -> u64 {
+        let mut shell = sqlx::PgConnection::connect(&self.url).await.unwrap();
+        sqlx::query(sql).execute(&mut shell).await.unwrap().rows_affected()
     }
 }
 

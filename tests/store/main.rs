@@ -1,5 +1,5 @@
 //! The conformance suite of the job record: one set of rules over `&dyn Store`, run on every backend, and beside it what
-//! only one backend promises (files, processes, power cuts).
+//! only one backend promises (`files`: SQLite; `server`: PostgreSQL; `processes`: being killed).
 //!
 //! To add a rule: a function in `rules_*.rs` and its name below. To add a backend: its world in `fixture`, a module below.
 
@@ -25,8 +25,21 @@ mod rules_jobs;
 mod rules_journal;
 mod rules_pages;
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+mod server;
+
 macro_rules! rules {
     ($($room:ident: $($rule:ident),+;)+) => {
+        mod postgres_keeps {
+            $(mod $room {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    let world = crate::fixture::Postgres::new().await;
+                    crate::$room::$rule(&world.store).await;
+                })+
+            })+
+        }
         mod sqlite_keeps {
             $(mod $room {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,9 +65,15 @@ impl MemoryStore {
         self.lock().fail_from = Some(nth);
     }
 
+    /// Logins cannot be read.
+    pub fn fail_logins(&self) {
+        self.lock().logins_fail = true;
+    }
+
     /// The disk is well again.
     pub fn heal(&self) {
-        self.lock().fail_from = None;
+        let mut inner = self.lock();
+        (inner.fail_from, inner.logins_fail) = (None, false);
     }
 
     /// Commits so far, failed ones included.
@@ -241,6 +247,9 @@ impl Store for MemoryStore {
 
     async fn credential(&self, task: TaskId) -> Result<Option<Credential>, StoreError> {
         let inner = self.lock();
+        if inner.logins_fail {
+            return Err(StoreError::Unavailable { what: "read a login".into(), source: "the disk is gone".into() });
+        }
         Ok(inner.tasks.get(&task).and_then(|task| task.credential.as_ref()).map(|kept| kept.credential.clone()))
     }
 

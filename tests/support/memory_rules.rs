@@ -32,6 +32,7 @@ pub(super) struct Inner {
     pub(super) held: HashSet<JobId>,
     pub(super) commits: u64,
     pub(super) fail_from: Option<u64>,
+    pub(super) logins_fail: bool,
     pub(super) trap: Option<Trap>,
     pub(super) dead: bool,
 }

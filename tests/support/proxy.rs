@@ -50,6 +50,8 @@ pub enum Fault {
     Cut,
     /// Nothing moves any more, and both connections stay open.
     Stall,
+    /// The same, until [`Proxy::relent`]: what was on its way to the server comes late.
+    Late,
     /// One end gets a FIN in place of further bytes; the other direction goes on.
     HalfClose(End),
     /// One bit of what is on its way to one end arrives changed, once.
@@ -63,6 +65,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Cut => "cut",
             Self::Stall => "stall",
+            Self::Late => "late",
             Self::HalfClose(End::Client) => "fin_to_client",
             Self::HalfClose(End::Server) => "fin_to_server",
             Self::Corrupt(End::Client) => "bit_to_client",
@@ -100,6 +103,8 @@ struct Way {
     armed: Mutex<Option<Armed>>,
     /// The newest connection.
     line: Mutex<Option<Arc<Line>>>,
+    /// Those that a [`Fault::Late`] has struck.
+    late: Mutex<Vec<Arc<Line>>>,
     struck: AtomicUsize,
     connections: AtomicUsize,
 }
@@ -166,6 +171,13 @@ impl Proxy {
         self.way.strike(&self.line(), fault);
     }
 
+    /// Whatever stalled moves again, as far as the server is concerned; nobody hears its answers any more.
+    pub fn relent(&self) {
+        for line in self.way.late.lock().unwrap().drain(..) {
+            line.flows.send_modify(|flows| (flows.to_client, flows.to_server) = (Flow::Loses, Flow::Moves));
+        }
+    }
+
     /// How many faults have struck.
     pub fn struck(&self) -> usize {
         self.way.struck.load(Ordering::SeqCst)
@@ -188,8 +200,11 @@ impl Drop for Proxy {
 }
 
 impl Way {
-    fn strike(&self, line: &Line, fault: Fault) {
+    fn strike(&self, line: &Arc<Line>, fault: Fault) {
         self.struck.fetch_add(1, Ordering::SeqCst);
+        if fault == Fault::Late {
+            self.late.lock().unwrap().push(Arc::clone(line));
+        }
         line.suffer(fault);
     }
 
@@ -218,7 +233,7 @@ impl Line {
                 flows.to_client = Flow::Loses;
             }
             match fault {
-                Fault::Cut | Fault::Stall => (flows.to_client, flows.to_server) = (Flow::Waits, Flow::Waits),
+                Fault::Cut | Fault::Stall | Fault::Late => (flows.to_client, flows.to_server) = (Flow::Waits, Flow::Waits),
                 Fault::HalfClose(end) => flows.set(end, Flow::Ends),
                 Fault::Corrupt(end) => flows.set(end, Flow::Flips),
                 Fault::Delay(delay) => flows.delay = delay,
@@ -269,7 +284,7 @@ async fn carry(mut client: TcpStream, server: SocketAddr, line: Arc<Line>, way: 
 
 /// One direction of a connection.
 struct Pump<'a> {
-    line: &'a Line,
+    line: &'a Arc<Line>,
     /// Where armed faults are looked for; only what comes from the client is counted.
     way: Option<&'a Way>,
     end: End,

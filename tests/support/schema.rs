@@ -28,7 +28,7 @@ impl Schema {
     }
 
     fn check(&self, schema: &Value, value: &Value) -> bool {
-        let rules = schema.as_object().map_or_else(|| panic!("no schema: {schema}"), |rules| rules);
+        let rules = schema.as_object().unwrap_or_else(|| panic!("no schema: {schema}"));
         rules.iter().all(|(keyword, rule)| self.holds(schema, keyword, rule, value))
     }
 

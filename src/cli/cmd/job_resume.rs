@@ -33,6 +33,12 @@ async fn go_on(id: JobId, context: &mut Context) -> Result<ExitStatus, CliError>
 /// [`crate::service::StoreError::Held`] when another process does.
 pub(super) async fn here(service: &Service, feed: Feed, reporter: &mut dyn Reporter) -> Result<ExitStatus, CliError> {
     let id = feed.job();
+    let patience = service.patience();
+    if let Some(pid) = service.holder(id).await?.filter(|_| !patience.is_zero()) {
+        let wait = patience.as_secs();
+        reporter
+            .note(&format!("process {pid} holds job {id}: waiting up to {wait} s for a sign of life, or the end of its hold"));
+    }
     let lease = service.hold(id).await?;
     // Another process may have gone on until the hold.
     let job = service.job(id).await?.ok_or(ServiceError::NoJob(id))?;

@@ -61,7 +61,8 @@ fn answer<'a>(site: Option<&Site>, faults: &'a [String], settings: &Settings) ->
 }
 
 fn database(settings: &Settings) -> String {
-    settings.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", settings.data_dir.join("landfall.db").display()))
+    let file = || format!("sqlite:{}", settings.data_dir.join("landfall.db").display());
+    settings.database_url.as_ref().map_or_else(file, ToString::to_string)
 }
 
 /// Tables that a later release carries out: whoever relies on one must know.

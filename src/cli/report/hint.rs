@@ -78,7 +78,9 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::Held { job, .. } => {
             Some(format!("follow it with `landfall job watch {job}`, or cancel it with `landfall job cancel {job}`"))
         }
-        StoreError::Unavailable { .. } => Some("check disk space and permissions of the data directory".into()),
+        StoreError::Unavailable { .. } => {
+            Some("check disk space and permissions of the data directory, or the database server".into())
+        }
         StoreError::Conflict(_) => Some("wait for the other job, or resume it when it was interrupted".into()),
         StoreError::Corrupt { .. } => None,
         StoreError::Key(_) => Some(format!("name the right key file with {}", config::KEY_FILE)),

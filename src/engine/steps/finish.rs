@@ -2,7 +2,6 @@
 
 use crate::assets;
 use crate::domain::event::Figures;
-use crate::domain::failure::{Code, Failure};
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::{Step, Work};
 use crate::engine::host_task::{Halt, HostTask, Went, is_link, within};
@@ -37,7 +36,7 @@ pub(in crate::engine) async fn register(task: &mut HostTask) -> Result<Went, Hal
 /// The host goes out of the inventory, and its kept logins with it; the machine is not touched.
 pub(in crate::engine) async fn forget(task: &mut HostTask) -> Result<Went, Halt> {
     let address = task.row.address;
-    let known = task.job.store.host(address).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+    let known = task.job.store.host(address).await?;
     task.write(Write::Remove(address)).await?;
     Ok(match known {
         Some(row) => Went::changed(Figures::detail(format!("{} {} of job {}", row.package, row.version, row.job))),

@@ -115,8 +115,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
 
 /// Streams the log from where the record has it, until the run ended.
 async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> Result<(RunEnd, String), Halt> {
-    let known = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await;
-    let mut offset = known.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+    let mut offset = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await?;
     let from = offset.to_string();
     let opened = tokio::time::timeout(BEAT_DEADLINE, task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &from])).await;
     let mut talk = opened.map_err(|_| silent())??;
@@ -150,10 +149,10 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
 }
 
 /// The end of what came over earlier connections: a failure's reason may stand there.
-async fn earlier(task: &HostTask, attempt: u32, offset: u64) -> Result<Vec<u8>, Failure> {
+async fn earlier(task: &HostTask, attempt: u32, offset: u64) -> Result<Vec<u8>, Halt> {
     let mut tail = Vec::new();
     if offset > 0 {
-        let chunks = task.job.store.output(task.row.id).await.map_err(|error| Failure::new(Code::Store, error.to_string()))?;
+        let chunks = task.job.store.output(task.row.id).await?;
         for chunk in chunks.iter().filter(|chunk| chunk.step == StepKind::RunScript && chunk.attempt == attempt) {
             tail.extend_from_slice(&chunk.data);
             if tail.len() > 2 * TAIL {

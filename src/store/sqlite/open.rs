@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions;
 use sqlx::SqlitePool;
-use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::{computed, failed};
+use super::{computed, failed, not_migrated};
 use crate::store::StoreError;
-use crate::store::row::corrupt;
 
 /// How long a statement waits for another process's transaction. The longest of ours (a job of 10,000 hosts) takes a second.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,16 +103,4 @@ fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     name.into()
-}
-
-fn not_migrated(error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::VersionMissing(version) => {
-            corrupt(format!("a later release of landfall wrote it (migration {version}): use that release"))
-        }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            failed("bring the job record up to date")(error)
-        }
-        error => corrupt(error.to_string()),
-    }
 }

@@ -50,8 +50,10 @@ wire() { # K NUMBER up|down
     ip -n "lfw-$1" link set "p$2" "$3"
 }
 
-# Removes a host's namespace, and with it the wire and every connection that its kernel still held.
-wire_remove() { # K NAME
+# Removes a host's wire and its namespace, and with that every connection that its kernel still held. The wire by name: a
+# namespace is taken apart in the background, and a host that is started again at once would find the old wire there.
+wire_remove() { # K NAME NUMBER
+    ip -n "lfw-$1" link del "p$3" 2>/dev/null || true
     [ ! -e "/run/netns/lfw-$1-$2" ] || ip netns del "lfw-$1-$2"
 }
 

@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{SqliteStore, Tx, credentials, failed, insert, inventory, list, output};
+use super::insert::{Target, insert};
+use super::session::{Session, numbers, query, words};
+use super::{Record, credentials, inventory, output};
 use crate::domain::event::{EVENT_VERSION, EventKind};
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -26,21 +28,23 @@ pub(super) struct EventRow {
 }
 
 /// Writes a batch in one transaction.
-pub(super) async fn commit(store: &SqliteStore, batch: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+pub(super) async fn commit(record: &Record, batch: &[Write]) -> Result<Vec<Written>, StoreError> {
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let mut tx = store.begin().await?;
-    let known = known_tasks(&mut tx, &batch).await?;
-    let unfinished = unfinished_jobs(&mut tx, &batch).await?;
-    let seqs = reserve(&mut tx, &batch, &known).await?;
+    let mut tx = record.begin().await?;
+    // Who else changes these jobs waits: what is read from here on is true until the end.
+    tx.lock_jobs(batch.iter().filter_map(job_of)).await?;
+    let known = known_tasks(&mut tx, batch).await?;
+    let unfinished = unfinished_jobs(&mut tx, batch).await?;
+    let seqs = reserve(&mut tx, batch, &known).await?;
     let mut settled = Settled { known, unfinished, seqs, ..Settled::default() };
     let mut answers = Vec::with_capacity(batch.len());
     for write in batch {
         answers.push(settled.take(write)?);
     }
     settled.write(&mut tx).await?;
-    tx.commit().await.map_err(failed("commit a batch"))?;
+    tx.commit("commit a batch").await?;
     Ok(answers)
 }
 
@@ -52,27 +56,25 @@ struct Latest {
 }
 
 /// Who may append to the host tasks that a batch names, asked in one query.
-async fn known_tasks(tx: &mut Tx, batch: &[Write]) -> Result<HashMap<TaskId, Latest>, StoreError> {
+async fn known_tasks(tx: &mut Session, batch: &[Write]) -> Result<HashMap<TaskId, Latest>, StoreError> {
     let named: HashSet<TaskId> = batch.iter().filter_map(task_of).collect();
     if named.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(String, i64, i64, i64, i64)> =
-        sqlx::query_as("select id, job_id, host_index, epoch, open from host_task where id in (select value from json_each($1))")
-            .bind(list(named)?)
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(failed("check claims"))?;
     let latest = |(id, job, index, epoch, open): (String, i64, i64, i64, i64)| {
         let task = task_id(&id)?;
         let claim = Claim { job: JobId(job), task, index: number("index", index)?, epoch: Epoch(epoch) };
         Ok((task, Latest { claim, open: open != 0 }))
     };
-    rows.into_iter().map(latest).collect()
+    let tasks = query("select id, job_id, host_index, epoch, open from host_task where id in list($1)")
+        .list(words(named))
+        .each(tx, "check claims", latest)
+        .await?;
+    Ok(tasks.into_iter().collect())
 }
 
 /// Which of the jobs that a batch finishes have an unfinished host: somebody asked for a retry meanwhile.
-async fn unfinished_jobs(tx: &mut Tx, batch: &[Write]) -> Result<HashSet<JobId>, StoreError> {
+async fn unfinished_jobs(tx: &mut Session, batch: &[Write]) -> Result<HashSet<JobId>, StoreError> {
     let finishes = |write: &Write| match write {
         Write::Job { job, events, .. } if finishes(events) => Some(job.0),
         _ => None,
@@ -81,14 +83,11 @@ async fn unfinished_jobs(tx: &mut Tx, batch: &[Write]) -> Result<HashSet<JobId>,
     if named.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows: Vec<i64> = sqlx::query_scalar(
-        "select distinct job_id from host_task where open = 1 and job_id in (select value from json_each($1))",
-    )
-    .bind(list(named)?)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed("look for unfinished hosts"))?;
-    Ok(rows.into_iter().map(JobId).collect())
+    let rows: Vec<(i64,)> = query("select distinct job_id from host_task where open = 1 and job_id in list($1)")
+        .list(numbers(named))
+        .all(tx, "look for unfinished hosts")
+        .await?;
+    Ok(rows.into_iter().map(|(job,)| JobId(job)).collect())
 }
 
 fn finishes(events: &[EventKind]) -> bool {
@@ -109,8 +108,17 @@ fn task_of(write: &Write) -> Option<TaskId> {
     }
 }
 
+/// Whose journal it goes to.
+fn job_of(write: &Write) -> Option<JobId> {
+    match write {
+        Write::Host { claim, .. } => Some(claim.job),
+        Write::Job { job, .. } => Some(*job),
+        Write::Output(_) | Write::Register(_) | Write::Forget(_) | Write::Remove(_) | Write::PinKey(_) => None,
+    }
+}
+
 /// Takes as many `seq` of every job as the batch will append to it; the first of them by job.
-async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Latest>) -> Result<HashMap<JobId, i64>, StoreError> {
+async fn reserve(tx: &mut Session, batch: &[Write], known: &HashMap<TaskId, Latest>) -> Result<HashMap<JobId, i64>, StoreError> {
     let mut counts: BTreeMap<JobId, i64> = BTreeMap::new();
     for write in batch {
         match write {
@@ -123,14 +131,12 @@ async fn reserve(tx: &mut Tx, batch: &[Write], known: &HashMap<TaskId, Latest>) 
     }
     let mut seqs = HashMap::new();
     for (job, count) in counts {
-        let first: Option<i64> =
-            sqlx::query_scalar("update job set next_seq = next_seq + $2 where id = $1 returning next_seq - $2")
-                .bind(job.0)
-                .bind(count)
-                .fetch_optional(&mut **tx)
-                .await
-                .map_err(failed("take the next seq"))?;
-        seqs.extend(first.map(|first| (job, first)));
+        let first: Option<(i64,)> = query("update job set next_seq = next_seq + $2 where id = $1 returning next_seq - $2")
+            .bind(job.0)
+            .bind(count)
+            .optional(tx, "take the next seq")
+            .await?;
+        seqs.extend(first.map(|(first,)| (job, first)));
     }
     Ok(seqs)
 }
@@ -157,46 +163,46 @@ struct Settled {
 }
 
 impl Settled {
-    fn take(&mut self, write: Write) -> Result<Written, StoreError> {
+    fn take(&mut self, write: &Write) -> Result<Written, StoreError> {
         match write {
             Write::Host { claim, at, events } => {
-                if !may_append(&self.known, &claim) {
+                if !may_append(&self.known, claim) {
                     return Ok(Written::Stale);
                 }
-                for event in &events {
-                    self.follow(claim.task, event, micros(at));
+                for event in events {
+                    self.follow(claim.task, event, micros(*at));
                 }
-                self.append(claim.job, Some(claim.index), micros(at), &events)
+                self.append(claim.job, Some(claim.index), micros(*at), events)
             }
-            Write::Job { job, events, .. } if finishes(&events) && self.unfinished.contains(&job) => Ok(Written::Stale),
+            Write::Job { job, events, .. } if finishes(events) && self.unfinished.contains(job) => Ok(Written::Stale),
             Write::Job { job, at, events } => {
-                for event in &events {
+                for event in events {
                     if let EventKind::JobFinished { status } = event {
-                        self.jobs.insert(job, (*status, micros(at)));
+                        self.jobs.insert(*job, (*status, micros(*at)));
                     }
                 }
-                self.append(job, None, micros(at), &events)
+                self.append(*job, None, micros(*at), events)
             }
             Write::Output(chunk) if !self.known.contains_key(&chunk.task) => Ok(Written::Stale),
             Write::Output(chunk) => {
-                self.output.push(chunk);
+                self.output.push(chunk.clone());
                 Ok(Written::Done(None))
             }
             Write::Register(row) => {
-                self.inventory.insert(row.address, Some(*row));
+                self.inventory.insert(row.address, Some((**row).clone()));
                 Ok(Written::Done(None))
             }
             Write::Forget(address) => {
-                self.inventory.insert(address, None);
+                self.inventory.insert(*address, None);
                 Ok(Written::Done(None))
             }
             Write::Remove(address) => {
-                self.inventory.insert(address, None);
-                self.removed.push(address);
+                self.inventory.insert(*address, None);
+                self.removed.push(*address);
                 Ok(Written::Done(None))
             }
             Write::PinKey(key) => {
-                self.keys.push(key);
+                self.keys.push(key.clone());
                 Ok(Written::Done(None))
             }
         }
@@ -238,18 +244,17 @@ impl Settled {
         }
     }
 
-    async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
+    async fn write(self, tx: &mut Session) -> Result<(), StoreError> {
         insert_events(tx, &self.events).await?;
         update_hosts(tx, &self.hosts).await?;
         credentials::end(tx, &self.ended).await?;
         for (job, (status, at)) in &self.jobs {
-            sqlx::query("update job set status = $2, finished_at = $3 where id = $1")
+            query("update job set status = $2, finished_at = $3 where id = $1")
                 .bind(job.0)
                 .bind(status.word())
-                .bind(at)
-                .execute(&mut **tx)
-                .await
-                .map_err(failed("finish a job"))?;
+                .bind(*at)
+                .execute(tx, "finish a job")
+                .await?;
         }
         credentials::remove(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
@@ -259,33 +264,34 @@ impl Settled {
 }
 
 /// Appends rows to the journal.
-pub(super) async fn insert_events(tx: &mut Tx, events: &[EventRow]) -> Result<(), StoreError> {
-    let text = ("insert into event (job_id, seq, host_index, at, version, body) ", "");
-    insert(tx, text, events, |row, event| {
-        row.push_bind(event.job.0)
-            .push_bind(event.seq)
-            .push_bind(event.host.map(i64::from))
-            .push_bind(event.at)
-            .push_bind(i64::from(EVENT_VERSION))
-            .push_bind(event.body.clone());
+pub(super) async fn insert_events(tx: &mut Session, events: &[EventRow]) -> Result<(), StoreError> {
+    let table = "event (job_id, seq, host_index, at, version, body)";
+    insert(tx, Target { table, tail: "" }, events, |event| {
+        [
+            event.job.0.into(),
+            event.seq.into(),
+            event.host.map(i64::from).into(),
+            event.at.into(),
+            i64::from(EVENT_VERSION).into(),
+            event.body.as_str().into(),
+        ]
     })
     .await
 }
 
 /// Writes the status columns, one statement per status. What is terminal stays as it is.
-async fn update_hosts(tx: &mut Tx, hosts: &BTreeMap<TaskId, (Status, bool)>) -> Result<(), StoreError> {
+async fn update_hosts(tx: &mut Session, hosts: &BTreeMap<TaskId, (Status, bool)>) -> Result<(), StoreError> {
     let mut alike: HashMap<(Status, bool), Vec<TaskId>> = HashMap::new();
     for (task, change) in hosts {
         alike.entry(*change).or_default().push(*task);
     }
     for ((status, open), tasks) in alike {
-        sqlx::query("update host_task set status = $1, open = $2 where open = 1 and id in (select value from json_each($3))")
+        query("update host_task set status = $1, open = $2 where open = 1 and id in list($3)")
             .bind(status.word())
             .bind(i64::from(open))
-            .bind(list(tasks)?)
-            .execute(&mut **tx)
-            .await
-            .map_err(failed("write the status of hosts"))?;
+            .list(words(tasks))
+            .execute(tx, "write the status of hosts")
+            .await?;
     }
     Ok(())
 }

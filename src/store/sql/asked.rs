@@ -4,10 +4,9 @@
 
 use std::net::IpAddr;
 
-use sqlx::SqlitePool;
-
 use super::journal::{self, EventRow};
-use super::{SqliteStore, Tx, credentials, failed, list, queries};
+use super::session::{Session, query, words};
+use super::{Record, credentials, queries};
 use crate::domain::Timestamp;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
@@ -17,21 +16,21 @@ use crate::store::row::{corrupt, ip, json, micros, number, task_id};
 use crate::store::{Asked, StoreError};
 
 /// Asks for a job to be cancelled.
-pub(super) async fn cancel(store: &SqliteStore, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
-    let mut tx = store.begin().await?;
-    let seq: Option<i64> = sqlx::query_scalar(
+pub(super) async fn cancel(record: &Record, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
+    let mut tx = record.begin().await?;
+    tx.lock_jobs([job]).await?;
+    let seq: Option<(i64,)> = query(
         "update job set asked = asked + 1, cancel_asked_at = $2, next_seq = next_seq + 1
          where id = $1 and exists (select 1 from host_task where job_id = $1 and open = 1) returning next_seq - 1",
     )
     .bind(job.0)
     .bind(micros(at))
-    .fetch_optional(&mut *tx)
-    .await
-    .map_err(failed("ask for a cancel"))?;
-    let Some(seq) = seq else { return Ok(false) };
+    .optional(&mut tx, "ask for a cancel")
+    .await?;
+    let Some((seq,)) = seq else { return Ok(false) };
     let body = json("event", &EventKind::CancelAsked { reason: reason.to_owned() })?;
     journal::insert_events(&mut tx, &[EventRow { job, seq, host: None, at: micros(at), body }]).await?;
-    tx.commit().await.map_err(failed("ask for a cancel"))?;
+    tx.commit("ask for a cancel").await?;
     Ok(true)
 }
 
@@ -44,18 +43,20 @@ struct Ended {
 
 /// Opens host tasks again.
 pub(super) async fn retry(
-    store: &SqliteStore,
+    record: &Record,
     job: JobId,
     tasks: &[TaskId],
     (reason, at): (&str, Timestamp),
 ) -> Result<Vec<TaskId>, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = record.begin().await?;
+    tx.queue_for_hosts().await?;
+    tx.lock_jobs([job]).await?;
     let ended = ended(&mut tx, job, tasks).await?;
     if ended.is_empty() {
         return Ok(Vec::new());
     }
     let addresses: Vec<Address> = ended.iter().map(|task| task.address).collect();
-    if let Some((host, holder)) = queries::held(&mut *tx, &addresses).await?.first() {
+    if let Some((host, holder)) = queries::held(&mut tx, &addresses).await?.first() {
         return Err(StoreError::Conflict(format!("host {host} is held by unfinished job {holder}")));
     }
     let ids: Vec<TaskId> = ended.iter().map(|task| task.id).collect();
@@ -68,57 +69,49 @@ pub(super) async fn retry(
         .collect();
     journal::insert_events(&mut tx, &rows).await?;
     credentials::keep_on(&mut tx, &ids, micros(at)).await?;
-    tx.commit().await.map_err(failed("ask for a retry"))?;
+    tx.commit("ask for a retry").await?;
     Ok(ids)
 }
 
 /// Which of these host tasks ended in a way that can be tried again, in the order of the request.
-async fn ended(tx: &mut Tx, job: JobId, tasks: &[TaskId]) -> Result<Vec<Ended>, StoreError> {
-    let rows: Vec<(String, i64, i64, String)> = sqlx::query_as(
+async fn ended(tx: &mut Session, job: JobId, tasks: &[TaskId]) -> Result<Vec<Ended>, StoreError> {
+    query(
         "select id, host_index, cloud, ip from host_task
-         where job_id = $1 and open = 0 and status in ($2, $3) and id in (select value from json_each($4)) order by host_index",
+         where job_id = $1 and open = 0 and status in ($2, $3) and id in list($4) order by host_index",
     )
     .bind(job.0)
     .bind(Status::Failed.word())
     .bind(Status::Terminated.word())
-    .bind(list(tasks)?)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed("look for hosts to try again"))?;
-    let task = |(id, index, cloud, text): (String, i64, i64, String)| {
+    .list(words(tasks))
+    .each(tx, "look for hosts to try again", |(id, index, cloud, text): (String, i64, i64, String)| {
         let address: IpAddr = ip(&text)?;
         Ok(Ended { id: task_id(&id)?, index: number("index", index)?, address: Address { cloud, ip: address } })
-    };
-    rows.into_iter().map(task).collect()
+    })
+    .await
 }
 
 /// Makes host tasks pending and their job unfinished; the first of as many `seq`. The epoch rises, so that nobody who had
 /// a host before may append to it.
-async fn open(tx: &mut Tx, job: JobId, ids: &[TaskId]) -> Result<i64, StoreError> {
-    sqlx::query("update host_task set open = 1, epoch = epoch + 1, status = $1 where id in (select value from json_each($2))")
+async fn open(tx: &mut Session, job: JobId, ids: &[TaskId]) -> Result<i64, StoreError> {
+    query("update host_task set open = 1, epoch = epoch + 1, status = $1 where id in list($2)")
         .bind(Status::Pending.word())
-        .bind(list(ids)?)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("open hosts again"))?;
+        .list(words(ids))
+        .execute(tx, "open hosts again")
+        .await?;
     let count = i64::try_from(ids.len()).map_err(|_| corrupt("too many hosts"))?;
-    sqlx::query_scalar(
+    query(
         "update job set asked = asked + 1, cancel_asked_at = null, finished_at = null, status = null, next_seq = next_seq + $2
          where id = $1 returning next_seq - $2",
     )
     .bind(job.0)
     .bind(count)
-    .fetch_one(&mut **tx)
+    .one(tx, "open a job again")
     .await
-    .map_err(failed("open a job again"))
 }
 
 /// What was asked of a job.
-pub(super) async fn asked(readers: &SqlitePool, job: JobId) -> Result<Asked, StoreError> {
-    let row: Option<(i64, bool)> = sqlx::query_as("select asked, cancel_asked_at is not null from job where id = $1")
-        .bind(job.0)
-        .fetch_optional(readers)
-        .await
-        .map_err(failed("look at what was asked"))?;
-    Ok(row.map_or_else(Asked::default, |(count, cancel)| Asked { count, cancel }))
+pub(super) async fn asked(on: &mut Session, job: JobId) -> Result<Asked, StoreError> {
+    let row: Option<(i64, Option<i64>)> =
+        query("select asked, cancel_asked_at from job where id = $1").bind(job.0).optional(on, "look at what was asked").await?;
+    Ok(row.map_or_else(Asked::default, |(count, cancel)| Asked { count, cancel: cancel.is_some() }))
 }

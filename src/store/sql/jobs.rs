@@ -5,9 +5,11 @@
 use std::collections::HashSet;
 
 use super::credentials::{self, SealedRow};
+use super::insert::{Target, insert};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
-use super::{SqliteStore, Tx, computed, failed, insert, list};
+use super::session::{Session, query, words};
+use super::{Record, computed, outage};
 use crate::domain::Timestamp;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
@@ -18,21 +20,10 @@ use crate::store::seal::Seal;
 use crate::store::{NewHost, NewJob, StoreError, TaskRow};
 
 /// Records a job in one transaction.
-pub(super) async fn create(store: &SqliteStore, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
-    let seal = store.seal.clone();
+pub(super) async fn create(record: &Record, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
+    let seal = record.seal.clone();
     let draft = computed(move || Draft::of(job, at, &seal)).await?;
-    let mut tx = store.begin().await?;
-    let held = queries::held(&mut *tx, &draft.held).await?;
-    if let Some((host, job)) = held.first() {
-        let more = if held.len() > 1 { format!(" (and {} more hosts are held)", held.len() - 1) } else { String::new() };
-        return Err(StoreError::Conflict(format!("host {host} is held by unfinished job {job}{more}")));
-    }
-    let id = draft.insert_job(&mut tx).await?;
-    draft.insert_tasks(&mut tx, id).await?;
-    credentials::insert_rows(&mut tx, &draft.credentials).await?;
-    journal::insert_events(&mut tx, &draft.events_of(id)).await?;
-    tx.commit().await.map_err(failed("commit a new job"))?;
-    Ok(id)
+    outage::again(|| draft.record(record)).await
 }
 
 /// A new job as rows, made before the transaction begins: ten thousand seals must not keep other writers waiting.
@@ -96,66 +87,78 @@ impl Draft {
         Ok(())
     }
 
-    async fn insert_job(&self, tx: &mut Tx) -> Result<JobId, StoreError> {
+    /// In one transaction.
+    async fn record(&self, record: &Record) -> Result<JobId, StoreError> {
+        let mut tx = record.begin().await?;
+        tx.queue_for_hosts().await?;
+        let held = queries::held(&mut tx, &self.held).await?;
+        if let Some((host, job)) = held.first() {
+            let more = if held.len() > 1 { format!(" (and {} more hosts are held)", held.len() - 1) } else { String::new() };
+            return Err(StoreError::Conflict(format!("host {host} is held by unfinished job {job}{more}")));
+        }
+        let id = self.insert_job(&mut tx).await?;
+        self.insert_tasks(&mut tx, id).await?;
+        credentials::insert_rows(&mut tx, &self.credentials).await?;
+        journal::insert_events(&mut tx, &self.events_of(id)).await?;
+        tx.commit("commit a new job").await?;
+        Ok(id)
+    }
+
+    async fn insert_job(&self, tx: &mut Session) -> Result<JobId, StoreError> {
         let next_seq = self.events.len() as i64 + 1;
-        let id: i64 =
-            sqlx::query_scalar("insert into job (next_seq, created_by, created_at, spec) values ($1, $2, $3, $4) returning id")
-                .bind(next_seq)
-                .bind(&self.created_by)
-                .bind(self.created_at)
-                .bind(&self.spec)
-                .fetch_one(&mut **tx)
-                .await
-                .map_err(failed("insert a job"))?;
+        let id: i64 = query("insert into job (next_seq, created_by, created_at, spec) values ($1, $2, $3, $4) returning id")
+            .bind(next_seq)
+            .bind(self.created_by.as_str())
+            .bind(self.created_at)
+            .bind(self.spec.as_str())
+            .one(tx, "insert a job")
+            .await?;
         Ok(JobId(id))
     }
 
-    async fn insert_tasks(&self, tx: &mut Tx, job: JobId) -> Result<(), StoreError> {
-        let text = ("insert into host_task (id, job_id, host_index, cloud, ip, status, epoch, open, spec) ", "");
-        insert(tx, text, &self.tasks, |row, task| {
-            row.push_bind(task.id.to_string())
-                .push_bind(job.0)
-                .push_bind(i64::from(task.index))
-                .push_bind(task.address.cloud)
-                .push_bind(task.address.ip.to_string())
-                .push_bind(task.left_out.unwrap_or(Status::Pending).word())
-                .push_bind(Epoch::default().0)
-                .push_bind(i64::from(task.left_out.is_none()))
-                .push_bind(task.spec.clone());
+    async fn insert_tasks(&self, tx: &mut Session, job: JobId) -> Result<(), StoreError> {
+        let table = "host_task (id, job_id, host_index, cloud, ip, status, epoch, open, spec)";
+        insert(tx, Target { table, tail: "" }, &self.tasks, |task| {
+            [
+                task.id.to_string().into(),
+                job.0.into(),
+                i64::from(task.index).into(),
+                task.address.cloud.into(),
+                task.address.ip.to_string().into(),
+                task.left_out.unwrap_or(Status::Pending).word().into(),
+                Epoch::default().0.into(),
+                i64::from(task.left_out.is_none()).into(),
+                task.spec.as_str().into(),
+            ]
         })
         .await
     }
 
-    fn events_of(self, job: JobId) -> Vec<EventRow> {
+    fn events_of(&self, job: JobId) -> Vec<EventRow> {
         let at = self.created_at;
-        self.events.into_iter().zip(1..).map(|((host, body), seq)| EventRow { job, seq, host, at, body }).collect()
+        let row = |((host, body), seq): (&(Option<u32>, String), i64)| EventRow { job, seq, host: *host, at, body: body.clone() };
+        self.events.iter().zip(1..).map(row).collect()
     }
 }
 
 /// Raises the epochs of the unfinished host tasks of a job that are not `mine` already, and returns them.
-pub(super) async fn claim(store: &SqliteStore, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
-    let mine = list(mine)?;
-    let mut tx = store.begin().await?;
-    sqlx::query(
-        "update host_task set epoch = epoch + 1
-         where job_id = $1 and open = 1 and id not in (select value from json_each($2))",
-    )
-    .bind(job.0)
-    .bind(&mine)
-    .execute(&mut *tx)
-    .await
-    .map_err(failed("claim host tasks"))?;
-    let records: Vec<TaskRecord> = sqlx::query_as(
-        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task
-         where job_id = $1 and open = 1 and id not in (select value from json_each($2)) order by host_index",
-    )
-    .bind(job.0)
-    .bind(&mine)
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(failed("read the claimed host tasks"))?;
+pub(super) async fn claim(record: &Record, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+    let mut tx = record.begin().await?;
+    tx.lock_jobs([job]).await?;
+    query("update host_task set epoch = epoch + 1 where job_id = $1 and open = 1 and id not in list($2)")
+        .bind(job.0)
+        .list(words(mine))
+        .execute(&mut tx, "claim host tasks")
+        .await?;
     // Read before the claim stands: rows that cannot be read are not claimed.
-    let rows = records.into_iter().map(TaskRow::try_from).collect::<Result<Vec<_>, _>>()?;
-    tx.commit().await.map_err(failed("commit a claim"))?;
+    let rows = query(
+        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task
+         where job_id = $1 and open = 1 and id not in list($2) order by host_index",
+    )
+    .bind(job.0)
+    .list(words(mine))
+    .each(&mut tx, "read the claimed host tasks", |record: TaskRecord| TaskRow::try_from(record))
+    .await?;
+    tx.commit("commit a claim").await?;
     Ok(rows)
 }

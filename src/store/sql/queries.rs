@@ -1,14 +1,12 @@
 //! What the doors ask: jobs, host tasks, events, busy hosts.
 //!
-//! Never here: writing. Statistics and status are read in one snapshot, so they never contradict each other.
+//! Never here: writing. Statistics and status are read in one snapshot (a session), so they never contradict each other.
 
 use std::collections::HashMap;
 
-use futures_util::TryStreamExt;
-use sqlx::sqlite::SqliteExecutor;
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use sqlx::FromRow;
 
-use super::{failed, host_list, list};
+use super::session::{Session, hosts, numbers, query};
 use crate::domain::event::{EVENT_VERSION, Event, HostRef};
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, Seq};
@@ -92,40 +90,32 @@ impl EventRecord {
 }
 
 /// One job.
-pub(super) async fn job(readers: &SqlitePool, id: JobId) -> Result<Option<JobRow>, StoreError> {
-    let mut snapshot = readers.begin().await.map_err(failed("read a job"))?;
-    let record: Option<JobRecord> =
-        sqlx::query_as("select id, spec, created_by, created_at, finished_at, status from job where id = $1")
-            .bind(id.0)
-            .fetch_optional(&mut *snapshot)
-            .await
-            .map_err(failed("read a job"))?;
-    let rows = with_hosts(&mut snapshot, record.into_iter().collect()).await?;
+pub(super) async fn job(on: &mut Session, id: JobId) -> Result<Option<JobRow>, StoreError> {
+    let record: Option<JobRecord> = query("select id, spec, created_by, created_at, finished_at, status from job where id = $1")
+        .bind(id.0)
+        .optional(on, "read a job")
+        .await?;
+    let rows = with_hosts(on, record.into_iter().collect()).await?;
     Ok(rows.into_iter().next())
 }
 
 /// The newest jobs first.
-pub(super) async fn jobs(readers: &SqlitePool, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-    let mut snapshot = readers.begin().await.map_err(failed("list jobs"))?;
+pub(super) async fn jobs(on: &mut Session, limit: u32) -> Result<Vec<JobRow>, StoreError> {
     let records: Vec<JobRecord> =
-        sqlx::query_as("select id, spec, created_by, created_at, finished_at, status from job order by id desc limit $1")
+        query("select id, spec, created_by, created_at, finished_at, status from job order by id desc limit $1")
             .bind(i64::from(limit))
-            .fetch_all(&mut *snapshot)
-            .await
-            .map_err(failed("list jobs"))?;
-    with_hosts(&mut snapshot, records).await
+            .all(on, "list jobs")
+            .await?;
+    with_hosts(on, records).await
 }
 
 /// Adds what their hosts say to jobs.
-pub(super) async fn with_hosts(snapshot: &mut SqliteConnection, records: Vec<JobRecord>) -> Result<Vec<JobRow>, StoreError> {
-    let counts: Vec<(i64, String, i64)> = sqlx::query_as(
-        "select job_id, status, count(*) from host_task
-         where job_id in (select value from json_each($1)) group by job_id, status",
-    )
-    .bind(list(records.iter().map(|record| record.id))?)
-    .fetch_all(snapshot)
-    .await
-    .map_err(failed("count hosts"))?;
+pub(super) async fn with_hosts(on: &mut Session, records: Vec<JobRecord>) -> Result<Vec<JobRow>, StoreError> {
+    let counts: Vec<(i64, String, i64)> =
+        query("select job_id, status, count(*) from host_task where job_id in list($1) group by job_id, status")
+            .list(numbers(records.iter().map(|record| record.id)))
+            .all(on, "count hosts")
+            .await?;
     let mut hosts: HashMap<i64, Vec<(Status, usize)>> = HashMap::new();
     for (job, word, count) in counts {
         hosts.entry(job).or_default().push((status(&word)?, number("count", count)?));
@@ -147,21 +137,16 @@ pub(super) async fn with_hosts(snapshot: &mut SqliteConnection, records: Vec<Job
 }
 
 /// The host tasks of a job, in the order of the request.
-pub(super) async fn tasks(readers: &SqlitePool, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
-    sqlx::query_as::<_, TaskRecord>(
-        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task where job_id = $1 order by host_index",
-    )
-    .bind(job.0)
-    .fetch(readers)
-    .map_err(failed("read host tasks"))
-    .and_then(|record| std::future::ready(TaskRow::try_from(record)))
-    .try_collect()
-    .await
+pub(super) async fn tasks(on: &mut Session, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
+    query("select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task where job_id = $1 order by host_index")
+        .bind(job.0)
+        .each(on, "read host tasks", |record: TaskRecord| TaskRow::try_from(record))
+        .await
 }
 
 /// Events after a cursor, in order of `seq`.
-pub(super) async fn events(readers: &SqlitePool, job: JobId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
-    sqlx::query_as::<_, EventRecord>(
+pub(super) async fn events(on: &mut Session, job: JobId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
+    query(
         "select e.seq, e.host_index, e.at, e.version, e.body, t.cloud, t.ip
          from event e left join host_task t on t.job_id = e.job_id and t.host_index = e.host_index
          where e.job_id = $1 and e.seq > $2 order by e.seq limit $3",
@@ -169,23 +154,18 @@ pub(super) async fn events(readers: &SqlitePool, job: JobId, after: Seq, limit: 
     .bind(job.0)
     .bind(after.0)
     .bind(i64::from(limit))
-    .fetch(readers)
-    .map_err(failed("read events"))
-    .and_then(|record| std::future::ready(record.event(job)))
-    .try_collect()
+    .each(on, "read events", |record: EventRecord| record.event(job))
     .await
 }
 
 /// Which of these hosts an unfinished job holds, in the order they were asked.
-pub(super) async fn held(on: impl SqliteExecutor<'_>, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError> {
+pub(super) async fn held(on: &mut Session, asked: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError> {
     // `cross join` keeps SQLite from walking all open hosts: each host asked for is one look into the partial index.
-    let rows: Vec<(i64, String, i64)> = sqlx::query_as(
-        "select t.cloud, t.ip, t.job_id from json_each($1) asked cross join host_task t
-         where t.open = 1 and t.cloud = asked.value ->> 0 and t.ip = asked.value ->> 1 order by asked.key",
+    query(
+        "select t.cloud, t.ip, t.job_id from pairs($1) asked cross join host_task t
+         where t.open = 1 and t.cloud = asked.number and t.ip = asked.word order by asked.place",
     )
-    .bind(host_list(hosts)?)
-    .fetch_all(on)
+    .list(hosts(asked)?)
+    .each(on, "look for busy hosts", |(cloud, text, job): (i64, String, i64)| Ok((Address { cloud, ip: ip(&text)? }, JobId(job))))
     .await
-    .map_err(failed("look for busy hosts"))?;
-    rows.into_iter().map(|(cloud, text, job)| Ok((Address { cloud, ip: ip(&text)? }, JobId(job)))).collect()
 }

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use sqlx::{FromRow, SqlitePool};
+use sqlx::FromRow;
 
-use super::{Tx, failed, insert};
+use super::insert::{Target, insert};
+use super::session::{Session, query};
 use crate::domain::id::TaskId;
 use crate::domain::plan::StepKind;
 use crate::store::row::{number, step};
@@ -21,7 +22,7 @@ const PIECE: usize = 64 << 10;
 pub(super) type Stream = (TaskId, StepKind, u32);
 
 /// Inserts pieces and drops the middle.
-pub(super) async fn write(tx: &mut Tx, chunks: Vec<OutputChunk>) -> Result<(), StoreError> {
+pub(super) async fn write(tx: &mut Session, chunks: Vec<OutputChunk>) -> Result<(), StoreError> {
     let mut ends: HashMap<Stream, u64> = HashMap::new();
     for chunk in &chunks {
         let end = ends.entry(stream(chunk)).or_default();
@@ -32,18 +33,20 @@ pub(super) async fn write(tx: &mut Tx, chunks: Vec<OutputChunk>) -> Result<(), S
         piece.offset >= OUTPUT_HEAD && end_of(piece) <= tail
     };
     let pieces: Vec<OutputChunk> = chunks.into_iter().flat_map(split).filter(|piece| !in_the_middle(piece)).collect();
-    let text = (
-        "insert into output (task_id, step, attempt, byte_offset, data) ",
+    let into = Target {
+        table: "output (task_id, step, attempt, byte_offset, data)",
         // A follower that connects anew may send again from where it was.
-        " on conflict (task_id, step, attempt, byte_offset) do update set data = excluded.data
-          where length(excluded.data) > length(data)",
-    );
-    insert(tx, text, &pieces, |row, piece| {
-        row.push_bind(piece.task.to_string())
-            .push_bind(piece.step.word())
-            .push_bind(i64::from(piece.attempt))
-            .push_bind(stored(piece.offset))
-            .push_bind(piece.data.to_vec());
+        tail: "on conflict (task_id, step, attempt, byte_offset) do update set data = excluded.data
+               where length(excluded.data) > length(output.data)",
+    };
+    insert(tx, into, &longest(pieces), |piece| {
+        [
+            piece.task.to_string().into(),
+            piece.step.word().into(),
+            i64::from(piece.attempt).into(),
+            stored(piece.offset).into(),
+            piece.data.to_vec().into(),
+        ]
     })
     .await?;
     for (stream, end) in ends {
@@ -52,12 +55,27 @@ pub(super) async fn write(tx: &mut Tx, chunks: Vec<OutputChunk>) -> Result<(), S
     Ok(())
 }
 
+/// Of pieces that begin at the same place the longest one, at the place of the first: a statement must not touch a row twice.
+fn longest(pieces: Vec<OutputChunk>) -> Vec<OutputChunk> {
+    let mut places: HashMap<(Stream, u64), usize> = HashMap::new();
+    let mut kept: Vec<OutputChunk> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let place = *places.entry((stream(&piece), piece.offset)).or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(before) if before.data.len() < piece.data.len() => *before = piece,
+            Some(_) => {}
+            None => kept.push(piece),
+        }
+    }
+    kept
+}
+
 /// Drops pieces between the head and `tail`.
-async fn drop_middle(tx: &mut Tx, (task, step, attempt): Stream, tail: u64) -> Result<(), StoreError> {
+async fn drop_middle(tx: &mut Session, (task, step, attempt): Stream, tail: u64) -> Result<(), StoreError> {
     if tail <= OUTPUT_HEAD {
         return Ok(());
     }
-    sqlx::query(
+    query(
         "delete from output where task_id = $1 and step = $2 and attempt = $3
          and byte_offset >= $4 and byte_offset < $5 and byte_offset + length(data) <= $5",
     )
@@ -66,9 +84,8 @@ async fn drop_middle(tx: &mut Tx, (task, step, attempt): Stream, tail: u64) -> R
     .bind(i64::from(attempt))
     .bind(stored(OUTPUT_HEAD))
     .bind(stored(tail))
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("drop the middle of an output"))?;
+    .execute(tx, "drop the middle of an output")
+    .await?;
     Ok(())
 }
 
@@ -103,16 +120,14 @@ fn split(chunk: OutputChunk) -> Vec<OutputChunk> {
 }
 
 /// Where the output of an attempt ends.
-pub(super) async fn end(readers: &SqlitePool, (task, kind, attempt): Stream) -> Result<u64, StoreError> {
-    let end: Option<i64> = sqlx::query_scalar(
-        "select max(byte_offset + length(data)) from output where task_id = $1 and step = $2 and attempt = $3",
-    )
-    .bind(task.to_string())
-    .bind(kind.word())
-    .bind(i64::from(attempt))
-    .fetch_one(readers)
-    .await
-    .map_err(failed("read the end of an output"))?;
+pub(super) async fn end(on: &mut Session, (task, kind, attempt): Stream) -> Result<u64, StoreError> {
+    let end: Option<i64> =
+        query("select max(byte_offset + length(data)) from output where task_id = $1 and step = $2 and attempt = $3")
+            .bind(task.to_string())
+            .bind(kind.word())
+            .bind(i64::from(attempt))
+            .one(on, "read the end of an output")
+            .await?;
     number("offset", end.unwrap_or(0))
 }
 
@@ -126,19 +141,17 @@ struct NumberedPiece {
 /// Pieces stored after a cursor, in the order they came. A piece that is sent again and longer keeps its number, so
 /// whoever has read it already does not get what was added; the next piece brings it.
 pub(super) async fn after(
-    readers: &SqlitePool,
+    on: &mut Session,
     task: TaskId,
     (after, limit): (i64, u32),
 ) -> Result<(Vec<OutputChunk>, i64), StoreError> {
-    let records: Vec<NumberedPiece> = sqlx::query_as(
-        "select id, step, attempt, byte_offset, data from output where task_id = $1 and id > $2 order by id limit $3",
-    )
-    .bind(task.to_string())
-    .bind(after)
-    .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await
-    .map_err(failed("read new output"))?;
+    let records: Vec<NumberedPiece> =
+        query("select id, step, attempt, byte_offset, data from output where task_id = $1 and id > $2 order by id limit $3")
+            .bind(task.to_string())
+            .bind(after)
+            .bind(i64::from(limit))
+            .all(on, "read new output")
+            .await?;
     let next = records.last().map_or(after, |record| record.id);
     let chunks = records.into_iter().map(|record| record.piece.chunk(task)).collect::<Result<_, _>>()?;
     Ok((chunks, next))
@@ -153,18 +166,16 @@ struct PieceRecord {
 }
 
 /// Output of a host task, by step and attempt in the order they began.
-pub(super) async fn read(readers: &SqlitePool, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
+pub(super) async fn read(on: &mut Session, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
     // The head of an output is never dropped, so its first row tells when it began.
-    let records: Vec<PieceRecord> = sqlx::query_as(
+    query(
         "with begun as (select step, attempt, min(id) as place from output where task_id = $1 group by step, attempt)
          select o.step, o.attempt, o.byte_offset, o.data from output o join begun b on b.step = o.step and b.attempt = o.attempt
          where o.task_id = $1 order by b.place, o.byte_offset",
     )
     .bind(task.to_string())
-    .fetch_all(readers)
+    .each(on, "read output", |record: PieceRecord| record.chunk(task))
     .await
-    .map_err(failed("read output"))?;
-    records.into_iter().map(|record| record.chunk(task)).collect()
 }
 
 impl PieceRecord {

@@ -1,0 +1,146 @@
+//! What is known of hosts from finished jobs, and the keys their sshd showed first.
+//!
+//! Never here: deciding whether a key is trusted (`transport`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use sqlx::FromRow;
+
+use super::Record;
+use super::insert::{Target, insert};
+use super::session::{Session, either, hosts, query};
+use crate::domain::host::Address;
+use crate::domain::id::JobId;
+use crate::store::row::{ip, json, micros, moment, number, of_json};
+use crate::store::{HostRow, PinnedKey, StoreError};
+
+/// Replaces and removes inventory rows; `None` is removed.
+pub(super) async fn write(tx: &mut Session, changes: BTreeMap<Address, Option<HostRow>>) -> Result<(), StoreError> {
+    let mut known = Vec::new();
+    let mut gone = Vec::new();
+    for (address, change) in changes {
+        match change {
+            Some(row) => known.push((json("host", &row.spec)?, row)),
+            None => gone.push(address),
+        }
+    }
+    let into = Target {
+        table: "host (cloud, ip, spec, package, version, digest, job_id, registered_at)",
+        tail: "on conflict (cloud, ip) do update set spec = excluded.spec, package = excluded.package,
+               version = excluded.version, digest = excluded.digest, job_id = excluded.job_id,
+               registered_at = excluded.registered_at",
+    };
+    insert(tx, into, &known, |(spec, row)| {
+        [
+            row.address.cloud.into(),
+            row.address.ip.to_string().into(),
+            spec.as_str().into(),
+            row.package.as_str().into(),
+            row.version.as_str().into(),
+            row.digest.as_str().into(),
+            row.job.0.into(),
+            micros(row.at).into(),
+        ]
+    })
+    .await?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    // Each is one look into the key; with `(cloud, ip) in (…)` SQLite would walk all hosts of the cloud.
+    either(
+        "delete from host where rowid in (
+             select h.rowid from pairs($1) gone cross join host h where h.cloud = gone.number and h.ip = gone.word)",
+        "delete from host using pairs($1) gone where cloud = gone.number and ip = gone.word",
+    )
+    .list(hosts(&gone)?)
+    .execute(tx, "forget hosts")
+    .await?;
+    Ok(())
+}
+
+/// Pins keys; an endpoint that has one keeps it.
+pub(super) async fn pin(tx: &mut Session, keys: &[PinnedKey]) -> Result<(), StoreError> {
+    let into = Target { table: "host_key (cloud, ip, port, key, pinned_at)", tail: "on conflict (cloud, ip, port) do nothing" };
+    insert(tx, into, keys, |key| {
+        [
+            key.cloud.into(),
+            key.address.to_string().into(),
+            i64::from(key.port).into(),
+            key.key.as_str().into(),
+            micros(key.at).into(),
+        ]
+    })
+    .await
+}
+
+#[derive(FromRow)]
+struct HostRecord {
+    spec: String,
+    package: String,
+    version: String,
+    digest: String,
+    job_id: i64,
+    registered_at: i64,
+}
+
+/// What is known of a host.
+pub(super) async fn host(on: &mut Session, address: Address) -> Result<Option<HostRow>, StoreError> {
+    let record: Option<HostRecord> =
+        query("select spec, package, version, digest, job_id, registered_at from host where cloud = $1 and ip = $2")
+            .bind(address.cloud)
+            .bind(address.ip.to_string())
+            .optional(on, "read the inventory")
+            .await?;
+    let row = |record: HostRecord| {
+        Ok(HostRow {
+            address,
+            spec: of_json("host", &record.spec)?,
+            package: record.package,
+            version: record.version,
+            digest: record.digest,
+            job: JobId(record.job_id),
+            at: moment(record.registered_at)?,
+        })
+    };
+    record.map(row).transpose()
+}
+
+/// Forgets the pinned keys of a host, of one port or of all.
+pub(super) async fn forget_keys(record: &Record, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
+    let mut tx = record.begin().await?;
+    let done = query("delete from host_key where cloud = $1 and ip = $2 and ($3 is null or port = $3)")
+        .bind(host.cloud)
+        .bind(host.ip.to_string())
+        .bind(port.map(i64::from))
+        .execute(&mut tx, "forget host keys")
+        .await?;
+    tx.commit("forget host keys").await?;
+    Ok(done)
+}
+
+/// All pinned keys, by cloud, address and port.
+pub(super) async fn pinned_keys(on: &mut Session) -> Result<Vec<PinnedKey>, StoreError> {
+    let pinned = |(cloud, text, port, key, at): (i64, String, i64, String, i64)| {
+        Ok(PinnedKey { cloud, address: ip(&text)?, port: number("port", port)?, key, at: moment(at)? })
+    };
+    query("select cloud, ip, port, key, pinned_at from host_key order by cloud, ip, port")
+        .each(on, "read the pinned keys", pinned)
+        .await
+}
+
+/// The pinned key of an endpoint.
+pub(super) async fn pinned_key(
+    on: &mut Session,
+    cloud: i64,
+    address: IpAddr,
+    port: u16,
+) -> Result<Option<PinnedKey>, StoreError> {
+    let record: Option<(String, i64)> = query("select key, pinned_at from host_key where cloud = $1 and ip = $2 and port = $3")
+        .bind(cloud)
+        .bind(address.to_string())
+        .bind(i64::from(port))
+        .optional(on, "read a pinned key")
+        .await?;
+    record.map(|(key, at)| Ok(PinnedKey { cloud, address, port, key, at: moment(at)? })).transpose()
+}

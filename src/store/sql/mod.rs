@@ -1,0 +1,317 @@
+//! The job record in a database that speaks SQL: every statement and every row, once for all of them.
+//!
+//! ```text
+//!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge
+//!                                 ├─ inventory.rs    hosts, pinned keys
+//!                                 └─ output.rs       head and tail of step output
+//!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
+//!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
+//! ```
+//!
+//! What the databases differ in stays with them: how one is opened (`sqlite`, `postgres`), how a job is held ([`Holds`]),
+//! and what a transaction has to lock ([`Session::lock_jobs`]), for SQLite has one writer and PostgreSQL has many.
+//!
+//! Never here: what an event means for a host (`domain`), and clocks. To add a table: a new file in each of `migrations/`
+//! (never an edit of an old one), and the room of its rows here.
+
+mod asked;
+pub(super) mod credentials;
+mod insert;
+mod inventory;
+mod jobs;
+mod journal;
+mod output;
+mod pages;
+mod queries;
+pub(super) mod session;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use sqlx::migrate::MigrateError;
+
+use self::session::{Session, numbers, query};
+use super::page::{JobFilter, JobOrder, Known, Page, TaskFilter};
+use super::postgres::outage::{self, Server};
+use super::row::corrupt;
+use super::seal::Seal;
+use super::{Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
+use crate::domain::Timestamp;
+use crate::domain::credential::Credential;
+use crate::domain::event::Event;
+use crate::domain::host::{Address, HostSpec};
+use crate::domain::id::{JobId, Seq, TaskId};
+use crate::domain::plan::StepKind;
+
+/// How a job is held for one process.
+#[async_trait]
+pub trait Holds: Send + Sync {
+    /// See [`Store::hold`].
+    async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
+
+    /// See [`Store::holder`].
+    async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
+
+    /// See [`Store::patience`].
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The job record in a database.
+#[derive(Debug)]
+pub struct SqlStore<H> {
+    record: Record,
+    holds: H,
+}
+
+impl<H> SqlStore<H> {
+    pub(super) fn new(pools: Pools, seal: Seal, holds: H) -> Self {
+        Self { record: Record { pools, seal: Arc::new(seal) }, holds }
+    }
+}
+
+/// Connections to the database.
+#[derive(Debug)]
+pub(super) enum Pools {
+    /// One writes, so that transactions of this process queue up instead of failing; the others read beside it.
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// All are alike.
+    Postgres(Arc<Server>),
+}
+
+/// The database, and the seal of the credentials in it.
+#[derive(Debug)]
+pub(super) struct Record {
+    pools: Pools,
+    seal: Arc<Seal>,
+}
+
+impl Pools {
+    /// Begins a transaction that writes.
+    async fn begin(&self) -> Result<Session, StoreError> {
+        match self {
+            // `immediate`: it takes its turn now, so no later statement of it can find itself too late.
+            Self::Sqlite { writer, .. } => {
+                let begun = writer.begin_with("begin immediate").await;
+                begun.map(Session::Sqlite).map_err(failed("begin a transaction"))
+            }
+            Self::Postgres(server) => server.begin("begin").await,
+        }
+    }
+
+    /// Begins a transaction that reads: all its statements see the same.
+    pub(super) async fn read(&self) -> Result<Session, StoreError> {
+        match self {
+            Self::Sqlite { readers, .. } => readers.begin().await.map(Session::Sqlite).map_err(failed("begin to read")),
+            Self::Postgres(server) => server.begin("begin isolation level repeatable read, read only").await,
+        }
+    }
+}
+
+impl Record {
+    async fn begin(&self) -> Result<Session, StoreError> {
+        self.pools.begin().await
+    }
+
+    async fn read(&self) -> Result<Session, StoreError> {
+        self.pools.read().await
+    }
+}
+
+impl Session {
+    /// Whoever else changes these jobs or their hosts waits until this transaction is over. Comes before anything is read
+    /// that must stay true until then.
+    async fn lock_jobs(&mut self, jobs: impl IntoIterator<Item = JobId>) -> Result<(), StoreError> {
+        if let Self::Sqlite(_) = self {
+            return Ok(());
+        }
+        // In one order: two that lock the same jobs never wait for each other.
+        let jobs: std::collections::BTreeSet<i64> = jobs.into_iter().map(|job| job.0).collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let lock = query("select 1 from job where id in list($1) order by id for update").list(numbers(jobs));
+        lock.execute(self, "lock jobs").await?;
+        Ok(())
+    }
+
+    /// Whoever else wants to take hosts for a job waits until this transaction is over, so that none of them finds a host
+    /// taken under its hands. Comes before [`Session::lock_jobs`].
+    async fn queue_for_hosts(&mut self) -> Result<(), StoreError> {
+        if let Self::Sqlite(_) = self {
+            return Ok(());
+        }
+        query("select pg_advisory_xact_lock(5007215081)").execute(self, "queue for hosts").await?;
+        Ok(())
+    }
+
+    /// Makes it durable. `what` was done.
+    async fn commit(self, what: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await.map_err(failed(what)),
+            Self::Postgres(tx, server) => server.commit(tx, what).await,
+        }
+    }
+}
+
+#[async_trait]
+impl<H: Holds> Store for SqlStore<H> {
+    async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
+        jobs::create(&self.record, job, at).await
+    }
+
+    async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.holds.hold(job).await
+    }
+
+    async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError> {
+        self.holds.holder(job).await
+    }
+
+    fn patience(&self) -> Duration {
+        self.holds.patience()
+    }
+
+    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+        outage::again(|| jobs::claim(&self.record, job, mine)).await
+    }
+
+    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
+        outage::again(|| asked::cancel(&self.record, job, reason, at)).await
+    }
+
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        outage::again(|| asked::retry(&self.record, job, tasks, (reason, at))).await
+    }
+
+    async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
+        outage::again(|| async { asked::asked(&mut self.record.read().await?, job).await }).await
+    }
+
+    async fn commit(&self, batch: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+        outage::again(|| journal::commit(&self.record, &batch)).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        outage::again(|| async { queries::job(&mut self.record.read().await?, id).await }).await
+    }
+
+    async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        outage::again(|| async { queries::jobs(&mut self.record.read().await?, limit).await }).await
+    }
+
+    async fn tasks(&self, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
+        outage::again(|| async { queries::tasks(&mut self.record.read().await?, job).await }).await
+    }
+
+    async fn events(&self, job: JobId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
+        outage::again(|| async { queries::events(&mut self.record.read().await?, job, after, limit).await }).await
+    }
+
+    async fn output(&self, task: TaskId) -> Result<Vec<OutputChunk>, StoreError> {
+        outage::again(|| async { output::read(&mut self.record.read().await?, task).await }).await
+    }
+
+    async fn output_after(&self, task: TaskId, after: i64, limit: u32) -> Result<(Vec<OutputChunk>, i64), StoreError> {
+        outage::again(|| async { output::after(&mut self.record.read().await?, task, (after, limit)).await }).await
+    }
+
+    async fn output_end(&self, task: TaskId, step: StepKind, attempt: u32) -> Result<u64, StoreError> {
+        outage::again(|| async { output::end(&mut self.record.read().await?, (task, step, attempt)).await }).await
+    }
+
+    async fn busy(&self, hosts: &[Address]) -> Result<Vec<(Address, JobId)>, StoreError> {
+        outage::again(|| async { queries::held(&mut self.record.read().await?, hosts).await }).await
+    }
+
+    async fn credential(&self, task: TaskId) -> Result<Option<Credential>, StoreError> {
+        outage::again(|| credentials::read(&self.record, task)).await
+    }
+
+    async fn kept_logins(&self, hosts: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError> {
+        outage::again(|| credentials::kept_logins(&self.record, hosts)).await
+    }
+
+    async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError> {
+        outage::again(|| credentials::purge(&self.record, now)).await
+    }
+
+    async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
+        outage::again(|| async { inventory::host(&mut self.record.read().await?, address).await }).await
+    }
+
+    async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        outage::again(|| async { pages::jobs(&mut self.record.read().await?, filter, order, page).await }).await
+    }
+
+    async fn task_page(&self, job: JobId, filter: &TaskFilter, page: Page) -> Result<(u64, Vec<TaskRow>), StoreError> {
+        outage::again(|| async { pages::tasks(&mut self.record.read().await?, job, filter, page).await }).await
+    }
+
+    async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
+        outage::again(|| async { pages::host_events(&mut self.record.read().await?, job, hosts).await }).await
+    }
+
+    async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
+        outage::again(|| async { pages::known_hosts(&mut self.record.read().await?, which).await }).await
+    }
+
+    async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
+        outage::again(|| async { inventory::pinned_key(&mut self.record.read().await?, cloud, address, port).await }).await
+    }
+
+    async fn pinned_keys(&self) -> Result<Vec<PinnedKey>, StoreError> {
+        outage::again(|| async { inventory::pinned_keys(&mut self.record.read().await?).await }).await
+    }
+
+    async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
+        outage::again(|| inventory::forget_keys(&self.record, host, port)).await
+    }
+}
+
+/// Translates what sqlx says, once. `what` was tried.
+pub(super) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| {
+        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) || says_corrupt(&error) {
+            return corrupt(error.to_string());
+        }
+        StoreError::Unavailable { what: what.into(), source: Box::new(error) }
+    }
+}
+
+/// PostgreSQL's codes are five characters; SQLite's are numbers whose low byte is the family: 11 SQLITE_CORRUPT, 26
+/// SQLITE_NOTADB.
+fn says_corrupt(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| match code.len() {
+        5 => matches!(&*code, "XX001" | "XX002"),
+        _ => code.parse::<u32>().is_ok_and(|number| matches!(number & 0xff, 11 | 26)),
+    })
+}
+
+/// Runs work that only computes (sealing ten thousand credentials) away from the tasks that must answer.
+pub(super) async fn computed<T, F>(work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, StoreError> + Send + 'static,
+{
+    let stopped = |error| StoreError::Unavailable { what: "computation".into(), source: Box::new(error) };
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+/// What is wrong when a record cannot be brought to this release's form.
+pub(super) fn not_migrated(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => {
+            corrupt(format!("a later release of landfall wrote it (migration {version}): use that release"))
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            failed("bring the job record up to date")(error)
+        }
+        error => corrupt(error.to_string()),
+    }
+}
