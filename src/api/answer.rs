@@ -39,6 +39,8 @@ pub(super) enum Refusal {
     NotRunning,
     /// Nothing failed that could be tried again.
     NoneFailed,
+    /// A page of somewhere else asks.
+    Foreign,
     /// There is no such path.
     NoPath,
     /// The path has no such method.
@@ -119,6 +121,7 @@ impl Answer {
             },
             Refusal::NotRunning => business(code::NOT_RUNNING, say("没有正在执行的主机", "no host of the job is unfinished")),
             Refusal::NoneFailed => business(code::NO_INSTANCE, say("没有可重试的主机", "no host of the job failed")),
+            Refusal::Foreign => http(StatusCode::FORBIDDEN, say("拒绝来自其他站点的请求", "pages of other sites may not ask")),
             Refusal::NoPath => http(StatusCode::NOT_FOUND, say("路径不存在", "there is no such path")),
             Refusal::WrongMethod => http(StatusCode::METHOD_NOT_ALLOWED, say("请求方法不允许", "the path has no such method")),
             Refusal::TooLarge => http(StatusCode::PAYLOAD_TOO_LARGE, say("请求体超过 64 MiB", "the body is over 64 MiB")),

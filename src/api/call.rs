@@ -1,9 +1,10 @@
 //! One call: who asks in which language, and the body, read within its limits.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
@@ -36,6 +37,20 @@ impl FromRequest<Arc<Door>> for Call {
         let body = read(request).await.map_err(|refusal| Answer::refused(&refusal, language))?;
         Ok(Self { door: door.clone(), language, base, body })
     }
+}
+
+/// Does the caller use a name of this machine, and no page of another site ask through it? Without both, any page that a
+/// browser here shows could send jobs: a body needs no content type, and there are no apps yet to authenticate.
+pub(super) fn is_from_here(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let Some(host) = text(header::HOST) else { return false };
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let ip: Option<IpAddr> = name.trim_matches(['[', ']']).parse().ok();
+    let is_ours = name.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback());
+    let origin =
+        headers.contains_key(header::ORIGIN).then(|| text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://")));
+    is_ours && origin.is_none_or(|origin| origin == Some(host))
 }
 
 async fn read(request: Request) -> Result<Value, Refusal> {
@@ -79,6 +94,28 @@ pub(super) fn language(headers: &HeaderMap) -> Option<Language> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_another_site_is_not_from_here() {
+        for (host, origin, here) in [
+            ("127.0.0.1:8420", None, true),
+            ("localhost:8420", None, true),
+            ("[::1]:8420", None, true),
+            ("127.0.0.1", Some("http://127.0.0.1"), true),
+            ("127.0.0.1:8420", Some("http://evil.example"), false),
+            ("127.0.0.1:8420", Some("null"), false),
+            ("127.0.0.1:8420", Some("http://127.0.0.1:80"), false),
+            ("evil.example:8420", Some("http://evil.example:8420"), false),
+            ("evil.example", None, false),
+            ("192.0.2.1:8420", None, false),
+            ("", None, false),
+        ] {
+            let mut headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
+            assert_eq!(is_from_here(&headers), here, "{host} {origin:?}");
+        }
+        assert!(!is_from_here(&HeaderMap::new()));
+    }
 
     #[test]
     fn the_caller_gets_the_language_it_likes_best_of_those_there_are() {

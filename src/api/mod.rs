@@ -74,8 +74,18 @@ pub fn router(door: Door) -> Router {
         .method_not_allowed_fallback(async |State(door): State<Arc<Door>>| {
             Answer::refused(&Refusal::WrongMethod, door.service.language())
         })
+        .layer(middleware::from_fn_with_state(door.clone(), from_here))
         .layer(CatchPanicLayer::custom(answer::of_panic))
         .with_state(door)
+}
+
+/// Whoever asks is on this machine, but a page in a browser on it may come from anywhere: it is known by its `Origin`, or by
+/// a name for this machine that is none of ours.
+async fn from_here(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    if call::is_from_here(request.headers()) {
+        return next.run(request).await;
+    }
+    Answer::refused(&Refusal::Foreign, door.service.language()).into_response()
 }
 
 async fn in_time(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {

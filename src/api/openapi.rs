@@ -139,6 +139,7 @@ fn operation((method, path, summary, takes, query): &Row) -> Operation {
 /// What HTTP itself has a word for.
 const WRONG: &[(&str, &str)] = &[
     ("400", "the body broke off"),
+    ("403", "a page of another site asks"),
     ("404", "there is no such path"),
     ("405", "the path has no such method"),
     ("413", "the body is over 64 MiB"),

@@ -60,7 +60,7 @@ fn a_body_over_64_mib_is_refused_whether_its_length_is_told_or_not() {
     for (head, rest) in [("content-length: 67108865\r\n\r\n", String::new()), ("transfer-encoding: chunked\r\n\r\n", endless())] {
         let mut stream = TcpStream::connect(place.server.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let _ = write!(stream, "POST /api/job/install/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{head}");
+        let _ = write!(stream, "POST /api/job/install/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{head}");
         // The server stops reading somewhere in between.
         for _ in 0..80 {
             if rest.is_empty() || stream.write_all(rest.as_bytes()).is_err() {
@@ -86,6 +86,19 @@ fn it_is_alive_and_ready() {
     for path in ["/healthz", "/healthz/", "/readyz"] {
         place.server.get(path).data();
     }
+}
+
+#[test]
+fn a_page_of_another_site_may_not_ask() {
+    let place = Place::new();
+    let body = || json!({}).to_string().into_bytes();
+    for headers in [[("origin", "http://evil.example")], [("origin", "null")]] {
+        for path in ["/api/job/job_list/", "/nowhere"] {
+            assert_eq!(place.server.ask("POST", path, &headers, body()).refusal(), (403, 3_800_403), "{headers:?} {path}");
+        }
+    }
+    let own = format!("http://{}", place.server.address());
+    place.server.ask("POST", "/api/job/job_list/", &[("origin", &own)], body()).data();
 }
 
 #[test]
