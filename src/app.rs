@@ -2,6 +2,8 @@
 //!
 //! Never here: a use case (the service's) or a flag (the terminal's).
 
+mod serve;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use crate::store::postgres::PostgresStore;
 use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
 use crate::transport::ssh::{self, SshSettings, SshTransport};
+
+pub use serve::{ListenError, listen};
 
 /// Everything joined.
 pub struct App {

@@ -10,7 +10,7 @@
 //! ```text
 //! 6  main
 //! 5  cli                                  the terminal door; telemetry, lifecycle beside it
-//! 4  app                                  joins concrete backends
+//! 4  app                                  joins concrete backends; the HTTP door `api` beside it
 //! 3  service                              the use cases that all doors call
 //! 2  engine                               order, time, concurrency
 //! 1  plan   transport   store   packages   config   assets
@@ -26,6 +26,7 @@
 //! - [`engine`]: one pipeline per host, no barrier; journals before it shows.
 //! - [`service`]: submit, run, follow, look.
 //! - [`app`]: the composition root.
+//! - [`api`]: the HTTP door: envelope, endpoints, server-sent events.
 //! - [`cli`]: flags, bars, exit codes.
 //!
 //! # The life of one host
@@ -35,6 +36,7 @@
 //! detached on the target (`scripts/linux/runner.sh`) and is followed by byte offset, so a lost connection or a dead executor finds
 //! it again. Doors read what happened from the record ([`service::feed`]).
 
+pub mod api;
 pub mod app;
 pub mod assets;
 pub mod cli;

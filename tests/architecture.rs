@@ -58,6 +58,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
     ("axum", &["api", "app"]),
+    ("tower_http", &["api"]),
+    ("utoipa", &["api"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("indicatif", &["cli/report/bars"]),

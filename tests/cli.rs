@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "run",
     "plan",
     "check",
+    "serve",
     "job",
     "job list",
     "job show",

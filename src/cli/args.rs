@@ -5,7 +5,7 @@
 mod examples;
 mod job_source;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -13,7 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::{self, DatabaseUrl};
 use examples::{
     CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
-    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SITE, SITE_CHECK, top_examples,
+    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -73,6 +73,13 @@ pub(crate) enum Command {
     /// Connect, log in once and look: what would a job meet? Changes nothing
     #[command(after_help = CHECK)]
     Check(JobSource),
+    /// Take jobs over HTTP and work on them, until a signal
+    #[command(after_help = SERVE)]
+    Serve {
+        /// Where to listen: a loopback address, port 0 for any free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8420")]
+        listen: SocketAddr,
+    },
     /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]
     Job(Job),
@@ -256,7 +263,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 23);
+        assert_eq!(seen, 24);
     }
 
     #[test]
@@ -281,8 +288,13 @@ mod tests {
 
     #[test]
     fn what_is_no_job_number_or_address_is_refused() {
-        for words in ["landfall job show 0", "landfall job show x", "landfall job log 1 host-a", "landfall run", "landfall serve"]
-        {
+        for words in [
+            "landfall job show 0",
+            "landfall job show x",
+            "landfall job log 1 host-a",
+            "landfall run",
+            "landfall serve --listen 8420",
+        ] {
             assert!(parse(words).is_err(), "{words}");
         }
     }

@@ -66,9 +66,11 @@ impl ExitStatus {
         match error {
             CliError::Usage(_) | CliError::NoTerminal(_) | CliError::Read { .. } | CliError::Config(_) => Self::Usage,
             CliError::Service(error) => match error.as_ref() {
-                ServiceError::NoJob(_) | ServiceError::NoHost { .. } | ServiceError::NotFailed { .. } | ServiceError::Busy(_) => {
-                    Self::Usage
-                }
+                ServiceError::NoJob(_)
+                | ServiceError::NoHost { .. }
+                | ServiceError::NoInstance { .. }
+                | ServiceError::NotFailed { .. }
+                | ServiceError::Busy(_) => Self::Usage,
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }

@@ -356,6 +356,14 @@ impl Site {
         self.blacklist.iter().find(|list| list.names(host)).map(|list| list.reason.as_str())
     }
 
+    /// Where the declared proxies are. One that has no inner address is nowhere.
+    pub fn proxies(&self) -> impl Iterator<Item = Address> {
+        self.proxy.iter().filter_map(|proxy| {
+            let ip = ["inner_ip", "inner_ipv6"].into_iter().find_map(|key| proxy.get(key)?.as_str()?.parse().ok())?;
+            Some(Address { cloud: proxy.get("cloud")?.as_integer()?, ip })
+        })
+    }
+
     /// The declared cloud of that id.
     #[must_use]
     pub fn cloud(&self, id: i64) -> Option<&Cloud> {

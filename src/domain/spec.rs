@@ -25,6 +25,13 @@ pub struct JobSpec {
     /// Upload budget of the job in MB/s (`limits.upload_mb_per_s`); 0 = none.
     #[serde(default)]
     pub upload_mb_per_s: u32,
+    /// The businesses of its hosts, in ascending order.
+    #[serde(default)]
+    pub businesses: Vec<i64>,
+    /// Was it accepted by `serve`? Then every `serve` over the record takes it up when nobody works on it; a job of `run`
+    /// waits for the person who began it.
+    #[serde(default)]
+    pub served: bool,
 }
 
 /// What a host task is. Stored as JSON; no secret in it.

@@ -73,6 +73,18 @@ impl Envelope {
         Self { result: false, code, data, message: format!("{text}（{code}）"), errors: None }
     }
 
+    /// It worked.
+    #[must_use]
+    pub fn done(data: Value) -> Self {
+        Self { result: true, code: 0, data, message: String::new(), errors: None }
+    }
+
+    /// It did not, for a reason that has a published code.
+    #[must_use]
+    pub fn refused(code: i64, text: &str) -> Self {
+        Self::wrong(code, text, Value::Null)
+    }
+
     /// The body is wrong: all faults; the code is the first one's.
     #[must_use]
     pub fn faults(faults: &[Fault], language: Language) -> Self {

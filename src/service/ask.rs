@@ -3,9 +3,10 @@
 //!
 //! Never here: how that is done on a host (the engine's).
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, view};
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
@@ -18,6 +19,8 @@ pub enum Again {
     Failed,
     /// These; each must have failed or been cancelled.
     Hosts(Vec<IpAddr>),
+    /// These, by `instance_id`; each must have failed or been cancelled.
+    Instances(Vec<String>),
 }
 
 impl Service {
@@ -59,7 +62,11 @@ impl Service {
 }
 
 fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again) -> Result<Vec<&'a TaskRow>, ServiceError> {
-    let failed = |task: &&TaskRow| matches!(task.status, Status::Failed | Status::Terminated);
+    let in_order = |mut chosen: Vec<&'a TaskRow>| {
+        chosen.sort_by_key(|task| task.index);
+        chosen.dedup_by_key(|task| task.index);
+        chosen
+    };
     match again {
         Again::Failed => Ok(tasks.iter().filter(failed).collect()),
         Again::Hosts(hosts) => {
@@ -71,10 +78,29 @@ fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again) -> Result<Vec<&'a
                     (None, None) => Err(ServiceError::NoHost { job, host: *host }),
                 }
             };
-            let mut chosen: Vec<&TaskRow> = hosts.iter().map(one).collect::<Result<_, _>>()?;
-            chosen.sort_by_key(|task| task.index);
-            chosen.dedup_by_key(|task| task.index);
-            Ok(chosen)
+            Ok(in_order(hosts.iter().map(one).collect::<Result<_, _>>()?))
         }
+        Again::Instances(names) => Ok(in_order(named(job, tasks, names)?)),
     }
+}
+
+/// The host tasks that these `instance_id`s name.
+fn named<'a>(job: JobId, tasks: &'a [TaskRow], names: &[String]) -> Result<Vec<&'a TaskRow>, ServiceError> {
+    let mut known: HashMap<String, Vec<&TaskRow>> = HashMap::new();
+    for task in tasks {
+        known.entry(view::instance_id(task)).or_default().push(task);
+    }
+    let one = |name: &String| match known.get(name).map(Vec::as_slice) {
+        None | Some([]) => Err(ServiceError::NoInstance { job, instance: name.clone() }),
+        Some(of_host @ [first, ..]) => of_host.iter().copied().find(failed).ok_or(ServiceError::NotFailed {
+            job,
+            host: first.address.ip,
+            status: first.status,
+        }),
+    };
+    names.iter().map(one).collect()
+}
+
+fn failed(task: &&TaskRow) -> bool {
+    matches!(task.status, Status::Failed | Status::Terminated)
 }

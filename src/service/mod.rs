@@ -2,13 +2,17 @@
 //!
 //! Never here: a flag, a colour, an HTTP status; how a step is done (the engine's).
 
+mod admit;
 pub mod answer;
 pub mod ask;
 pub mod check;
+pub mod details;
 pub mod feed;
 pub mod host_list;
+pub mod operate;
 pub mod preview;
 pub mod request;
+pub mod shift;
 pub mod submit;
 pub mod view;
 
@@ -19,7 +23,7 @@ use std::time::Duration;
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
-use crate::domain::site::Site;
+use crate::domain::site::{Language, Site};
 use crate::domain::state::IllegalEvent;
 use crate::engine::{Ended, Engine, EngineError};
 use crate::store::{Lease, Store};
@@ -52,6 +56,14 @@ pub enum ServiceError {
         job: JobId,
         /// Its address.
         host: IpAddr,
+    },
+    /// The job has no host of that name.
+    #[error("job {job} has no host `{instance}`")]
+    NoInstance {
+        /// The job.
+        job: JobId,
+        /// What was asked for.
+        instance: String,
     },
     /// There is nothing to try again.
     #[error("host {host} of job {job} is {status}: only hosts that failed or were cancelled can be tried again", status = .status.word())]
@@ -138,6 +150,14 @@ impl Service {
         Ok(row.statistics.pending_count + row.statistics.running_count == 0)
     }
 
+    /// Did the job's journal come to its end? That is after the end of the last host.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`]; when the record fails.
+    pub async fn is_finished(&self, job: JobId) -> Result<bool, ServiceError> {
+        Ok(self.store.job(job).await?.ok_or(ServiceError::NoJob(job))?.finished_at.is_some())
+    }
+
     /// All pinned host keys, by cloud, address and port.
     ///
     /// # Errors
@@ -152,6 +172,12 @@ impl Service {
     /// When the record fails.
     pub async fn forget_host_keys(&self, host: Address, port: Option<u16>) -> Result<u64, ServiceError> {
         Ok(self.store.forget_keys(host, port).await?)
+    }
+
+    /// The language of messages where a caller asks for none.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.site.language
     }
 
     /// What the running hosts are sending right now.

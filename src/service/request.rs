@@ -14,6 +14,7 @@ mod tests;
 
 pub use host::{FIELDS as HOST_FIELDS, SECRETS};
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ use crate::domain::job::JobKind;
 use crate::domain::package::PackageChoice;
 use crate::domain::site::{Paths, Site};
 use crate::domain::spec::JobSpec;
-use fields::Fields;
+pub(crate) use fields::Fields;
 
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -50,6 +51,16 @@ pub mod code {
     pub const PROXY_IN_DIRECT_ZONE: i64 = 3_801_006;
     /// No such access point.
     pub const ACCESS_POINT: i64 = 3_801_007;
+    /// No such host in the inventory.
+    pub const NO_HOST: i64 = 3_801_010;
+    /// No such job.
+    pub const NO_JOB: i64 = 3_801_012;
+    /// No such host in the job, or none that can be tried again.
+    pub const NO_INSTANCE: i64 = 3_800_007;
+    /// No host of the job is unfinished.
+    pub const NOT_RUNNING: i64 = 3_800_016;
+    /// Another job has the host.
+    pub const BUSY: i64 = 3_801_020;
     /// The cloud has no proxy.
     pub const NO_PROXY: i64 = 3_801_013;
     /// No host was accepted.
@@ -91,6 +102,8 @@ pub struct RequestedHost {
     pub credential: Option<Credential>,
     /// Does the request name account or port? Else a kept login brings its own.
     pub names_login: bool,
+    /// Does the request name the kind of login?
+    pub names_auth: bool,
 }
 
 /// Checks a body.
@@ -127,7 +140,10 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
         }
     }
     let Some(kind) = kind.filter(|_| faults.is_empty()) else { return Err(faults) };
-    Ok(Request { spec: JobSpec { kind, package, vars, paths, upload_mb_per_s }, username, hosts })
+    let businesses: BTreeSet<i64> = hosts.iter().map(|host| host.spec.bk_biz_id).collect();
+    let businesses = businesses.into_iter().collect();
+    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses, served: false };
+    Ok(Request { spec, username, hosts })
 }
 
 fn job_kind(top: &mut Fields<'_>) -> Option<JobKind> {

@@ -1,20 +1,16 @@
 //! Submission: body → checked request → admitted hosts → one recorded job. Nothing is recorded unless all of it is.
 //!
-//! Never here: waiting for a host. To add a reason to leave a host out: [`Exception`], then [`exclusion`].
-
-use std::collections::HashMap;
+//! Never here: waiting for a host. Which hosts are left out: `admit`.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Envelope, FilterEntry};
-use super::request::{self, Fault, Request, RequestedHost, SecretSources, code};
+use super::request::{self, Fault, Request, SecretSources, code};
 use super::{Service, ServiceError};
 use crate::domain::admission::{Exception, Exclusion};
-use crate::domain::host::{Address, AuthType, HostSpec, Os};
+use crate::domain::host::HostSpec;
 use crate::domain::id::{JobId, TaskId};
-use crate::domain::job::JobKind;
-use crate::domain::package::Role;
 use crate::domain::plan::Step;
 use crate::domain::site::Language;
 use crate::domain::spec::TaskSpec;
@@ -30,6 +26,8 @@ pub struct Caller {
     pub language: Language,
     /// Where secrets may come from.
     pub sources: SecretSources,
+    /// Does it come in by `serve`, so that any `serve` may carry it out?
+    pub served: bool,
 }
 
 /// A recorded job, held by this process.
@@ -39,6 +37,15 @@ pub struct Accepted {
     pub job: JobId,
     /// Keeps it for this process.
     pub lease: Box<dyn Lease>,
+    /// Hosts left out.
+    pub filtered: Vec<FilterEntry>,
+}
+
+/// A recorded job that nobody holds yet.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Its number.
+    pub job: JobId,
     /// Hosts left out.
     pub filtered: Vec<FilterEntry>,
 }
@@ -93,17 +100,26 @@ impl Service {
     /// # Errors
     /// [`Rejection`]; nothing was recorded then.
     pub async fn submit(&self, body: &Value, caller: &Caller) -> Result<Accepted, Rejection> {
-        let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
-        let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        let Recorded { job, filtered } = self.record(body, caller).await?;
         let lease = self.store.hold(job).await?;
         Ok(Accepted { job, lease, filtered })
+    }
+
+    /// [`Self::submit`] without taking the job for this process.
+    ///
+    /// # Errors
+    /// [`Rejection`]; nothing was recorded then.
+    pub async fn record(&self, body: &Value, caller: &Caller) -> Result<Recorded, Rejection> {
+        let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
+        let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        Ok(Recorded { job, filtered })
     }
 
     /// Everything of a submission but the recording: `plan` and `check` stop here.
     pub(super) async fn examine(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
         let mut request = request::parse(body, &self.site, &caller.sources).map_err(Rejection::Faults)?;
-        self.lend_kept_logins(&mut request).await?;
-        let excluded = self.admit(&request).await?;
+        request.spec.served = caller.served;
+        let excluded = self.admit(&mut request).await?;
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
         };
@@ -126,84 +142,6 @@ impl Service {
         }
         self.check_package(&mut request).await?;
         Ok(Admitted { request, excluded, filtered })
-    }
-
-    /// A login is required only when none is kept for the host (DESIGN 2).
-    async fn lend_kept_logins(&self, request: &mut Request) -> Result<(), Rejection> {
-        let kind = request.spec.kind;
-        let lacks = |host: &RequestedHost| {
-            !kind.needs_login()
-                && kind.touches_host()
-                && host.credential.is_none()
-                && !host.spec.is_manual
-                && host.spec.auth_type != AuthType::Vault
-                && kind.is_carried_out()
-        };
-        let wanted: Vec<Address> =
-            request.hosts.iter().filter(|host| lacks(host)).filter_map(|host| host.spec.address()).collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut kept: HashMap<Address, _> = self
-            .store
-            .kept_logins(&wanted)
-            .await?
-            .into_iter()
-            .map(|(address, spec, credential)| (address, (spec, credential)))
-            .collect();
-        let mut faults = Vec::new();
-        for (index, host) in request.hosts.iter_mut().enumerate().filter(|(_, host)| lacks(host)) {
-            match host.spec.address().and_then(|address| kept.remove(&address)) {
-                Some((spec, credential)) => {
-                    host.credential = Some(credential);
-                    host.spec.auth_type = spec.auth_type;
-                    if !host.names_login {
-                        host.spec.account = spec.account;
-                        host.spec.port = spec.port;
-                        host.spec.login_ip = host.spec.login_ip.or(spec.login_ip);
-                    }
-                }
-                None => faults.push(Fault {
-                    path: format!("hosts[{index}].{}", if host.spec.auth_type == AuthType::Key { "key" } else { "password" }),
-                    message: "is required: no login of this host is kept".into(),
-                    code: code::INVALID,
-                }),
-            }
-        }
-        if faults.is_empty() { Ok(()) } else { Err(Rejection::Faults(faults)) }
-    }
-
-    /// Which hosts are left out, and why.
-    async fn admit(&self, request: &Request) -> Result<Vec<Option<Exclusion>>, Rejection> {
-        let addresses: Vec<Option<Address>> = request.hosts.iter().map(|host| host.spec.address()).collect();
-        let known: Vec<Address> = addresses.iter().flatten().copied().collect();
-        let busy: HashMap<Address, JobId> = self.store.busy(&known).await?.into_iter().collect();
-        let mut first: HashMap<Address, usize> = HashMap::new();
-        let mut excluded = Vec::with_capacity(request.hosts.len());
-        for (index, (host, address)) in request.hosts.iter().zip(&addresses).enumerate() {
-            let earlier = address.and_then(|address| {
-                let first = *first.entry(address).or_insert(index);
-                (first != index).then_some(first)
-            });
-            let reason = match (earlier, address.and_then(|address| busy.get(&address))) {
-                (Some(first), _) => Some(Exclusion::new(Exception::Duplicate, format!("hosts[{first}]"))),
-                (None, Some(job)) => Some(Exclusion::new(Exception::Busy, job.to_string())),
-                (None, None) => None,
-            };
-            let no_proxy = self.lacks_proxy(host, request.spec.kind).then(|| Exclusion::new(Exception::NoProxy, ""));
-            let blacklisted = address
-                .and_then(|address| self.site.blacklisted(address))
-                .map(|reason| Exclusion::new(Exception::Blacklisted, reason));
-            excluded.push(no_proxy.or(blacklisted).or(reason).or_else(|| unsupported(host, request.spec.kind)));
-        }
-        Ok(excluded)
-    }
-
-    /// F1: an agent host in a cloud without proxy; RESTART needs none (`reference/upstream.md` 2.2).
-    fn lacks_proxy(&self, host: &RequestedHost, kind: JobKind) -> bool {
-        let cloud = host.spec.bk_cloud_id;
-        let has_proxy = self.site.proxy.iter().any(|proxy| proxy.get("cloud").and_then(toml::Value::as_integer) == Some(cloud));
-        cloud != 0 && kind.role() == Role::Agent && kind != JobKind::RestartAgent && !has_proxy
     }
 
     /// Settles which package the job is about, as far as that can be known before the hosts are.
@@ -241,27 +179,4 @@ impl Service {
             host,
         }
     }
-}
-
-/// What this release knows of but does not carry out (DESIGN 2).
-fn unsupported(host: &RequestedHost, kind: JobKind) -> Option<Exclusion> {
-    let spec = &host.spec;
-    let what = if !kind.is_carried_out() {
-        kind.wire_name()
-    } else if spec.bk_cloud_id != 0 {
-        "bk_cloud_id other than 0"
-    } else if spec.install_channel_id.is_some() {
-        "install_channel_id"
-    } else if spec.is_manual {
-        "is_manual"
-    } else if spec.auth_type == AuthType::Vault {
-        "auth_type TJJ_PASSWORD"
-    } else if spec.ap_id == -1 {
-        "ap_id -1"
-    } else if let Some(os) = spec.os_type.filter(|os| *os != Os::Linux) {
-        return Some(Exclusion::new(Exception::Unsupported, format!("os_type {}", os.word())));
-    } else {
-        return None;
-    };
-    Some(Exclusion::new(Exception::Unsupported, what))
 }

@@ -2,7 +2,7 @@
 //! with ours beside them; the terminal's tables and `--output json` are both made from these.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
@@ -17,8 +17,9 @@ use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::outcome::{Outcome, StepOutcome};
 use crate::domain::plan::StepKind;
 use crate::domain::record::{HostRecord, StepRecord};
+use crate::domain::site::Site;
 use crate::domain::state::HostState;
-use crate::store::{JobRow, TaskRow};
+use crate::store::{JobRow, OutputChunk, TaskRow};
 
 /// One job in a list.
 #[derive(Clone, Debug, Serialize)]
@@ -39,6 +40,27 @@ pub struct JobLine {
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
+    /// The businesses of its hosts.
+    pub bk_biz_scope: Vec<i64>,
+    /// What it does to what.
+    #[serde(flatten)]
+    pub meta: JobMeta,
+}
+
+/// What a job does to what, in upstream's words.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobMeta {
+    /// `AGENT` or `PROXY`.
+    pub step_type: String,
+    /// `INSTALL`, `RESTART` ...
+    pub op_type: String,
+}
+
+impl From<JobKind> for JobMeta {
+    fn from(kind: JobKind) -> Self {
+        let (op_type, step_type) = kind.wire_name().split_once('_').unwrap_or_default();
+        Self { step_type: step_type.into(), op_type: op_type.into() }
+    }
 }
 
 impl From<&JobRow> for JobLine {
@@ -52,6 +74,8 @@ impl From<&JobRow> for JobLine {
             start_time: row.created_at,
             end_time: row.finished_at,
             cost_time: row.finished_at.map(|end| seconds(row.created_at, end)),
+            bk_biz_scope: row.spec.businesses.clone(),
+            meta: row.spec.kind.into(),
         }
     }
 }
@@ -59,9 +83,9 @@ impl From<&JobRow> for JobLine {
 /// The data of a job list.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobList {
-    /// Jobs listed.
-    pub total: usize,
-    /// The newest first.
+    /// Jobs on all pages.
+    pub total: u64,
+    /// Those of this page; the newest first unless asked otherwise.
     pub list: Vec<JobLine>,
 }
 
@@ -73,6 +97,12 @@ pub struct JobView {
     /// Everything the list shows.
     #[serde(flatten)]
     pub line: JobLine,
+    /// Once more, where upstream's clients look for it.
+    pub meta: JobMeta,
+    /// Hosts on all pages.
+    pub total: u64,
+    /// Inner addresses of the hosts that were left out.
+    pub ip_filter_list: Vec<IpAddr>,
     /// Its hosts, in the order of the request.
     pub list: Vec<HostView>,
     /// Does a live process work on it? Its process id.
@@ -92,6 +122,9 @@ pub struct HostView {
     pub bk_host_id: Option<i64>,
     /// Its business.
     pub bk_biz_id: i64,
+    /// Where it is, further.
+    #[serde(flatten)]
+    pub place: Place,
     /// As requested, or as found.
     pub os_type: Option<Os>,
     /// Wire status.
@@ -122,6 +155,25 @@ pub struct HostView {
     /// Its identity in the record.
     #[serde(skip)]
     pub task: TaskId,
+}
+
+/// Where a host is, under the published keys.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Place {
+    /// Inner address, v4.
+    pub inner_ip: Option<Ipv4Addr>,
+    /// Inner address, v6.
+    pub inner_ipv6: Option<Ipv6Addr>,
+    /// Name of its cloud.
+    pub bk_cloud_name: String,
+    /// Name of its business.
+    pub bk_biz_name: String,
+    /// Its access point.
+    pub ap_id: i64,
+    /// Is it installed by a person?
+    pub is_manual: bool,
+    /// Was it left out?
+    pub filter_host: bool,
 }
 
 /// One step of a host in a job's details.
@@ -185,7 +237,7 @@ impl Service {
     /// When the record cannot be read.
     pub async fn jobs(&self, limit: u32) -> Result<JobList, ServiceError> {
         let list: Vec<JobLine> = self.store.jobs(limit).await?.iter().map(JobLine::from).collect();
-        Ok(JobList { total: list.len(), list })
+        Ok(JobList { total: list.len() as u64, list })
     }
 
     /// A job with all its hosts and steps; `None` when there is no such job.
@@ -197,8 +249,12 @@ impl Service {
         let tasks = self.store.tasks(id).await?;
         let records = self.records(id).await?;
         let empty = HostRecord::default();
-        let list = tasks.iter().map(|task| host_view(task, records.get(&task.index).unwrap_or(&empty))).collect();
-        Ok(Some(JobView { job_id: id, line: JobLine::from(&row), list, held_by: self.store.holder(id).await? }))
+        let view = |task: &TaskRow| host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site);
+        let list: Vec<HostView> = tasks.iter().map(view).collect();
+        let line = JobLine::from(&row);
+        let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
+        let (meta, total, held_by) = (line.meta.clone(), list.len() as u64, self.store.holder(id).await?);
+        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by }))
     }
 
     /// The logs of a job's hosts, of all or of the one with address `host`.
@@ -216,22 +272,7 @@ impl Service {
                 continue;
             }
             let record = records.remove(&task.index).unwrap_or_default();
-            let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
-            for chunk in self.store.output(task.id).await? {
-                let text = output.entry(chunk.step).or_default();
-                mark_gap(text, chunk.offset);
-                text.extend_from_slice(&chunk.data);
-            }
-            let steps = step_views(&task, &record)
-                .into_iter()
-                .map(|view| StepLog {
-                    step: view.step,
-                    status: view.status,
-                    start_time: view.start_time,
-                    finish_time: view.finish_time,
-                    log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
-                })
-                .collect();
+            let steps = step_logs(&task, &record, &self.store.output(task.id).await?);
             logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
         }
         Ok(Some(logs))
@@ -245,13 +286,43 @@ impl Service {
             let events: Vec<Event> = self.store.events(id, after, PAGE).await?;
             let Some(last) = events.last() else { return Ok(records) };
             after = last.seq;
-            for event in &events {
-                if let Some(index) = event.host_index {
-                    records.entry(index).or_default().apply(&event.kind, event.at)?;
-                }
-            }
+            apply(&mut records, &events)?;
         }
     }
+}
+
+/// Journals of hosts, folded, by position in the request.
+pub(super) fn fold(events: &[Event]) -> Result<BTreeMap<u32, HostRecord>, ServiceError> {
+    let mut records = BTreeMap::new();
+    apply(&mut records, events)?;
+    Ok(records)
+}
+
+fn apply(records: &mut BTreeMap<u32, HostRecord>, events: &[Event]) -> Result<(), ServiceError> {
+    for event in events {
+        if let Some(index) = event.host_index {
+            records.entry(index).or_default().apply(&event.kind, event.at)?;
+        }
+    }
+    Ok(())
+}
+
+/// The log of each step of a host.
+pub(super) fn step_logs(task: &TaskRow, record: &HostRecord, chunks: &[OutputChunk]) -> Vec<StepLog> {
+    let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
+    for chunk in chunks {
+        let text = output.entry(chunk.step).or_default();
+        mark_gap(text, chunk.offset);
+        text.extend_from_slice(&chunk.data);
+    }
+    let log = |view: StepView| StepLog {
+        step: view.step,
+        status: view.status,
+        start_time: view.start_time,
+        finish_time: view.finish_time,
+        log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
+    };
+    step_views(task, record).into_iter().map(log).collect()
 }
 
 /// Marks where the record left output out: the text so far ends before `offset`.
@@ -262,14 +333,15 @@ fn mark_gap(text: &mut Vec<u8>, offset: u64) {
     }
 }
 
-fn instance_id(task: &TaskRow) -> String {
+/// What the API calls a host of a job.
+pub(super) fn instance_id(task: &TaskRow) -> String {
     match task.spec.host.bk_host_id {
         Some(id) => format!("host|instance|host|{id}"),
         None => format!("host|instance|host|{}-{}-0", task.address.ip, task.address.cloud),
     }
 }
 
-fn host_view(task: &TaskRow, record: &HostRecord) -> HostView {
+pub(super) fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
     let outcome = record.outcome();
     let step = match (&record.state, outcome.and_then(Outcome::failure)) {
         (HostState::Running { step, .. }, _) => Some(*step),
@@ -282,6 +354,15 @@ fn host_view(task: &TaskRow, record: &HostRecord) -> HostView {
         bk_cloud_id: task.address.cloud,
         bk_host_id: task.spec.host.bk_host_id,
         bk_biz_id: task.spec.host.bk_biz_id,
+        place: Place {
+            inner_ip: task.spec.host.inner_ip,
+            inner_ipv6: task.spec.host.inner_ipv6,
+            bk_cloud_name: task.spec.cloud_name.clone(),
+            bk_biz_name: site.business_name(task.spec.host.bk_biz_id).to_owned(),
+            ap_id: task.spec.host.ap_id,
+            is_manual: task.spec.host.is_manual,
+            filter_host: record.exclusion.is_some(),
+        },
         os_type: task.spec.host.os_type,
         status: record.state.status(),
         status_display: status_display(record),

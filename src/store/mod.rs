@@ -10,6 +10,7 @@
 //!
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
+pub mod page;
 pub mod postgres;
 mod row;
 pub mod seal;
@@ -30,6 +31,7 @@ use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
+use page::{JobFilter, JobOrder, Known, Page, TaskFilter};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -330,6 +332,18 @@ pub trait Store: Send + Sync {
 
     /// What is known of a host.
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError>;
+
+    /// The jobs of a page of a list, and how many there are on all its pages; both from one look.
+    async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError>;
+
+    /// The host tasks of a page, in the order of the request, and how many there are on all pages; both from one look.
+    async fn task_page(&self, job: JobId, filter: &TaskFilter, page: Page) -> Result<(u64, Vec<TaskRow>), StoreError>;
+
+    /// The journals of some hosts of a job (by their position in the request), in order of `seq`.
+    async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError>;
+
+    /// What is known of some hosts, in the order they were asked for; nothing where nothing is known.
+    async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError>;
 
     /// The pinned key of an endpoint.
     async fn pinned_key(&self, cloud: i64, address: std::net::IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError>;

@@ -133,6 +133,8 @@ impl World {
             vars: serde_json::Map::new(),
             paths: Paths::default(),
             upload_mb_per_s: 0,
+            businesses: vec![2],
+            served: false,
         };
         let outline = outline(kind, self.site.limits.script_timeout_s);
         let hosts = self.fleet.hosts().iter().map(|host| {

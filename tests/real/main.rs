@@ -21,6 +21,8 @@ mod landfall;
 mod package;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/world.rs"]
 mod world;
 
@@ -28,6 +30,7 @@ mod scene;
 mod target;
 
 mod agents;
+mod api;
 mod asked;
 mod boot;
 mod crash;

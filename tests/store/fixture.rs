@@ -160,6 +160,8 @@ pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
         vars: serde_json::from_str(r#"{"port": 9100}"#).unwrap(),
         paths: Paths::default(),
         upload_mb_per_s: 7,
+        businesses: vec![2],
+        served: false,
     };
     NewJob { spec, created_by: "operator".into(), hosts }
 }

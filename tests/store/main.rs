@@ -23,6 +23,7 @@ mod rules_asked;
 mod rules_credentials;
 mod rules_jobs;
 mod rules_journal;
+mod rules_pages;
 
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -97,6 +98,13 @@ rules! {
         a_removed_host_takes_its_kept_logins_with_it,
         output_is_read_once_from_a_cursor_on,
         pinned_keys_are_listed_in_order;
+    rules_pages:
+        a_filter_by_status_means_what_the_list_shows,
+        every_filter_of_jobs_narrows_the_list,
+        jobs_are_ordered_and_cut_into_pages,
+        the_hosts_of_a_job_are_filtered_and_cut_into_pages,
+        the_journal_of_some_hosts_is_that_part_of_the_journal,
+        hosts_are_known_by_place_and_by_number;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

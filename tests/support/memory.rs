@@ -19,6 +19,7 @@ use landfall::domain::host::{Address, HostSpec};
 use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
+use landfall::store::page::{JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
 use landfall::store::{
     Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written,
 };
@@ -277,6 +278,44 @@ impl Store for MemoryStore {
         Ok(self.lock().inventory.get(&address).cloned())
     }
 
+    async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        assert_eq!((filter.created_by.is_some(), order), (false, JobOrder::Newest), "lists of jobs are the real records'");
+        let rows: Vec<JobRow> =
+            self.jobs(u32::MAX).await?.into_iter().filter(|row| !filter.unfinished || row.finished_at.is_none()).collect();
+        Ok((rows.len() as u64, cut(rows, page)))
+    }
+
+    async fn task_page(&self, job: JobId, filter: &TaskFilter, page: Page) -> Result<(u64, Vec<TaskRow>), StoreError> {
+        let has = |names: &[TaskName], row: &TaskRow| {
+            names.iter().any(|name| match name {
+                TaskName::At(address) => *address == row.address,
+                TaskName::Numbered(number) => row.spec.host.bk_host_id == Some(*number),
+            })
+        };
+        let meant = |row: &TaskRow| {
+            filter.ips.as_ref().is_none_or(|ips| ips.contains(&row.address.ip))
+                && filter.statuses.as_ref().is_none_or(|statuses| statuses.contains(&row.status))
+                && filter.named.as_ref().is_none_or(|names| has(names, row))
+                && !has(&filter.excluded, row)
+        };
+        let rows: Vec<TaskRow> = self.tasks(job).await?.into_iter().filter(meant).collect();
+        Ok((rows.len() as u64, cut(rows, page)))
+    }
+
+    async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
+        let of_hosts = |event: &Event| event.host_index.is_some_and(|index| hosts.contains(&index));
+        Ok(self.journal(job).into_iter().filter(of_hosts).collect())
+    }
+
+    async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
+        let inner = self.lock();
+        let by_number = |number: &i64| inner.inventory.values().find(|row| row.spec.bk_host_id == Some(*number)).cloned();
+        Ok(match which {
+            Known::At(addresses) => addresses.iter().filter_map(|address| inner.inventory.get(address).cloned()).collect(),
+            Known::Numbered(numbers) => numbers.iter().filter_map(by_number).collect(),
+        })
+    }
+
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
         Ok(self.lock().keys.get(&(cloud, address, port)).cloned())
     }
@@ -293,4 +332,9 @@ impl Store for MemoryStore {
         kept.keys.retain(|key, _| !(key.0 == host.cloud && key.1 == host.ip && port.is_none_or(|port| port == key.2)));
         Ok((before - kept.keys.len()) as u64)
     }
+}
+
+fn cut<T>(rows: Vec<T>, page: Page) -> Vec<T> {
+    let offset = usize::try_from(page.offset).unwrap();
+    rows.into_iter().skip(offset).take(page.limit.map_or(usize::MAX, |limit| limit as usize)).collect()
 }

@@ -63,6 +63,20 @@ Examples:
 
 Each login is offered once. JSON: one line a host as it is done, then all of them. Exit code 0 when every host is ready.";
 
+pub(super) const SERVE: &str = "\
+Examples:
+  landfall serve
+  landfall serve --listen 127.0.0.1:9000
+  landfall serve --output json > address.json
+
+  curl -s http://127.0.0.1:8420/api/job/install/ -d @job.json
+  curl -s http://127.0.0.1:8420/api/job/12/details/ -d '{}'
+  curl -sN http://127.0.0.1:8420/api/job/12/events/
+
+The API and the executor are one process. SIGTERM or Ctrl-C once: no new host begins and running steps finish; twice: let go
+at once. Unfinished jobs that came in here go on at the next start; jobs of `run` are left to `landfall job resume`.
+Exit code 0 after a stop.";
+
 pub(super) const JOB: &str = "\
 Examples:
   landfall job list

@@ -28,7 +28,8 @@ async fn check(source: JobSource, context: &mut Context) -> Result<ExitStatus, C
     let draft = Draft::read(&source, context)?;
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
-    let caller = Caller { name: config::caller_name(), language: language(), sources: draft.secrets(&mut signals).await? };
+    let sources = draft.secrets(&mut signals).await?;
+    let caller = Caller { name: config::caller_name(), language: language(), sources, served: false };
     let app = open(context).await?;
     let begun = app.service.check(&draft.body, &caller, stop).await.map_err(|rejection| draft.rejected(rejection))?;
     drop(draft);

@@ -19,6 +19,7 @@ pub(super) mod package_list;
 pub(super) mod package_verify;
 pub(super) mod plan;
 pub(super) mod run;
+pub(super) mod serve;
 pub(super) mod site_check;
 mod watch;
 

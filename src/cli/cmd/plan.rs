@@ -27,7 +27,8 @@ pub(crate) async fn run(source: JobSource, context: &mut Context) -> Result<Exit
 async fn plan(source: JobSource, context: &mut Context) -> Result<ExitStatus, CliError> {
     let draft = Draft::read(&source, context)?;
     let mut signals = Signals::listen(Stop::new()).map_err(|source| CliError::System { what: "take signals", source })?;
-    let caller = Caller { name: config::caller_name(), language: language(), sources: draft.secrets(&mut signals).await? };
+    let sources = draft.secrets(&mut signals).await?;
+    let caller = Caller { name: config::caller_name(), language: language(), sources, served: false };
     let app = open(context).await?;
     let preview = app.service.preview(&draft.body, &caller).await.map_err(|rejection| draft.rejected(rejection))?;
     match context.output {

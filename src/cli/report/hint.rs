@@ -56,7 +56,7 @@ fn config(error: &ConfigError) -> Option<String> {
 
 fn service(error: &ServiceError) -> Option<String> {
     match error {
-        ServiceError::NoHost { job, .. } | ServiceError::NotFailed { job, .. } => {
+        ServiceError::NoHost { job, .. } | ServiceError::NoInstance { job, .. } | ServiceError::NotFailed { job, .. } => {
             Some(format!("`landfall job show {job}` shows its hosts"))
         }
         ServiceError::Busy(_) => Some("wait for the other job, or cancel it".into()),

@@ -9,7 +9,7 @@ use crate::domain::failure::{Code, Failure};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::plan::{Plan, StepKind};
-use crate::service::view::{HostView, JobLine, JobView};
+use crate::service::view::{HostView, JobLine, JobView, Place};
 
 pub(crate) fn at(seconds: f64) -> Timestamp {
     Timestamp::UNIX_EPOCH + Duration::from_secs_f64(seconds)
@@ -60,8 +60,11 @@ pub(crate) fn job(statuses: &[Status]) -> JobView {
         start_time: at(0.0),
         end_time: Some(at(12.3)),
         cost_time: Some(12.3),
+        bk_biz_scope: vec![2],
+        meta: JobKind::InstallAgent.into(),
     };
-    JobView { job_id: JobId(1), line, list, held_by: None }
+    let (meta, total) = (line.meta.clone(), list.len() as u64);
+    JobView { job_id: JobId(1), line, meta, total, ip_filter_list: Vec::new(), list, held_by: None }
 }
 
 fn host(last: u8, status: Status) -> HostView {
@@ -73,6 +76,7 @@ fn host(last: u8, status: Status) -> HostView {
         bk_cloud_id: 0,
         bk_host_id: None,
         bk_biz_id: 2,
+        place: Place::default(),
         os_type: None,
         status,
         status_display: status.word().to_lowercase(),

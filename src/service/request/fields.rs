@@ -9,24 +9,24 @@ use super::{Fault, code};
 use crate::domain::site::Paths;
 
 /// The fields of one object of the request.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
     path: String,
     faults: &'a mut Vec<Fault>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(object: &'a Map<String, Value>, path: String, faults: &'a mut Vec<Fault>) -> Self {
+    pub(crate) fn new(object: &'a Map<String, Value>, path: String, faults: &'a mut Vec<Fault>) -> Self {
         Self { object, path, faults }
     }
 
     /// Notes a fault of a field, or of the object itself when `key` is empty.
-    pub(super) fn fault(&mut self, key: &str, message: impl Into<String>) {
+    pub(crate) fn fault(&mut self, key: &str, message: impl Into<String>) {
         self.fault_with(key, code::INVALID, message);
     }
 
     /// [`Self::fault`] with a published code of its own.
-    pub(super) fn fault_with(&mut self, key: &str, code: i64, message: impl Into<String>) {
+    pub(crate) fn fault_with(&mut self, key: &str, code: i64, message: impl Into<String>) {
         let path = match (self.path.is_empty(), key.is_empty()) {
             (true, _) => key.to_owned(),
             (false, true) => self.path.clone(),
@@ -36,19 +36,19 @@ impl<'a> Fields<'a> {
     }
 
     /// How many faults there are so far.
-    pub(super) fn faults(&self) -> usize {
+    pub(crate) fn faults(&self) -> usize {
         self.faults.len()
     }
 
     /// The raw value; null and empty strings are absent.
-    pub(super) fn value(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
         #[cfg(test)]
         asked::note(&self.path, key);
         self.object.get(key).filter(|value| !value.is_null() && value.as_str() != Some(""))
     }
 
     /// A text of one line.
-    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
         match self.value(key)? {
             Value::String(text) if !text.contains(['\n', '\r', '\0']) => Some(text.clone()),
             Value::String(_) => {
@@ -63,7 +63,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number, also as a string.
-    pub(super) fn integer(&mut self, key: &str) -> Option<i64> {
+    pub(crate) fn integer(&mut self, key: &str) -> Option<i64> {
         let number = match self.value(key)? {
             Value::Number(number) => number.as_i64(),
             Value::String(text) => text.trim().parse().ok(),
@@ -76,7 +76,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number of at least 0, also as a string.
-    pub(super) fn count(&mut self, key: &str) -> Option<u32> {
+    pub(crate) fn count(&mut self, key: &str) -> Option<u32> {
         let number = self.integer(key)?;
         let count = u32::try_from(number).ok();
         if count.is_none() {
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A switch: a bool, or 0/1, also as a string.
-    pub(super) fn switch(&mut self, key: &str) -> Option<bool> {
+    pub(crate) fn switch(&mut self, key: &str) -> Option<bool> {
         let switch = match self.value(key)? {
             Value::Bool(switch) => Some(*switch),
             Value::Number(number) => match number.as_i64() {
@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A word that parses as `T`, named `what` in the fault.
-    pub(super) fn parsed<T: FromStr>(&mut self, key: &str, what: &str) -> Option<T> {
+    pub(crate) fn parsed<T: FromStr>(&mut self, key: &str, what: &str) -> Option<T> {
         let text = self.text(key)?;
         let parsed = text.trim().parse().ok();
         if parsed.is_none() {
@@ -118,7 +118,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One of the words of `T`, as its `Deserialize` reads them.
-    pub(super) fn word<T: DeserializeOwned>(&mut self, key: &str, words: &str) -> Option<T> {
+    pub(crate) fn word<T: DeserializeOwned>(&mut self, key: &str, words: &str) -> Option<T> {
         let text = self.text(key)?;
         let parsed = serde_json::from_value(Value::String(text.clone())).ok();
         if parsed.is_none() {
@@ -128,7 +128,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object, as it is.
-    pub(super) fn object(&mut self, key: &str) -> Map<String, Value> {
+    pub(crate) fn object(&mut self, key: &str) -> Map<String, Value> {
         match self.value(key) {
             None => Map::new(),
             Some(Value::Object(object)) => object.clone(),
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object with known keys.
-    pub(super) fn structure<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+    pub(crate) fn structure<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         let value = self.value(key)?;
         if !value.is_object() {
             // An array would pass for the values of its keys, in order.
@@ -157,7 +157,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The fields of an object below this one.
-    pub(super) fn child<'b>(&'b mut self, key: &str) -> Option<Fields<'b>> {
+    pub(crate) fn child<'b>(&'b mut self, key: &str) -> Option<Fields<'b>> {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         match self.value(key)? {
             Value::Object(object) => Some(Fields { object, path, faults: self.faults }),
@@ -169,7 +169,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Paths on a target: absolute, one line, no `..`.
-    pub(super) fn paths(&mut self, key: &str) -> Paths {
+    pub(crate) fn paths(&mut self, key: &str) -> Paths {
         let paths: Paths = self.structure(key).unwrap_or_default();
         let bad: Vec<String> =
             paths.given().filter(|(_, path)| !is_target_path(path)).map(|(name, _)| format!("{key}.{name}")).collect();

@@ -110,8 +110,9 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         paths: fields.paths("paths"),
         vars: fields.object("vars"),
     };
+    let names_auth = fields.value("auth_type").is_some();
     let names_login = fields.value("account").is_some() || fields.value("port").is_some();
-    (fields.faults() == before).then_some(RequestedHost { spec, credential, names_login })
+    (fields.faults() == before).then_some(RequestedHost { spec, credential, names_login, names_auth })
 }
 
 fn default_account(os: Option<Os>) -> &'static str {

@@ -166,7 +166,7 @@ fn paths_must_be_absolute_and_stay_where_they_are() {
 fn the_published_lists_of_fields_are_those_that_are_read() {
     let limits = json!({"upload_mb_per_s": 1});
     check(&json!({"job_type": "INSTALL_AGENT", "limits": limits, "hosts": [host(json!({}))]})).unwrap();
-    let sorted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<std::collections::BTreeSet<_>>();
+    let sorted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(fields::asked::of("hosts[0]"), sorted(&HOST_FIELDS));
     let mut top = fields::asked::of("");
     top.insert("hosts".into());

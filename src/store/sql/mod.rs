@@ -5,7 +5,7 @@
 //!                                 ├─ inventory.rs    hosts, pinned keys
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
-//!  session.rs  one statement          insert.rs    many rows
+//!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
 //! ```
 //!
 //! What the databases differ in stays with them: how one is opened (`sqlite`, `postgres`), how a job is held ([`Holds`]),
@@ -21,6 +21,7 @@ mod inventory;
 mod jobs;
 mod journal;
 mod output;
+mod pages;
 mod queries;
 pub(super) mod session;
 
@@ -33,6 +34,7 @@ use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 
 use self::session::{Session, numbers, query};
+use super::page::{JobFilter, JobOrder, Known, Page, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::corrupt;
 use super::seal::Seal;
@@ -240,6 +242,22 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
         outage::again(|| async { inventory::host(&mut self.record.read().await?, address).await }).await
+    }
+
+    async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        outage::again(|| async { pages::jobs(&mut self.record.read().await?, filter, order, page).await }).await
+    }
+
+    async fn task_page(&self, job: JobId, filter: &TaskFilter, page: Page) -> Result<(u64, Vec<TaskRow>), StoreError> {
+        outage::again(|| async { pages::tasks(&mut self.record.read().await?, job, filter, page).await }).await
+    }
+
+    async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
+        outage::again(|| async { pages::host_events(&mut self.record.read().await?, job, hosts).await }).await
+    }
+
+    async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
+        outage::again(|| async { pages::known_hosts(&mut self.record.read().await?, which).await }).await
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {

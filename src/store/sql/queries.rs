@@ -14,8 +14,9 @@ use crate::domain::job::{Statistics, Status};
 use crate::store::row::{corrupt, ip, moment, number, of_json, status, task_id};
 use crate::store::{JobRow, StoreError, TaskRow};
 
+/// A row of `job`.
 #[derive(FromRow)]
-struct JobRecord {
+pub(super) struct JobRecord {
     id: i64,
     spec: String,
     created_by: String,
@@ -53,8 +54,9 @@ impl TryFrom<TaskRecord> for TaskRow {
     }
 }
 
+/// A row of `event`, with the address of its host.
 #[derive(FromRow)]
-struct EventRecord {
+pub(super) struct EventRecord {
     seq: i64,
     host_index: Option<i64>,
     at: i64,
@@ -65,7 +67,7 @@ struct EventRecord {
 }
 
 impl EventRecord {
-    fn event(self, job: JobId) -> Result<Event, StoreError> {
+    pub(super) fn event(self, job: JobId) -> Result<Event, StoreError> {
         if self.version != i64::from(EVENT_VERSION) {
             return Err(corrupt(format!(
                 "event {} of job {job} has version {}, this release reads {EVENT_VERSION}",
@@ -108,7 +110,7 @@ pub(super) async fn jobs(on: &mut Session, limit: u32) -> Result<Vec<JobRow>, St
 }
 
 /// Adds what their hosts say to jobs.
-async fn with_hosts(on: &mut Session, records: Vec<JobRecord>) -> Result<Vec<JobRow>, StoreError> {
+pub(super) async fn with_hosts(on: &mut Session, records: Vec<JobRecord>) -> Result<Vec<JobRow>, StoreError> {
     let counts: Vec<(i64, String, i64)> =
         query("select job_id, status, count(*) from host_task where job_id in list($1) group by job_id, status")
             .list(numbers(records.iter().map(|record| record.id)))

@@ -13,6 +13,7 @@
 //!
 //! Never here: what a statement is for. To add a kind of parameter: a variant of [`Cell`] or [`List`], and how each database takes it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -66,8 +67,8 @@ impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unp
 
 /// A statement with its parameters.
 pub(in crate::store) struct Query {
-    sqlite: &'static str,
-    postgres: &'static str,
+    sqlite: Cow<'static, str>,
+    postgres: Cow<'static, str>,
     values: Vec<Value>,
 }
 
@@ -78,10 +79,35 @@ pub(in crate::store) fn query(text: &'static str) -> Query {
 
 /// A statement that has to be said differently.
 pub(in crate::store) fn either(sqlite: &'static str, postgres: &'static str) -> Query {
-    Query { sqlite, postgres, values: Vec::new() }
+    Query { sqlite: sqlite.into(), postgres: postgres.into(), values: Vec::new() }
 }
 
 impl Query {
+    /// The next piece of the text; a `?` in it is the next parameter, which is bound right after.
+    pub(in crate::store) fn push(&mut self, piece: &'static str) -> &mut Self {
+        self.push_either(piece, piece)
+    }
+
+    /// [`Query::push`] of a piece that has to be said differently.
+    pub(in crate::store) fn push_either(&mut self, sqlite: &'static str, postgres: &'static str) -> &mut Self {
+        let parameter = format!("${}", self.values.len() + 1);
+        self.sqlite.to_mut().push_str(&sqlite.replace('?', &parameter));
+        self.postgres.to_mut().push_str(&postgres.replace('?', &parameter));
+        self
+    }
+
+    /// The value of the parameter that was pushed last.
+    pub(in crate::store) fn value(&mut self, cell: impl Into<Cell>) -> &mut Self {
+        self.values.push(Value::Cell(cell.into()));
+        self
+    }
+
+    /// The same for `in list(?)`.
+    pub(in crate::store) fn values(&mut self, list: List) -> &mut Self {
+        self.values.push(Value::List(list));
+        self
+    }
+
     pub(in crate::store) fn bind(mut self, cell: impl Into<Cell>) -> Self {
         self.values.push(Value::Cell(cell.into()));
         self
@@ -96,11 +122,11 @@ impl Query {
     pub(in crate::store) async fn execute(self, on: &mut Session, what: &'static str) -> Result<u64, StoreError> {
         let done = match on {
             Session::Sqlite(tx) => {
-                let query = sqlx::query_with(AssertSqlSafe(for_sqlite(self.sqlite)), sqlite_arguments(self.values)?);
+                let query = sqlx::query_with(AssertSqlSafe(for_sqlite(&self.sqlite)), sqlite_arguments(self.values)?);
                 query.execute(&mut **tx).await.map(|done| done.rows_affected())
             }
             Session::Postgres(tx, _) => {
-                let query = sqlx::query_with(AssertSqlSafe(for_postgres(self.postgres)), postgres_arguments(self.values)?);
+                let query = sqlx::query_with(AssertSqlSafe(for_postgres(&self.postgres)), postgres_arguments(self.values)?);
                 within(what, query.execute(&mut **tx)).await?.map(|done| done.rows_affected())
             }
         };
@@ -117,11 +143,11 @@ impl Query {
         let rows = match on {
             Session::Sqlite(tx) => {
                 let arguments = sqlite_arguments(self.values)?;
-                sqlx::query_as_with(AssertSqlSafe(for_sqlite(self.sqlite)), arguments).fetch(&mut **tx).boxed()
+                sqlx::query_as_with(AssertSqlSafe(for_sqlite(&self.sqlite)), arguments).fetch(&mut **tx).boxed()
             }
             Session::Postgres(tx, _) => {
                 let arguments = postgres_arguments(self.values)?;
-                sqlx::query_as_with(AssertSqlSafe(for_postgres(self.postgres)), arguments).fetch(&mut **tx).boxed()
+                sqlx::query_as_with(AssertSqlSafe(for_postgres(&self.postgres)), arguments).fetch(&mut **tx).boxed()
             }
         };
         within(what, rows.map(|row| row.map_err(failed(what)).and_then(&read)).try_collect()).await?
@@ -237,12 +263,12 @@ fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments, StoreError> {
     Ok(arguments)
 }
 
-fn for_sqlite(text: &'static str) -> String {
+fn for_sqlite(text: &str) -> String {
     let text = spelled(text, "in list(", "in (select value from json_each(", "))");
     spelled(&text, "pairs(", "(select value ->> 0 as number, value ->> 1 as word, key as place from json_each(", "))")
 }
 
-fn for_postgres(text: &'static str) -> String {
+fn for_postgres(text: &str) -> String {
     let text = spelled(text, "not in list(", "<> all(", ")");
     let text = spelled(&text, "in list(", "= any(", ")");
     let pairs = "(select (pair ->> 0)::bigint as number, pair ->> 1 as word, place from json_array_elements((";

@@ -1,0 +1,86 @@
+//! The HTTP door: a request → a use case → the published envelope.
+//!
+//! ```text
+//! socket ─► server ─► router ─► Call (language, body) ─► jobs_* ─► Service ─► Answer {result, code, data, message, errors}
+//!                        └─ no such path, wrong method, too large, too late, a panic: the same envelope
+//! ```
+//! Wire quirks of the contract (`data` is called an array and is an object; `job_id` is an int, but `""` when nothing was
+//! accepted; a business error is HTTP 200 with `result: false`) are kept on purpose; those of a request's fields stand in
+//! `service::request`.
+//!
+//! Never here: what a job means (the service's), how it is kept (the record's).
+//!
+//! To add an endpoint: a handler in the file of its subject, its route in [`router`], its lines in `docs/api.md` and in
+//! `openapi`; tests hold the three together.
+
+mod answer;
+mod call;
+mod events;
+mod health;
+mod jobs_ask;
+mod jobs_get;
+mod jobs_submit;
+mod openapi;
+mod params;
+pub mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::service::shift::Shift;
+use crate::service::{Service, Stop};
+use answer::{Answer, Refusal};
+
+/// Longest a request may take, its body included: 64 MiB over a slow line, then recording 10,000 hosts.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// What every handler has at hand.
+pub struct Door {
+    /// The use cases.
+    pub service: Service,
+    /// Works on what is accepted.
+    pub shift: Shift,
+    /// Streams end with it.
+    pub stop: Stop,
+}
+
+/// Every path of the door, without trailing slash.
+pub fn router(door: Door) -> Router {
+    let door = Arc::new(door);
+    let jobs = Router::new()
+        .route("/api/job/install", post(jobs_submit::install))
+        .route("/api/job/operate", post(jobs_submit::operate))
+        .route("/api/job/job_list", post(jobs_get::list))
+        .route("/api/job/{id}/details", post(jobs_get::details).get(jobs_get::details))
+        .route("/api/job/{id}/log", get(jobs_get::log))
+        .route("/api/job/{id}/retry", post(jobs_ask::retry))
+        .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
+        .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::show))
+        .layer(middleware::from_fn_with_state(door.clone(), in_time));
+    // A stream has no deadline.
+    let streams = Router::new().route("/api/job/{id}/events", get(events::stream));
+    jobs.merge(streams)
+        .fallback(async |State(door): State<Arc<Door>>| Answer::refused(&Refusal::NoPath, door.service.language()))
+        .method_not_allowed_fallback(async |State(door): State<Arc<Door>>| {
+            Answer::refused(&Refusal::WrongMethod, door.service.language())
+        })
+        .layer(CatchPanicLayer::custom(answer::of_panic))
+        .with_state(door)
+}
+
+async fn in_time(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Answer::refused(&Refusal::TooLate, door.service.language()).into_response(),
+    }
+}

@@ -1,0 +1,181 @@
+//! Admission: which hosts of a request are left out, and why. What decides is the site, the hosts that other jobs hold, and
+//! what is known of each host from finished jobs: its inventory row and the login that is kept.
+//!
+//! Never here: what is wrong with a body (`request`), the texts of the reasons ([`Exclusion`]). To add a reason:
+//! [`Exception`], then its place in [`Known::exclusion`].
+
+use std::collections::HashMap;
+
+use super::request::{Request, RequestedHost};
+use super::{Service, ServiceError};
+use crate::domain::admission::{Exception, Exclusion};
+use crate::domain::credential::Credential;
+use crate::domain::host::{Address, Addressing, AuthType, HostSpec, Os};
+use crate::domain::id::JobId;
+use crate::domain::job::JobKind;
+use crate::domain::package::Role;
+use crate::domain::site::Site;
+use crate::store::HostRow;
+use crate::store::page::Known as Which;
+
+/// What is known of the hosts of one request.
+struct Known<'a> {
+    kind: JobKind,
+    site: &'a Site,
+    busy: HashMap<Address, JobId>,
+    inventory: HashMap<Address, HostRow>,
+    logins: HashMap<Address, (HostSpec, Credential)>,
+    /// Where each host stands first.
+    first: HashMap<Address, usize>,
+}
+
+impl Service {
+    /// Decides on every host, and lends kept logins to those that bring none (DESIGN 2).
+    pub(super) async fn admit(&self, request: &mut Request) -> Result<Vec<Option<Exclusion>>, ServiceError> {
+        let kind = request.spec.kind;
+        let addresses: Vec<Address> = request.hosts.iter().filter_map(|host| host.spec.address()).collect();
+        let borrowers: Vec<Address> =
+            request.hosts.iter().filter(|host| borrows(kind, host)).filter_map(|host| host.spec.address()).collect();
+        let logins = if borrowers.is_empty() { Vec::new() } else { self.store.kept_logins(&borrowers).await? };
+        let rows = self.store.known_hosts(Which::At(&addresses)).await?;
+        let mut known = Known {
+            kind,
+            site: &self.site,
+            busy: self.store.busy(&addresses).await?.into_iter().collect(),
+            inventory: rows.into_iter().map(|row| (row.address, row)).collect(),
+            logins: logins.into_iter().map(|(address, spec, credential)| (address, (spec, credential))).collect(),
+            first: HashMap::new(),
+        };
+        let mut excluded = Vec::with_capacity(request.hosts.len());
+        for (index, host) in request.hosts.iter_mut().enumerate() {
+            let exclusion = known.exclusion(index, host);
+            if let (None, true) = (&exclusion, borrows(kind, host)) {
+                known.lend(host);
+            }
+            excluded.push(exclusion);
+        }
+        Ok(excluded)
+    }
+}
+
+/// Does the host need a login that the request does not bring? Where a request must bring one, its checks said so already.
+fn borrows(kind: JobKind, host: &RequestedHost) -> bool {
+    !kind.needs_login()
+        && kind.touches_host()
+        && host.credential.is_none()
+        && !host.spec.is_manual
+        && host.spec.auth_type != AuthType::Vault
+}
+
+impl Known<'_> {
+    /// Why a host is left out, if it is: the first reason that holds.
+    fn exclusion(&mut self, index: usize, host: &RequestedHost) -> Option<Exclusion> {
+        let address = host.spec.address()?;
+        let first = *self.first.entry(address).or_insert(index);
+        let duplicate = (first != index).then(|| Exclusion::new(Exception::Duplicate, format!("hosts[{first}]")));
+        self.no_proxy(host)
+            .or_else(|| self.site.blacklisted(address).map(|reason| Exclusion::new(Exception::Blacklisted, reason)))
+            .or(duplicate)
+            .or_else(|| self.busy.get(&address).map(|job| Exclusion::new(Exception::Busy, job.to_string())))
+            .or_else(|| self.identity(address, host))
+            .or_else(|| unsupported(host, self.kind))
+            .or_else(|| self.login(address, host))
+    }
+
+    /// F1: an agent host in a cloud without proxy; RESTART needs none (`reference/upstream.md` 2.2).
+    fn no_proxy(&self, host: &RequestedHost) -> Option<Exclusion> {
+        let cloud = host.spec.bk_cloud_id;
+        let has_proxy = self.site.proxies().any(|proxy| proxy.cloud == cloud);
+        let lacks = cloud != 0 && self.kind.role() == Role::Agent && self.kind != JobKind::RestartAgent && !has_proxy;
+        lacks.then(|| Exclusion::new(Exception::NoProxy, ""))
+    }
+
+    /// F2 to F4 for installs, F6 and F7 for everything else: is the host who the request says it is?
+    fn identity(&self, address: Address, host: &RequestedHost) -> Option<Exclusion> {
+        let spec = &host.spec;
+        let row = self.inventory.get(&address);
+        let is_proxy = self.site.proxies().any(|proxy| proxy == address);
+        match self.kind {
+            JobKind::InstallProxy => None,
+            JobKind::InstallAgent | JobKind::ReplaceProxy => {
+                let known = &row?.spec;
+                if spec.bk_addressing == Addressing::Dynamic {
+                    return Some(Exclusion::new(Exception::AgentAlive, address.ip.to_string()));
+                }
+                if known.bk_biz_id != spec.bk_biz_id {
+                    return Some(Exclusion::new(Exception::IpInUse, self.business(known.bk_biz_id)));
+                }
+                let rebound =
+                    known.inner_ipv6.filter(|bound| spec.inner_ip.is_some() && spec.inner_ipv6.is_some_and(|v6| v6 != *bound));
+                rebound.map(|bound| Exclusion::new(Exception::Ipv6Rebound, bound.to_string()))
+            }
+            _ => {
+                let role = if is_proxy { Some(Role::Proxy) } else { row.map(|_| Role::Agent) };
+                if let Some(role) = role.filter(|role| *role != self.kind.role()) {
+                    return Some(Exclusion::new(Exception::NodeTypeMismatch, role.word().to_uppercase()));
+                }
+                let known = row.and_then(|row| row.spec.bk_host_id);
+                let differs = known.zip(spec.bk_host_id).filter(|(known, asked)| known != asked);
+                differs.map(|(known, _)| Exclusion::new(Exception::HostIdMismatch, known.to_string()))
+            }
+        }
+    }
+
+    /// F5 and F8 to F10: how to log in to a host whose login the request leaves out?
+    fn login(&self, address: Address, host: &RequestedHost) -> Option<Exclusion> {
+        if !borrows(self.kind, host) {
+            return None;
+        }
+        let exception = match self.logins.get(&address) {
+            Some((kept, _)) if host.names_auth && kept.auth_type != host.spec.auth_type => match host.spec.auth_type {
+                AuthType::Key => Exception::KeyRequired,
+                AuthType::Password | AuthType::Vault => Exception::PasswordRequired,
+            },
+            Some(_) => return None,
+            None if self.inventory.contains_key(&address) => Exception::CredentialExpired,
+            None => Exception::NotInstalled,
+        };
+        Some(Exclusion::new(exception, ""))
+    }
+
+    fn lend(&self, host: &mut RequestedHost) {
+        let kept = host.spec.address().and_then(|address| self.logins.get(&address));
+        let Some((spec, credential)) = kept else { return };
+        host.credential = Some(credential.clone());
+        host.spec.auth_type = spec.auth_type;
+        if !host.names_login {
+            host.spec.account.clone_from(&spec.account);
+            host.spec.port = spec.port;
+            host.spec.login_ip = host.spec.login_ip.or(spec.login_ip);
+        }
+    }
+
+    /// A business by name, else by number.
+    fn business(&self, id: i64) -> String {
+        let name = self.site.business_name(id);
+        if name.is_empty() { id.to_string() } else { format!("{name} ({id})") }
+    }
+}
+
+/// What this release knows of but does not carry out (DESIGN 2).
+fn unsupported(host: &RequestedHost, kind: JobKind) -> Option<Exclusion> {
+    let spec = &host.spec;
+    let what = if !kind.is_carried_out() {
+        kind.wire_name()
+    } else if spec.bk_cloud_id != 0 {
+        "bk_cloud_id other than 0"
+    } else if spec.install_channel_id.is_some() {
+        "install_channel_id"
+    } else if spec.is_manual {
+        "is_manual"
+    } else if spec.auth_type == AuthType::Vault {
+        "auth_type TJJ_PASSWORD"
+    } else if spec.ap_id == -1 {
+        "ap_id -1"
+    } else if let Some(os) = spec.os_type.filter(|os| *os != Os::Linux) {
+        return Some(Exclusion::new(Exception::Unsupported, format!("os_type {}", os.word())));
+    } else {
+        return None;
+    };
+    Some(Exclusion::new(Exception::Unsupported, what))
+}

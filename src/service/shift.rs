@@ -1,0 +1,169 @@
+//! The jobs that a process works on in the background: those it is given, and those of `serve` that nobody works on.
+//!
+//! ```text
+//! take_up(job) ─► hold ─► Service::run ─► ended ─► let go        look (at the start, then now and then):
+//!      ▲            └─ another process has it ─► let it          jobs of `serve` without a holder are taken up
+//!      └──────────────── opened again meanwhile? ◄┘              a stop: each job's own, then wait for all
+//! ```
+//! The limits of hosts in flight are the engine's, so however many jobs there are, no more hosts are worked on at once.
+//!
+//! Never here: what a job does (the engine's), signals (`lifecycle`).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::task::TaskTracker;
+
+use super::{Service, ServiceError, Stop};
+use crate::domain::id::JobId;
+use crate::store::StoreError;
+use crate::store::page::{JobFilter, JobOrder, Page};
+
+/// Between two looks for jobs that nobody works on: a holder that died is noticed after that at the latest.
+const LOOK: Duration = Duration::from_secs(15);
+/// Between two purges of credentials whose time has come (DESIGN 11).
+const PURGE: Duration = Duration::from_secs(3600);
+/// A host that is let go of has that long to say so in the record.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The jobs that this process works on.
+#[derive(Clone)]
+pub struct Shift {
+    service: Service,
+    stop: Stop,
+    jobs: Arc<Mutex<HashMap<JobId, Stop>>>,
+    tracker: TaskTracker,
+}
+
+impl Shift {
+    /// Nothing to do yet.
+    #[must_use]
+    pub fn new(service: Service, stop: Stop) -> Self {
+        Self { service, stop, jobs: Arc::default(), tracker: TaskTracker::new() }
+    }
+
+    /// Works on a job from now on, unless this process or another one does, or the shift is over.
+    pub fn take_up(&self, job: JobId) {
+        if let Some(stop) = self.enter(job) {
+            let shift = self.clone();
+            self.tracker.spawn(async move { shift.work(job, stop).await });
+        }
+    }
+
+    /// Takes up what is left over, again and again, until the stop; then sees that everything is let go of properly.
+    pub async fn run(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        let mut purge = tokio::time::interval(PURGE);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                () = self.stop.asked() => break,
+                _ = look.tick() => self.look().await,
+                _ = purge.tick() => self.service.purge_credentials().await.map(drop),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "cannot look after the job record");
+            }
+        }
+        self.each(|stop| stop.soft(self.stop.reason()));
+        self.tracker.close();
+        tokio::select! {
+            () = self.tracker.wait() => return,
+            () = self.stop.over() => self.each(|stop| stop.hard(self.stop.reason())),
+        }
+        if tokio::time::timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
+            tracing::warn!("some hosts were let go of without a word in the record");
+        }
+    }
+
+    async fn look(&self) -> Result<(), ServiceError> {
+        for job in self.service.left_over().await? {
+            self.take_up(job);
+        }
+        Ok(())
+    }
+
+    fn each(&self, tell: impl Fn(&Stop)) {
+        self.lock().values().for_each(tell);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Stop>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job's own stop; `None` when it is worked on already, or nothing is begun any more.
+    fn enter(&self, job: JobId) -> Option<Stop> {
+        let mut jobs = self.lock();
+        // Asked under the lock: whoever tells all jobs to stop has it after that.
+        if self.stop.is_asked() {
+            return None;
+        }
+        match jobs.entry(job) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => Some(place.insert(Stop::new()).clone()),
+        }
+    }
+
+    async fn work(&self, job: JobId, mut stop: Stop) {
+        loop {
+            let worked = self.work_once(job, stop).await;
+            self.lock().remove(&job);
+            match worked {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    // The next look takes it up again.
+                    tracing::error!(%job, error = &error as &dyn std::error::Error, "cannot work on a job");
+                    return;
+                }
+            }
+            // A host that was opened again after the last look, by somebody who saw the job here still.
+            match self.service.is_finished(job).await {
+                Ok(false) => match self.enter(job) {
+                    Some(again) => stop = again,
+                    None => return,
+                },
+                Ok(true) | Err(_) => return,
+            }
+        }
+    }
+
+    /// False when another process has the job.
+    async fn work_once(&self, job: JobId, stop: Stop) -> Result<bool, ServiceError> {
+        match self.service.hold(job).await {
+            Ok(lease) => self.service.run(job, lease, stop).await.map(|_| true),
+            Err(ServiceError::Store(StoreError::Held { pid, .. })) => {
+                tracing::debug!(%job, pid, "another process works on it");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Service {
+    /// Unfinished jobs of `serve` that no live process holds.
+    async fn left_over(&self) -> Result<Vec<JobId>, ServiceError> {
+        let filter = JobFilter { unfinished: true, ..JobFilter::default() };
+        let (_, rows) = self.store.job_page(&filter, JobOrder::Newest, Page { offset: 0, limit: None }).await?;
+        let mut jobs = Vec::new();
+        for row in rows.into_iter().rev().filter(|row| row.spec.served) {
+            if self.store.holder(row.id).await?.is_none() {
+                jobs.push(row.id);
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Removes the credentials whose time has come; how many.
+    ///
+    /// # Errors
+    /// When the record fails.
+    pub async fn purge_credentials(&self) -> Result<u64, ServiceError> {
+        Ok(self.store.purge_credentials(self.engine.now()).await?)
+    }
+}

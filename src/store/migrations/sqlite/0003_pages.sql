@@ -1,0 +1,8 @@
+-- What pages of a list need to cost the page only.
+
+-- The journal of a few hosts of a large job. The key of `event` (job_id, seq) is part of every index entry.
+create index event_host on event (job_id, host_index) where host_index is not null;
+-- Jobs that have a host at an address, whatever its cloud.
+create index host_task_ip on host_task (ip, job_id);
+-- Hosts by the number that the caller knows them by.
+create index host_number on host (spec ->> '$.bk_host_id') where spec ->> '$.bk_host_id' is not null;

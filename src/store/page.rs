@@ -1,0 +1,107 @@
+//! What the doors' lists ask of the record: filters, orders, pages. A backend answers them inside the database, so that a page
+//! costs the page, not the list.
+
+use std::net::IpAddr;
+
+use crate::domain::Timestamp;
+use crate::domain::host::Address;
+use crate::domain::id::JobId;
+use crate::domain::job::{JobKind, Status};
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Entries before it.
+    pub offset: u64,
+    /// Entries at most; `None`: all that follow.
+    pub limit: Option<u32>,
+}
+
+/// Which jobs are meant. `None` means all, an empty list none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobFilter {
+    /// These.
+    pub ids: Option<Vec<JobId>>,
+    /// In one of these states.
+    pub statuses: Option<Vec<Status>>,
+    /// Asked for by one of these.
+    pub created_by: Option<Vec<String>>,
+    /// With a host of one of these businesses.
+    pub businesses: Option<Vec<i64>>,
+    /// With one of these hosts.
+    pub ips: Option<Vec<IpAddr>>,
+    /// Of one of these kinds.
+    pub kinds: Option<Vec<JobKind>>,
+    /// Recorded then or later.
+    pub from: Option<Timestamp>,
+    /// Recorded then or earlier.
+    pub until: Option<Timestamp>,
+    /// Only those whose journal has not come to JobFinished.
+    pub unfinished: bool,
+}
+
+/// What a list of jobs is ordered by; the newest first among equals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobOrder {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// By the number of their hosts that ended so; `None`: of all their hosts.
+    Hosts {
+        /// Which hosts are counted.
+        counted: Option<Counted>,
+        /// The smallest number first.
+        ascending: bool,
+    },
+}
+
+/// Hosts as the published statistics count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// `success_count`.
+    Succeeded,
+    /// `failed_count`.
+    Failed,
+}
+
+impl Counted {
+    /// The statuses that count.
+    #[must_use]
+    pub fn statuses(self) -> &'static [Status] {
+        match self {
+            Self::Succeeded => &[Status::Success],
+            Self::Failed => &[Status::Failed, Status::Terminated, Status::PartFailed],
+        }
+    }
+}
+
+/// Which host tasks of a job are meant. `None` means all, an empty list none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskFilter {
+    /// With one of these addresses, whatever their cloud.
+    pub ips: Option<Vec<IpAddr>>,
+    /// In one of these states.
+    pub statuses: Option<Vec<Status>>,
+    /// One of these.
+    pub named: Option<Vec<TaskName>>,
+    /// None of these.
+    pub excluded: Vec<TaskName>,
+}
+
+/// What the API calls a host of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskName {
+    /// By cloud and inner address.
+    At(Address),
+    /// By the `bk_host_id` of the request.
+    Numbered(i64),
+}
+
+/// Which hosts of the inventory are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<'a> {
+    /// At these addresses.
+    At(&'a [Address]),
+    /// With these `bk_host_id`.
+    Numbered(&'a [i64]),
+}

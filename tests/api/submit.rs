@@ -1,0 +1,191 @@
+//! `install/` and `operate/`: what comes in, and what is answered.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::place::{EXAMPLE_SITE, Place, deaf, host, job, nonsense, with};
+
+/// The request and the response of the published document.
+const REQUEST: &str = include_str!("published/request.json");
+const RESPONSE: &str = include_str!("published/response.json");
+
+#[test]
+fn the_published_example_is_answered_as_published() {
+    let place = Place::with(EXAMPLE_SITE);
+    let published: Value = serde_json::from_str(RESPONSE).unwrap();
+    for path in ["/api/job/install/", "/api/job/install"] {
+        let reply = place.server.ask("POST", path, &[("content-type", "application/json")], REQUEST.into());
+        assert_eq!((reply.status, reply.envelope()), (200, published.clone()));
+    }
+    assert_eq!(place.server.post("/api/job/job_list/", &json!({})).data()["total"], 0, "nothing was recorded");
+}
+
+#[test]
+fn the_language_is_the_callers_else_the_sites() {
+    let place = Place::with(&format!("language = \"en\"\n{EXAMPLE_SITE}"));
+    let message = |headers: &[(&str, &str)]| {
+        let reply = place.server.ask("POST", "/api/job/install/", headers, REQUEST.into()).envelope();
+        (reply["message"].as_str().unwrap().to_owned(), reply["data"]["ip_filter"][0]["msg"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(message(&[]), ("no proxy is available（3801013）".into(), "the cloud has no proxy".into()));
+    assert_eq!(message(&[("accept-language", "zh-CN,en;q=0.5")]).0, "不存在可用代理（3801013）");
+}
+
+#[test]
+fn an_accepted_job_is_answered_before_any_host_is_reached_and_runs_to_its_end() {
+    let place = Place::new();
+    let (_door, port) = deaf();
+    let begun = Instant::now();
+    let body = with(job("INSTALL_AGENT", &[with(host("127.0.0.9"), json!({"port": port}))]), json!({"bk_username": "admin"}));
+    let reply = place.server.post("/api/job/install/", &body);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let data = reply.data();
+    let id = data["job_id"].as_i64().unwrap();
+    assert_eq!(data["ip_filter"], json!([]));
+    let url = data["job_url"].as_str().unwrap();
+    assert_eq!(url, format!("http://{}/api/job/{id}/details/", place.server.address()));
+    let details = place.server.becomes(id, "RUNNING");
+    assert_eq!((&details["created_by"], &details["list"][0]["status"]), (&json!("admin"), &json!("RUNNING")));
+    // What the URL says can be opened.
+    let path = url.strip_prefix(&format!("http://{}", place.server.address())).unwrap();
+    assert_eq!(place.server.get(path).data()["job_id"], id);
+
+    let failing = job("INSTALL_AGENT", &[with(host("127.0.0.10"), json!({"port": nonsense()}))]);
+    let failed = place.server.submit(&failing);
+    let details = place.server.becomes(failed, "FAILED");
+    assert_eq!(details["list"][0]["failure"]["step"], "connect");
+}
+
+#[test]
+fn actions_and_tokens_are_passed_over() {
+    let place = Place::new();
+    let port = nonsense();
+    for (more, who) in [
+        (json!({}), "api"),
+        (json!({"actions": {"agent": "INSTALL_AGENT"}, "bk_token": "xxx", "bk_app_code": "esb_test"}), "esb_test"),
+        (json!({"actions": [], "bk_username": "admin", "bk_app_code": "esb_test", "bk_app_secret": "xxx"}), "admin"),
+    ] {
+        let id = place.server.submit(&with(job("INSTALL_AGENT", &[with(host("127.0.0.9"), json!({"port": port}))]), more));
+        assert_eq!(place.server.becomes(id, "FAILED")["created_by"], who);
+    }
+}
+
+#[test]
+fn every_fault_of_every_host_is_told_with_its_path() {
+    let place = Place::with(EXAMPLE_SITE);
+    let body = job(
+        "INSTALL_AGENT",
+        &[
+            with(host("127.0.0.401"), json!({"port": 70_000})),
+            with(host("127.0.0.2"), json!({"password": {"env": "HOME"}})),
+            with(host("127.0.0.3"), json!({"password": {"file": "/etc/passwd"}, "bk_biz_id": 9})),
+            with(host("127.0.0.4"), json!({"bk_cloud_id": 7})),
+        ],
+    );
+    let envelope =
+        place.server.ask("POST", "/api/job/install/", &[("accept-language", "en")], body.to_string().into()).envelope();
+    assert_eq!(envelope["code"], 3_800_001);
+    let errors: Vec<(&str, &str)> = envelope["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["path"].as_str().unwrap(), error["message"].as_str().unwrap()))
+        .collect();
+    let only_files = "must be text: references are for job files only";
+    for expected in [
+        ("hosts[0].port", "70000 must be between 1 and 65535"),
+        ("hosts[1].password", only_files),
+        ("hosts[2].password", only_files),
+    ] {
+        assert!(errors.contains(&expected), "{expected:?} is not in {errors:?}");
+    }
+    for path in ["hosts[0].inner_ip", "hosts[2].bk_biz_id", "hosts[3].bk_cloud_id"] {
+        assert!(errors.iter().any(|(at, _)| *at == path), "{path} is not in {errors:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_shows_every_kind_and_records_nothing() {
+    let place = Place::with(EXAMPLE_SITE);
+    let kinds = [
+        "INSTALL_AGENT",
+        "RESTART_AGENT",
+        "REINSTALL_AGENT",
+        "UNINSTALL_AGENT",
+        "REMOVE_AGENT",
+        "UPGRADE_AGENT",
+        "RELOAD_AGENT",
+        "INSTALL_PROXY",
+        "RESTART_PROXY",
+        "REINSTALL_PROXY",
+        "UNINSTALL_PROXY",
+        "UPGRADE_PROXY",
+        "RELOAD_PROXY",
+        "REPLACE_PROXY",
+    ];
+    for kind in kinds {
+        let proxy = kind.ends_with("PROXY");
+        let more = if proxy { json!({"bk_cloud_id": 2, "outer_ip": "127.0.1.1"}) } else { json!({}) };
+        let body = with(job(kind, &[with(host("127.0.0.9"), more)]), json!({"dry_run": true, "replace_host_id": 1}));
+        let envelope = place.server.post("/api/job/install/", &body).envelope();
+        match envelope["code"].as_i64().unwrap() {
+            0 => assert_eq!(
+                (&envelope["data"]["job_type"], &envelope["data"]["list"][0]["status"]),
+                (&json!(kind), &json!("PENDING"))
+            ),
+            code => {
+                // Known, and honestly not carried out.
+                assert_eq!((code, &envelope["data"]["ip_filter"][0]["exception"]), (3_801_018, &json!("unsupported")), "{kind}");
+            }
+        }
+    }
+    let preview =
+        place.server.post("/api/job/install/", &with(job("INSTALL_AGENT", &[host("127.0.0.9")]), json!({"dry_run": true})));
+    let steps = preview.data()["list"][0]["steps"].as_array().unwrap().len();
+    assert!(steps > 5, "{}", preview.text);
+    assert_eq!(place.server.post("/api/job/job_list/", &json!({})).data()["total"], 0);
+}
+
+#[test]
+fn an_operation_finds_known_hosts_by_number_and_by_place() {
+    let place = Place::new();
+    let port = nonsense();
+    let known = |ip: &str, number: i64| with(host(ip), json!({"port": port, "bk_host_id": number, "retention": 3}));
+    place.installed(&[known("127.0.0.9", 17), known("127.0.0.10", 18)]);
+    let operate = |body: Value| place.server.post("/api/job/operate/", &body);
+
+    let data = operate(json!({"job_type": "UNINSTALL_AGENT", "bk_host_id": [17, 18]})).data();
+    let details = place.server.becomes(data["job_id"].as_i64().unwrap(), "FAILED");
+    assert_eq!(details["total"], 2);
+    // Its login was the kept one: it got as far as the port that belongs to it.
+    assert_eq!(details["list"][0]["failure"]["step"], "connect");
+    assert_eq!(details["list"][0]["instance_id"], "host|instance|host|17");
+
+    let at = json!([{"bk_cloud_id": 0, "inner_ip": "127.0.0.10"}]);
+    let id = operate(json!({"job_type": "REMOVE_AGENT", "hosts": at, "bk_username": "admin"})).data()["job_id"].as_i64().unwrap();
+    assert_eq!(place.server.becomes(id, "SUCCESS")["list"][0]["status"], "REMOVED");
+    // Nobody knows it any more.
+    let gone = operate(json!({"job_type": "RESTART_AGENT", "bk_host_id": [17, 18]}));
+    assert_eq!(gone.refusal(), (200, 3_801_010));
+    assert_eq!(gone.envelope()["errors"][0]["path"], "bk_host_id[1]");
+}
+
+#[test]
+fn an_operation_that_cannot_be_meant_is_refused_with_every_reason() {
+    let place = Place::new();
+    for (body, paths) in [
+        (json!({"job_type": "INSTALL_AGENT", "bk_host_id": [1]}), &["job_type", "bk_host_id[0]"][..]),
+        (json!({"job_type": "RESTART_AGENT"}), &["hosts"]),
+        (json!({"job_type": "RESTART_AGENT", "bk_host_id": [1], "hosts": []}), &["hosts"]),
+        (
+            json!({"job_type": "RESTART_AGENT", "exclude_hosts": [1], "hosts": [{"inner_ip": "10.0.0.1"}]}),
+            &["exclude_hosts", "hosts[0]"],
+        ),
+    ] {
+        let reply = place.server.post("/api/job/operate/", &body).envelope();
+        let errors = reply["errors"].as_array().unwrap_or_else(|| panic!("{reply}"));
+        let told: Vec<&str> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
+        assert_eq!(told, paths, "{reply}");
+    }
+}
