@@ -95,7 +95,12 @@ pub(super) async fn tasks(
     filter: &TaskFilter,
     page: Page,
 ) -> Result<(u64, Vec<TaskRow>), StoreError> {
-    let mut count = query("select count(*) from host_task where job_id = $1").bind(job.0);
+    // Hosts are numbered without gaps: of all of them the last one tells how many there are, however many.
+    let mut count = query(match *filter == TaskFilter::default() {
+        true => "select coalesce(max(host_index) + 1, 0) from host_task where job_id = $1",
+        false => "select count(*) from host_task where job_id = $1",
+    })
+    .bind(job.0);
     push_tasks(&mut count, filter);
     let total: i64 = count.one(on, "count host tasks").await?;
     let mut select =
