@@ -158,7 +158,8 @@ fn restart_reload_and_reinstall_act_on_what_is_installed_and_remove_forgets_it()
     assert_eq!(difference(&before, &listing(&scene.world, "a")), [""; 0], "the machine was touched");
     // Its kept logins went too.
     let later = scene.landfall.run(&bare("RESTART_AGENT"));
-    assert_eq!(later.exit, 2, "{}", later.stdout);
+    assert_eq!(later.exit, 3, "{}", later.stdout);
+    assert_eq!(later.result["data"]["ip_filter"][0]["exception"], "not_installed");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::landfall::{Landfall, Report, install};
 use crate::package::Package;
+use crate::postgres::Server;
 use crate::scene::Scene;
 use crate::target::{assert_no_run_twice, await_held, hold_scripts, holds, let_go, run_id, until};
 use crate::world::World;
@@ -121,6 +122,31 @@ fn a_job_that_a_living_process_works_on_is_nobody_elses() {
     let finished = scene.landfall.resume(number).succeeded();
     assert!(finished.events.is_empty(), "of a finished job only the result is told: {}", finished.stdout);
     assert_eq!(assert_no_run_twice(&scene.world, "a").len(), 1);
+}
+
+#[test]
+fn killed_with_its_record_in_postgresql_its_job_is_taken_over_when_its_hold_is_over() {
+    let mut scene = Scene::one_host(Package::tiny("tiny"));
+    scene.landfall.site("[limits]\nlease_s = 3\n");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    scene.landfall.record_in(runtime.block_on(async { Server::shared().await.database().await }));
+    hold_scripts(&scene.world, "a");
+    let mut running = scene.landfall.begin(&install(scene.world.hosts()));
+    let number = running.accepted();
+    let run = run_id(&running.step_started(scene.ip(), "run_script"));
+    await_held(&scene.world, "a");
+    let refused = scene.landfall.call(&["job", "resume", &number.to_string()]);
+    assert_eq!(refused.exit, 2, "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains(&running.pid().to_string()), "pid {} is not named: {}", running.pid(), refused.stderr);
+    running.kill();
+    let_go(&scene.world, "a");
+
+    let report = scene.landfall.resume(number).succeeded();
+
+    assert!(report.stderr.contains("waiting up to 3 s"), "{}", report.stderr);
+    assert_took_up(&report, scene.ip(), &run);
+    assert_eq!(assert_no_run_twice(&scene.world, "a"), [run]);
+    assert!(!scene.landfall.data().join("landfall.db").exists());
 }
 
 #[test]

@@ -19,6 +19,8 @@
 mod landfall;
 #[path = "../support/package.rs"]
 mod package;
+#[path = "../support/postgres.rs"]
+mod postgres;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/world.rs"]

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One installation of Landfall.
 pub struct Landfall {
     dir: TempDir,
+    /// Address of the job record; a file of the data directory without it.
+    database: Option<String>,
 }
 
 /// A command that ended.
@@ -61,7 +63,7 @@ impl Landfall {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("landfall-real-").tempdir().expect("a directory for landfall");
         std::fs::write(dir.path().join("site.toml"), "").expect("a site file");
-        Self { dir }
+        Self { dir, database: None }
     }
 
     /// One that has this package.
@@ -81,6 +83,11 @@ impl Landfall {
     /// Declares a site.
     pub fn site(&self, toml: &str) {
         std::fs::write(self.dir.path().join("site.toml"), toml).expect("a site file");
+    }
+
+    /// Puts the job record into a database.
+    pub fn record_in(&mut self, url: String) {
+        self.database = Some(url);
     }
 
     /// The data directory; what is beside it (job and site files) is the caller's.
@@ -119,6 +126,7 @@ impl Landfall {
     fn settle(&self, command: &mut Command, arguments: &[&str]) {
         command.arg("--data-dir").arg(self.data()).arg("--site").arg(self.dir.path().join("site.toml")).args(arguments);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.dir.path()).env("LANG", "C.UTF-8");
+        command.envs(self.database.iter().map(|url| ("LANDFALL_DATABASE_URL", url)));
         command.stdin(Stdio::null());
     }
 

@@ -11,6 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, QueryBuilder, Sqlite};
 use super::failed;
 use super::session::{Cell, Session};
 use crate::store::StoreError;
+use crate::store::postgres::outage::within;
 use crate::store::row::corrupt;
 
 /// Rows in one statement of SQLite. Where the gain of multi-row statements ends (`reference/performance.md` 8), and far
@@ -43,7 +44,7 @@ pub(super) async fn insert<T, const N: usize>(
             Session::Postgres(tx, _) => {
                 let (types, arguments) = columns(chunk.iter().map(&cells))?;
                 let text = format!("insert into {} select * from unnest({types}) {}", into.table, into.tail);
-                sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **tx).await.map(drop)
+                within("insert rows", sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **tx)).await?.map(drop)
             }
         };
         done.map_err(failed("insert rows"))?;

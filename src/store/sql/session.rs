@@ -24,7 +24,7 @@ use sqlx::{Arguments, AssertSqlSafe, FromRow, Postgres, Sqlite, Transaction};
 use super::failed;
 use crate::domain::host::Address;
 use crate::store::StoreError;
-use crate::store::postgres::outage::Server;
+use crate::store::postgres::outage::{Server, within};
 use crate::store::row::{corrupt, json};
 
 /// A transaction.
@@ -127,7 +127,7 @@ impl Query {
             }
             Session::Postgres(tx, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(for_postgres(&self.postgres)), postgres_arguments(self.values)?);
-                query.execute(&mut **tx).await.map(|done| done.rows_affected())
+                within(what, query.execute(&mut **tx)).await?.map(|done| done.rows_affected())
             }
         };
         done.map_err(failed(what))
@@ -150,7 +150,7 @@ impl Query {
                 sqlx::query_as_with(AssertSqlSafe(for_postgres(&self.postgres)), arguments).fetch(&mut **tx).boxed()
             }
         };
-        rows.map(|row| row.map_err(failed(what)).and_then(&read)).try_collect().await
+        within(what, rows.map(|row| row.map_err(failed(what)).and_then(&read)).try_collect()).await?
     }
 
     /// All rows.
