@@ -20,6 +20,8 @@
 mod desk;
 #[path = "../support/package.rs"]
 mod package;
+#[path = "../support/postgres.rs"]
+mod postgres;
 #[path = "../support/server.rs"]
 mod server;
 

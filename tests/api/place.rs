@@ -90,6 +90,13 @@ impl Place {
     }
 }
 
+/// A server at a desk whose record is in that database.
+pub fn start_on(desk: &Desk, database: &str) -> Server {
+    let mut command: Command = desk.command("");
+    command.env("LANDFALL_SITE", desk.dir.path().join("site.toml")).env("LANDFALL_DATABASE_URL", database);
+    Server::start(command)
+}
+
 /// A server at a desk.
 pub fn start(desk: &Desk) -> Server {
     let mut command: Command = desk.command("");

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::place::{Place, deaf, host, job, start, with};
+use crate::place::{Place, deaf, host, job, nonsense, start, start_on, with};
+use crate::postgres;
 
 /// Ends the server of a place and starts the next one over the same record.
 fn next(place: Place, signal: Signal) -> (ExitStatus, Place) {
@@ -68,4 +69,26 @@ fn a_stopped_server_takes_nothing_more_and_leaves_the_rest_to_the_next() {
     taken_up(&place, id);
     place.server.post(&format!("/api/job/{id}/revoke/"), &json!({})).data();
     place.server.becomes(id, "TERMINATED");
+}
+
+#[test]
+fn over_postgresql_a_job_is_taken_followed_listed_and_cancelled_all_the_same() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let database = runtime.block_on(async { postgres::Server::shared().await.database().await });
+    let Place { desk, server } = Place::new();
+    drop(server);
+    let place = Place { server: start_on(&desk, &database), desk };
+    let at = |port: u16| job("INSTALL_AGENT", &[with(host("127.0.0.1"), json!({"port": port}))]);
+    let failed = place.server.submit(&at(nonsense()));
+    place.server.becomes(failed, "FAILED");
+    let (_door, port) = deaf();
+    let running = place.server.submit(&at(port));
+    place.server.becomes(running, "RUNNING");
+    let list = |query| place.server.post("/api/job/job_list/", &query).data()["total"].clone();
+    assert_eq!(list(json!({"status": ["RUNNING"], "bk_biz_id": [2], "op_type": ["INSTALL"]})), 1);
+    assert_eq!(list(json!({"sort": {"head": "failed_count", "sort_type": "DEC"}})), 2);
+    place.server.post(&format!("/api/job/{running}/revoke/"), &json!({})).data();
+    place.server.becomes(running, "TERMINATED");
+    let told = place.server.events(failed, None, usize::MAX);
+    assert_eq!(told.last().unwrap().name, "job_finished");
 }
