@@ -58,13 +58,16 @@ impl Service {
         let Admitted { request, excluded, .. } = self.examine(body, caller).await?;
         let outline = outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let (mut list, mut visits, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let touches_host = request.spec.kind.touches_host();
         for (host, exclusion) in request.hosts.into_iter().zip(excluded) {
             let (ip, bk_cloud_id) = (host.spec.address().map(|address| address.ip), host.spec.bk_cloud_id);
-            if exclusion.is_none() {
+            // Where the job would not go, nobody is called, and no login is offered.
+            let is_visited = exclusion.is_none() && touches_host;
+            if is_visited {
                 places.push(list.len());
                 visits.push(Visit { task: self.task_spec(host.spec, &outline), credential: host.credential });
             }
-            let ready = exclusion.is_some().then_some(false);
+            let ready = (!is_visited).then_some(exclusion.is_none());
             list.push(HostCheck { ip, bk_cloud_id, ready, exclusion, findings: Vec::new() });
         }
         let findings = self.engine.check(request.spec.clone(), visits.into_iter().zip(places).collect(), stop);

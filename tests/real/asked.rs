@@ -203,6 +203,18 @@ fn a_plan_contacts_nobody_and_records_nothing() {
 }
 
 #[test]
+fn a_check_of_a_job_that_touches_no_host_calls_none() {
+    let world = World::up(&[("a", "password")]);
+    let landfall = Landfall::new();
+    let mut job = job("REMOVE_AGENT", world.hosts());
+    job["hosts"][0]["password"] = "wrong".into();
+    let file = landfall.job_file(&job);
+    let done = landfall.call(&["check", file.to_str().unwrap()]);
+    assert_eq!(done.exit, 0, "{}{}", done.stdout, done.stderr);
+    assert_eq!(crate::target::sshd_said(&world, "a", "Failed password"), 0);
+}
+
+#[test]
 fn a_check_finds_what_a_job_would_meet_and_changes_nothing() {
     let world = World::up(&[
         ("a", "password"),
