@@ -441,7 +441,9 @@ fn step_status(step: &StepRecord, host: &HostState) -> Status {
 
 fn step_detail(step: &StepRecord) -> Option<String> {
     match &step.outcome {
-        Some(StepOutcome::Done { changed: true }) | None => step.figures.detail.clone(),
+        Some(StepOutcome::Done { changed: true }) => step.figures.detail.clone(),
+        // Between two tries, or given up there: why the last one failed.
+        None => step.failures.last().map(ToString::to_string),
         Some(StepOutcome::Done { changed: false }) => Some(step.figures.detail.clone().unwrap_or_else(|| "nothing to do".into())),
         Some(StepOutcome::Warned { message }) => Some(message.clone()),
         Some(StepOutcome::Skipped { why }) => Some(why.clone()),
@@ -459,7 +461,8 @@ fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
     for failure in step.map_or(&[][..], |step| &step.failures) {
         say(format!("[landfall] attempt failed: {failure}"));
     }
-    if let Some(detail) = step.and_then(step_detail) {
+    // Without an end its detail is the failure that stands above.
+    if let Some(detail) = step.filter(|step| step.outcome.is_some()).and_then(step_detail) {
         say(format!("[landfall] {detail}"));
     }
     if let Some(StepOutcome::Failed { failure }) = step.and_then(|step| step.outcome.as_ref()) {
