@@ -19,7 +19,7 @@ use super::journal::JournalError;
 use super::orders::Orders;
 use super::payload::Payloads;
 use super::{Ended, Engine, EngineError, bucket::Bucket};
-use crate::domain::event::EventKind;
+use crate::domain::event::{Event, EventKind};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::Status;
@@ -67,21 +67,37 @@ pub(super) async fn run(engine: &Engine, job: JobId, stop: Stop) -> Result<Ended
     }
 }
 
-/// The journals of the job's hosts, folded.
-async fn records(context: &JobRun) -> Result<HashMap<u32, HostRecord>, EngineError> {
-    let mut records: HashMap<u32, HostRecord> = HashMap::new();
+/// The journals of hosts, folded, by position in the request.
+type Records = HashMap<u32, HostRecord>;
+
+/// Those of all hosts of the job, page by page: at its begin every host is wanted.
+async fn records(context: &JobRun) -> Result<Records, EngineError> {
+    let mut records = Records::new();
     let mut after = Seq(0);
     loop {
         let events = context.store.events(context.job, after, PAGE).await?;
         let Some(last) = events.last() else { return Ok(records) };
         after = last.seq;
-        for event in &events {
-            if let Some(index) = event.host_index {
-                let record = records.entry(index).or_default();
-                record.apply(&event.kind, event.at).map_err(|error| EngineError::Corrupt(context.job, error))?;
-            }
+        fold(context.job, &mut records, &events)?;
+    }
+}
+
+/// Those of a few: the hosts that run meanwhile must not wait until a large journal was read.
+async fn records_of(context: &JobRun, tasks: &[TaskRow]) -> Result<Records, EngineError> {
+    let indexes: Vec<u32> = tasks.iter().map(|task| task.index).collect();
+    let mut records = Records::new();
+    fold(context.job, &mut records, &context.store.host_events(context.job, &indexes).await?)?;
+    Ok(records)
+}
+
+fn fold(job: JobId, records: &mut Records, events: &[Event]) -> Result<(), EngineError> {
+    for event in events {
+        if let Some(index) = event.host_index {
+            let record = records.entry(index).or_default();
+            record.apply(&event.kind, event.at).map_err(|error| EngineError::Corrupt(job, error))?;
         }
     }
+    Ok(())
 }
 
 enum Closing {
@@ -136,7 +152,7 @@ impl Crew {
         if tasks.is_empty() {
             return Ok(());
         }
-        let mut records = records(&self.context).await?;
+        let mut records = if mine.is_empty() { records(&self.context).await? } else { records_of(&self.context, &tasks).await? };
         self.queue.extend(tasks.into_iter().map(|task| {
             let record = records.remove(&task.index).unwrap_or_default();
             (task, record)
