@@ -89,10 +89,12 @@ impl Envelope {
     #[must_use]
     pub fn faults(faults: &[Fault], language: Language) -> Self {
         let code = faults.first().map_or(code::INVALID, |fault| fault.code);
-        let text = match (language, faults) {
-            (Language::Zh, [first, ..]) => format!("参数校验失败，共 {} 处：{} {}", faults.len(), first.path, first.message),
-            (Language::En, [first, ..]) => format!("{} fault(s) in the request: {} {}", faults.len(), first.path, first.message),
-            (_, []) => String::new(),
+        // What is wrong with the body as a whole has no path.
+        let first = faults.first().map(|fault| format!("{} {}", fault.path, fault.message));
+        let first = first.as_deref().unwrap_or_default().trim_start();
+        let text = match language {
+            Language::Zh => format!("参数校验失败，共 {} 处：{first}", faults.len()),
+            Language::En => format!("{} fault(s) in the request: {first}", faults.len()),
         };
         Self { errors: Some(faults.to_vec()), ..Self::wrong(code, &text, Value::Null) }
     }
