@@ -1,7 +1,5 @@
 //! `install/` and `operate/`: what comes in, and what is answered.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::place::{EXAMPLE_SITE, Place, deaf, host, job, nonsense, with};
@@ -36,12 +34,12 @@ fn the_language_is_the_callers_else_the_sites() {
 fn an_accepted_job_is_answered_before_any_host_is_reached_and_runs_to_its_end() {
     let place = Place::new();
     let (_door, port) = deaf();
-    let begun = Instant::now();
     let body = with(job("INSTALL_AGENT", &[with(host("127.0.0.9"), json!({"port": port}))]), json!({"bk_username": "admin"}));
-    let reply = place.server.post("/api/job/install/", &body);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    let data = reply.data();
+    let data = place.server.post("/api/job/install/", &body).data();
     let id = data["job_id"].as_i64().unwrap();
+    // Its host never answers, and nobody waited until it was given up.
+    let status = place.server.post(&format!("/api/job/{id}/details/"), &json!({})).data()["status"].clone();
+    assert!(status == "PENDING" || status == "RUNNING", "{status}");
     assert_eq!(data["ip_filter"], json!([]));
     let url = data["job_url"].as_str().unwrap();
     assert_eq!(url, format!("http://{}/api/job/{id}/details/", place.server.address()));
