@@ -20,6 +20,17 @@ fn step(server: &Server, id: i64) -> Value {
     server.details(id)["list"][0]["step"].clone()
 }
 
+/// A job of a server whose script is held up on host `a`.
+fn held_in_script() -> (Scene, Server, i64) {
+    let scene = Scene::new(World::up(&[("a", "password")]), Package::tiny("tiny"));
+    hold_scripts(&scene.world, "a");
+    let server = serve(&scene);
+    let id = server.submit(&install(scene.world.hosts()));
+    until("the script to run", || step(&server, id) == "run_script");
+    await_held(&scene.world, "a");
+    (scene, server, id)
+}
+
 #[test]
 fn a_polling_client_sees_a_host_installed_reads_its_output_once_and_operates_on_it() {
     let scene = Scene::one_host(Package::tiny("tiny"));
@@ -58,12 +69,7 @@ fn a_polling_client_sees_a_host_installed_reads_its_output_once_and_operates_on_
 
 #[test]
 fn a_server_that_was_killed_during_the_script_finds_the_run_again_at_its_next_start() {
-    let scene = Scene::new(World::up(&[("a", "password")]), Package::tiny("tiny"));
-    hold_scripts(&scene.world, "a");
-    let server = serve(&scene);
-    let id = server.submit(&install(scene.world.hosts()));
-    until("the script to run", || step(&server, id) == "run_script");
-    await_held(&scene.world, "a");
+    let (scene, server, id) = held_in_script();
     server.end(Signal::SIGKILL);
 
     let server = serve(&scene);
@@ -76,12 +82,7 @@ fn a_server_that_was_killed_during_the_script_finds_the_run_again_at_its_next_st
 
 #[test]
 fn a_terminated_server_lets_the_step_end_and_leaves_the_rest_to_the_next() {
-    let scene = Scene::new(World::up(&[("a", "password")]), Package::tiny("tiny"));
-    hold_scripts(&scene.world, "a");
-    let server = serve(&scene);
-    let id = server.submit(&install(scene.world.hosts()));
-    until("the script to run", || step(&server, id) == "run_script");
-    await_held(&scene.world, "a");
+    let (scene, server, id) = held_in_script();
     server.signal(Signal::SIGTERM);
     let_go(&scene.world, "a");
     // Asked to end already: the second time it would let go at once, so only its end is awaited.
@@ -98,12 +99,7 @@ fn a_terminated_server_lets_the_step_end_and_leaves_the_rest_to_the_next() {
 
 #[test]
 fn a_running_script_is_ended_by_a_revoke() {
-    let scene = Scene::new(World::up(&[("a", "password")]), Package::tiny("tiny"));
-    hold_scripts(&scene.world, "a");
-    let server = serve(&scene);
-    let id = server.submit(&install(scene.world.hosts()));
-    until("the script to run", || step(&server, id) == "run_script");
-    await_held(&scene.world, "a");
+    let (scene, server, id) = held_in_script();
     server.post(&format!("/api/job/{id}/revoke/"), &json!({})).data();
     let details = server.becomes(id, "TERMINATED");
     assert!(details["list"][0]["status_display"].as_str().unwrap().contains("the script was ended on the host"), "{details}");
