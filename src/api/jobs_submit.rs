@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::params;
-use crate::service::request::SecretSources;
-use crate::service::submit::{Caller, Recorded};
+use crate::domain::audit::Action;
+use crate::service::submit::Recorded;
 
 pub(super) async fn install(call: Call) -> Answer {
-    Answer::of(submit(&call, &call.body).await, call.language)
+    Answer::of(submit(&call, &call.body, Action::Install).await, call.language)
 }
 
 pub(super) async fn operate(call: Call) -> Answer {
@@ -17,21 +17,15 @@ pub(super) async fn operate(call: Call) -> Answer {
 }
 
 async fn operation(call: &Call) -> Result<Value, Refusal> {
-    submit(call, &call.door.service.expand(&call.body).await?).await
+    submit(call, &call.door.service.expand(&call.body).await?, Action::Operate).await
 }
 
-async fn submit(call: &Call, body: &Value) -> Result<Value, Refusal> {
-    let caller = Caller { name: who(&call.body), language: call.language, sources: SecretSources::default(), served: true };
+async fn submit(call: &Call, body: &Value, action: Action) -> Result<Value, Refusal> {
+    let caller = call.caller(action);
     if params::read(&call.body, |fields| fields.switch("dry_run"))?.unwrap_or(false) {
         return Ok(json!(call.door.service.preview(body, &caller).await?));
     }
     let Recorded { job, filtered } = call.door.service.record(body, &caller).await?;
     call.door.shift.take_up(job);
     Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": filtered}))
-}
-
-/// Who asks, for the audit.
-pub(super) fn who(body: &Value) -> String {
-    let named = |key: &str| body.get(key)?.as_str().filter(|name| !name.is_empty() && !name.contains(['\n', '\r', '\0']));
-    named("bk_username").or_else(|| named("bk_app_code")).unwrap_or("api").to_owned()
 }

@@ -70,7 +70,8 @@ impl ExitStatus {
                 | ServiceError::NoHost { .. }
                 | ServiceError::NoInstance { .. }
                 | ServiceError::NotFailed { .. }
-                | ServiceError::Busy(_) => Self::Usage,
+                | ServiceError::Busy(_)
+                | ServiceError::Denied(_) => Self::Usage,
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }

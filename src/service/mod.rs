@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::caller::Denied;
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
@@ -75,6 +76,9 @@ pub enum ServiceError {
         /// How it stands.
         status: Status,
     },
+    /// Whoever asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Another job has a host.
     #[error("{0}")]
     Busy(String),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Service, ServiceError};
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
+use crate::domain::audit::AuditLine;
 use crate::domain::event::{Event, Figures};
 use crate::domain::failure::Failure;
 use crate::domain::host::Os;
@@ -107,6 +108,9 @@ pub struct JobView {
     pub list: Vec<HostView>,
     /// Does a live process work on it? Its process id.
     pub held_by: Option<u32>,
+    /// Who asked for what; left out where callers of one app would read of another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Vec<AuditLine>>,
 }
 
 /// One host in a job's details.
@@ -254,7 +258,8 @@ impl Service {
         let line = JobLine::from(&row);
         let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
         let (meta, total, held_by) = (line.meta.clone(), list.len() as u64, self.store.holder(id).await?);
-        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by }))
+        let audit = Some(self.store.audit(id).await?);
+        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by, audit }))
     }
 
     /// The logs of a job's hosts, of all or of the one with address `host`.

@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
+use crate::domain::audit::{Asking, AuditLine};
 use crate::domain::credential::Credential;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::host::{Address, HostSpec};
@@ -72,8 +73,10 @@ pub enum StoreError {
 pub struct NewJob {
     /// What it is.
     pub spec: JobSpec,
-    /// For the audit: `bk_username`, else the operating system's user.
+    /// Whose it is in lists: `bk_username`, else whoever asks.
     pub created_by: String,
+    /// For the audit.
+    pub by: Asking,
     /// Its hosts, in the order of the request, left-out ones included.
     pub hosts: Vec<NewHost>,
 }
@@ -264,8 +267,8 @@ pub trait Lease: Send + Sync + std::fmt::Debug {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Records a job with its hosts, outlines, sealed credentials, and its first events (`JobAccepted`, then `HostIgnored`
-    /// for those left out) in one transaction. Until it returns, the job does not exist. A host that another unfinished
-    /// job holds makes a `Conflict`.
+    /// for those left out) and its line of the audit in one transaction. Until it returns, the job does not exist. A host
+    /// that another unfinished job holds makes a `Conflict`.
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError>;
 
     /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`]; to find out that a holder is
@@ -284,11 +287,14 @@ pub trait Store: Send + Sync {
     async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError>;
 
     /// Asks whoever works on a job to cancel it, or whoever takes it up next; false when no host of it is unfinished.
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError>;
+    async fn ask_cancel(&self, job: JobId, by: &Asking, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Opens host tasks of a job again that failed or were cancelled, in one transaction; those that ended otherwise are
     /// passed over. Returns the opened ones. A host that another unfinished job holds makes a `Conflict`.
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Who asked what of a job, the submission first. What was asked for in vain is not in it.
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError>;
 
     /// What was asked of a job.
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError>;

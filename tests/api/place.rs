@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::event::EventKind;
 use landfall::domain::host::AuthType;
 use landfall::domain::id::TaskId;
@@ -67,7 +68,8 @@ impl Place {
                 credential: host.credential,
                 exclusion: None,
             });
-            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), spec: request.spec };
+            let by = Asker::at_terminal("earlier").asks(Action::Run);
+            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), by, spec: request.spec };
             let at = Timestamp::now();
             let id = store.create_job(job, at).await.unwrap();
             let ended = EventKind::HostFinished { outcome: Outcome::Succeeded };

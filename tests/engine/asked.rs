@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::event::EventKind;
 use landfall::domain::id::TaskId;
 use landfall::domain::job::Status;
@@ -23,13 +24,13 @@ fn now() -> Timestamp {
 }
 
 async fn cancel(world: &World) {
-    assert!(world.store.ask_cancel(world.job, "asked by ops", now()).await.unwrap());
+    assert!(world.store.ask_cancel(world.job, &Asker::at_terminal("ops").asks(Action::Cancel), now()).await.unwrap());
 }
 
 async fn retry(world: &World, hosts: &[usize]) -> usize {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    world.store.ask_retry(world.job, &ids, "asked by ops", now()).await.unwrap().len()
+    world.store.ask_retry(world.job, &ids, &Asker::at_terminal("ops").asks(Action::Retry), now()).await.unwrap().len()
 }
 
 fn why(outcome: &Outcome) -> &str {

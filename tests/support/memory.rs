@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Asking, AuditLine};
 use landfall::domain::credential::Credential;
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::{Address, HostSpec};
@@ -149,18 +150,24 @@ impl Store for MemoryStore {
         Ok(inner.task_rows(job).into_iter().filter(|task| others(task)).map(|task| task.row.clone()).collect())
     }
 
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
+    async fn ask_cancel(&self, job: JobId, by: &Asking, at: Timestamp) -> Result<bool, StoreError> {
         let mut inner = self.lock();
-        let is_open = inner.tasks.values().any(|task| task.open && task.row.job == job);
+        let open = inner.tasks.values().filter(|task| task.open && task.row.job == job).count();
+        let is_open = open > 0;
         if let Some(asked) = inner.jobs.get_mut(&job).map(|job| &mut job.asked).filter(|_| is_open) {
             *asked = Asked { count: asked.count + 1, cancel: true };
-            inner.append(job, None, at, vec![EventKind::CancelAsked { reason: reason.into() }]);
+            inner.append(job, None, at, vec![EventKind::CancelAsked { reason: by.asker.reason() }]);
+            inner.note(job, by, at, open);
         }
         Ok(is_open)
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        self.lock().retry(job, tasks, reason, at)
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        self.lock().retry(job, tasks, by, at)
+    }
+
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
+        Ok(self.lock().jobs.get(&job).map(|job| job.audit.clone()).unwrap_or_default())
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
@@ -279,6 +286,7 @@ impl Store for MemoryStore {
     }
 
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        assert!(filter.within.is_none(), "lists of jobs are the real records'");
         assert_eq!((filter.created_by.is_some(), order), (false, JobOrder::Newest), "lists of jobs are the real records'");
         let rows: Vec<JobRow> =
             self.jobs(u32::MAX).await?.into_iter().filter(|row| !filter.unfinished || row.finished_at.is_none()).collect();

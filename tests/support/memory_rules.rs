@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Asking, AuditLine, Detail};
 use landfall::domain::credential::Credential;
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
@@ -44,6 +45,7 @@ pub(super) struct Job {
     pub(super) finished: Option<(Status, Timestamp)>,
     pub(super) asked: Asked,
     pub(super) events: Vec<Event>,
+    pub(super) audit: Vec<AuditLine>,
 }
 
 pub(super) struct Task {
@@ -123,8 +125,10 @@ impl Inner {
             finished: None,
             asked: Asked::default(),
             events: Vec::new(),
+            audit: Vec::new(),
         };
         self.jobs.insert(id, new);
+        self.note(id, &job.by, at, job.hosts.len() - ignored);
         self.append(id, None, at, vec![accepted]);
         for (host, index) in job.hosts.into_iter().zip(0..) {
             let address = host.spec.host.address().unwrap();
@@ -138,6 +142,13 @@ impl Inner {
             }
         }
         Ok(id)
+    }
+
+    pub(super) fn note(&mut self, id: JobId, by: &Asking, at: Timestamp, hosts: usize) {
+        let Asking { asker, action } = by.clone();
+        let (source, detail) = (asker.source.to_string(), Detail { hosts: hosts as u64 });
+        let line = AuditLine { at, action, app: asker.app, user: asker.user, source, detail };
+        self.jobs.entry(id).and_modify(|job| job.audit.push(line));
     }
 
     pub(super) fn append(&mut self, id: JobId, host: Option<(u32, Address)>, at: Timestamp, events: Vec<EventKind>) -> Written {
@@ -218,7 +229,7 @@ impl Inner {
         self.append(claim.job, Some(host), at, events)
     }
 
-    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
         let ended = |task: &&Task| !task.open && matches!(task.row.status, Status::Failed | Status::Terminated);
         let again: Vec<(TaskId, u32, Address)> = self
             .task_rows(job)
@@ -238,7 +249,7 @@ impl Inner {
             if let Some(kept) = &mut task.credential {
                 kept.purge_at = at + UNFINISHED;
             }
-            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: reason.into() }]);
+            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: by.asker.reason() }]);
         }
         if let Some(job) = self.jobs.get_mut(&job).filter(|_| !again.is_empty()) {
             job.finished = None;

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::open;
 use crate::app::{ListenError, listen};
-use crate::cli::Context;
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
+use crate::cli::{Context, chain};
 use crate::lifecycle::{Asked, Signals};
 use crate::service::{GRACE, Stop};
 
@@ -16,21 +16,25 @@ pub(crate) async fn run(address: SocketAddr, context: &mut Context) -> Result<Ex
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
     // First: a wrong address must not touch the record.
-    let listener = listen(address).await.map_err(|error| match error {
-        ListenError::BeyondLoopback(_) => CliError::Usage(error.to_string()),
+    let listening = listen(address, &context.settings.site()?).await.map_err(|error| match error {
+        ListenError::BeyondLoopback { .. } | ListenError::Certificate { .. } => CliError::Usage(chain(&error)),
+        ListenError::Read(error) => CliError::Config(error),
         ListenError::Refused { .. } => CliError::Open(error.into()),
     })?;
-    let address = listener.local_addr().map_err(|source| CliError::System { what: "ask for the own address", source })?;
+    let url = listening.url().map_err(|source| CliError::System { what: "ask for the own address", source })?;
     let app = open(context).await?;
     match context.output {
-        Output::Json => context.out.json(&json!({"listening": format!("http://{address}")})),
-        Output::Text => context.out.line(format!("listening on http://{address}")),
+        Output::Json => context.out.json(&json!({"listening": url})),
+        Output::Text => context.out.line(format!("listening on {url}")),
     }
-    let serving = app.serve(listener, stop);
+    let serving = app.serve(listening, stop);
     tokio::pin!(serving);
     loop {
         tokio::select! {
-            () = &mut serving => return Ok(ExitStatus::Success),
+            served = &mut serving => {
+                served.map_err(|source| CliError::System { what: "serve", source })?;
+                return Ok(ExitStatus::Success);
+            }
             asked = signals.next() => match asked {
                 Asked::Soft => context.out.note(format!(
                     "stopping: running steps have {} s to finish, the rest goes on at the next start",

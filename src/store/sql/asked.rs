@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use super::journal::{self, EventRow};
 use super::session::{Session, query, words};
-use super::{Record, credentials, queries};
+use super::{Record, audit, credentials, queries};
 use crate::domain::Timestamp;
+use crate::domain::audit::Asking;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
@@ -16,7 +17,7 @@ use crate::store::row::{corrupt, ip, json, micros, number, task_id};
 use crate::store::{Asked, StoreError};
 
 /// Asks for a job to be cancelled.
-pub(super) async fn cancel(record: &Record, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
+pub(super) async fn cancel(record: &Record, job: JobId, by: &Asking, at: Timestamp) -> Result<bool, StoreError> {
     let mut tx = record.begin().await?;
     tx.lock_jobs([job]).await?;
     let seq: Option<(i64,)> = query(
@@ -28,8 +29,13 @@ pub(super) async fn cancel(record: &Record, job: JobId, reason: &str, at: Timest
     .optional(&mut tx, "ask for a cancel")
     .await?;
     let Some((seq,)) = seq else { return Ok(false) };
-    let body = json("event", &EventKind::CancelAsked { reason: reason.to_owned() })?;
+    let body = json("event", &EventKind::CancelAsked { reason: by.asker.reason() })?;
     journal::insert_events(&mut tx, &[EventRow { job, seq, host: None, at: micros(at), body }]).await?;
+    let open: i64 = query("select count(*) from host_task where job_id = $1 and open = 1")
+        .bind(job.0)
+        .one(&mut tx, "count unfinished hosts")
+        .await?;
+    audit::note(&mut tx, job, by, micros(at), number("count", open)?).await?;
     tx.commit("ask for a cancel").await?;
     Ok(true)
 }
@@ -46,7 +52,7 @@ pub(super) async fn retry(
     record: &Record,
     job: JobId,
     tasks: &[TaskId],
-    (reason, at): (&str, Timestamp),
+    (by, at): (&Asking, Timestamp),
 ) -> Result<Vec<TaskId>, StoreError> {
     let mut tx = record.begin().await?;
     tx.queue_for_hosts().await?;
@@ -61,7 +67,7 @@ pub(super) async fn retry(
     }
     let ids: Vec<TaskId> = ended.iter().map(|task| task.id).collect();
     let first = open(&mut tx, job, &ids).await?;
-    let body = json("event", &EventKind::RetryAsked { reason: reason.to_owned() })?;
+    let body = json("event", &EventKind::RetryAsked { reason: by.asker.reason() })?;
     let rows: Vec<EventRow> = ended
         .iter()
         .zip(first..)
@@ -69,6 +75,7 @@ pub(super) async fn retry(
         .collect();
     journal::insert_events(&mut tx, &rows).await?;
     credentials::keep_on(&mut tx, &ids, micros(at)).await?;
+    audit::note(&mut tx, job, by, micros(at), ids.len() as u64).await?;
     tx.commit("ask for a retry").await?;
     Ok(ids)
 }

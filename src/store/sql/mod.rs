@@ -6,6 +6,7 @@
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
+//!  audit.rs    who asked for what
 //! ```
 //!
 //! What the databases differ in stays with them: how one is opened (`sqlite`, `postgres`), how a job is held ([`Holds`]),
@@ -15,6 +16,7 @@
 //! (never an edit of an old one), and the room of its rows here.
 
 mod asked;
+mod audit;
 pub(super) mod credentials;
 mod insert;
 mod inventory;
@@ -40,6 +42,7 @@ use super::row::corrupt;
 use super::seal::Seal;
 use super::{Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
 use crate::domain::Timestamp;
+use crate::domain::audit::{Asking, AuditLine};
 use crate::domain::credential::Credential;
 use crate::domain::event::Event;
 use crate::domain::host::{Address, HostSpec};
@@ -180,12 +183,16 @@ impl<H: Holds> Store for SqlStore<H> {
         outage::again(|| jobs::claim(&self.record, job, mine)).await
     }
 
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
-        outage::again(|| asked::cancel(&self.record, job, reason, at)).await
+    async fn ask_cancel(&self, job: JobId, by: &Asking, at: Timestamp) -> Result<bool, StoreError> {
+        outage::again(|| asked::cancel(&self.record, job, by, at)).await
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        outage::again(|| asked::retry(&self.record, job, tasks, (reason, at))).await
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        outage::again(|| asked::retry(&self.record, job, tasks, (by, at))).await
+    }
+
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
+        outage::again(|| async { audit::lines(&mut self.record.read().await?, job).await }).await
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
