@@ -26,6 +26,6 @@ async fn submit(call: &Call, body: &Value, action: Action) -> Result<Value, Refu
         return Ok(json!(call.door.service.preview(body, &caller).await?));
     }
     let Recorded { job, filtered } = call.door.service.record(body, &caller).await?;
-    call.door.shift.take_up(job);
+    call.door.take_up(job);
     Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": filtered}))
 }

@@ -1,4 +1,4 @@
-//! `serve`: the HTTP door and the executor in one process over one record.
+//! `serve`: the HTTP door and the executor over one record, in one process or each in its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -75,6 +75,29 @@ impl Listening {
     }
 }
 
+/// What a process does of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It answers and works.
+    Whole,
+    /// It answers; others work.
+    Api,
+    /// It works; others answer.
+    Executor,
+}
+
+impl Part {
+    /// By the flags; at most one of them is given.
+    #[must_use]
+    pub fn of(executor_only: bool, api_only: bool) -> Self {
+        match (executor_only, api_only) {
+            (true, _) => Self::Executor,
+            (false, true) => Self::Api,
+            (false, false) => Self::Whole,
+        }
+    }
+}
+
 /// Opens the socket; from now on callers wait in its queue.
 ///
 /// # Errors
@@ -113,18 +136,28 @@ pub fn certificate(site: &Site) -> Result<Option<(TlsFiles, Tls)>, ListenError> 
 }
 
 impl App {
-    /// Answers and works until the stop; then nothing new is taken, running steps finish within their grace, and the rest is
-    /// left in the record for the next start.
+    /// Does its part until the stop; then nothing new is taken, running steps finish within their grace, and the rest is left
+    /// in the record for other executors, or the next start. Without a socket nobody is answered.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub async fn serve(&self, listening: Listening, stop: Stop) -> io::Result<()> {
-        let Listening { listener, files } = listening;
-        let shift = Shift::new(self.service.clone(), stop.clone());
+    pub async fn serve(&self, part: Part, listening: Option<Listening>, stop: Stop) -> io::Result<()> {
+        let shift = (part != Part::Api).then(|| Shift::new(self.service.clone(), stop.clone()));
         let callers = Callers::new(&self.site)?;
         let door = Door { service: self.service.clone(), shift: shift.clone(), callers, stop: stop.clone() };
-        let shown = files.zip(listener.tls.clone());
-        tokio::join!(server::serve(listener, api::router(door), stop.clone()), shift.run(), renew(shown, &stop));
+        let answering = async {
+            if let Some(Listening { listener, files }) = listening {
+                let router = if part == Part::Executor { api::health_router(door) } else { api::router(door) };
+                let shown = files.zip(listener.tls.clone());
+                tokio::join!(server::serve(listener, router, stop.clone()), renew(shown, &stop));
+            }
+        };
+        let working = async {
+            if let Some(shift) = shift {
+                shift.run().await;
+            }
+        };
+        tokio::join!(answering, working);
         Ok(())
     }
 }

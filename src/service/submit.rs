@@ -30,7 +30,7 @@ pub struct Caller {
     pub language: Language,
     /// Where secrets may come from.
     pub sources: SecretSources,
-    /// Does it come in by `serve`, so that any `serve` may carry it out?
+    /// Does it come in by `serve`, so that any executor may carry it out?
     pub served: bool,
 }
 
@@ -131,7 +131,6 @@ impl Service {
     /// Everything of a submission but the recording: `plan` and `check` stop here.
     pub(super) async fn examine(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
         let mut request = request::parse(body, &self.site, &caller.sources).map_err(Rejection::Faults)?;
-        request.spec.served = caller.served;
         let excluded = self.admit(&mut request, &caller.grant).await?;
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
@@ -180,7 +179,7 @@ impl Service {
             exclusion,
         });
         let created_by = request.username.unwrap_or_else(|| caller.by.asker.user.clone());
-        NewJob { hosts: hosts.collect(), created_by, by: caller.by.clone(), spec: request.spec }
+        NewJob { hosts: hosts.collect(), created_by, by: caller.by.clone(), served: caller.served, spec: request.spec }
     }
 
     /// A host with what the site says of it.

@@ -1,33 +1,37 @@
-//! `landfall serve`: the HTTP API and the executor in one process, until a signal.
+//! `landfall serve`: the HTTP API and the executor, or one of them, until a signal.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::json;
 
 use super::open;
-use crate::app::{ListenError, listen};
+use crate::app::{ListenError, Listening, Part, listen};
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::{Context, chain};
 use crate::lifecycle::{Asked, Signals};
 use crate::service::{GRACE, Stop};
 
-pub(crate) async fn run(address: SocketAddr, context: &mut Context) -> Result<ExitStatus, CliError> {
+/// Where it listens unless it is told.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
+
+pub(crate) async fn run(at: Option<SocketAddr>, part: Part, context: &mut Context) -> Result<ExitStatus, CliError> {
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
     // First: a wrong address must not touch the record.
-    let listening = listen(address, &context.settings.site()?).await.map_err(|error| match error {
-        ListenError::BeyondLoopback { .. } | ListenError::Certificate { .. } => CliError::Usage(chain(&error)),
-        ListenError::Read(error) => CliError::Config(error),
-        ListenError::Refused { .. } => CliError::Open(error.into()),
-    })?;
-    let url = listening.url().map_err(|source| CliError::System { what: "ask for the own address", source })?;
+    let listening = match at.or((part != Part::Executor).then_some(LISTEN)) {
+        Some(address) => Some(socket(address, context).await?),
+        None => None,
+    };
+    let url = listening.as_ref().map(Listening::url).transpose();
+    let url = url.map_err(|source| CliError::System { what: "ask for the own address", source })?;
     let app = open(context).await?;
-    match context.output {
-        Output::Json => context.out.json(&json!({"listening": url})),
-        Output::Text => context.out.line(format!("listening on {url}")),
+    match (context.output, url) {
+        (Output::Json, url) => context.out.json(&json!({"listening": url})),
+        (Output::Text, Some(url)) => context.out.line(format!("listening on {url}")),
+        (Output::Text, None) => context.out.line("working on the jobs of the record"),
     }
-    let serving = app.serve(listening, stop);
+    let serving = app.serve(part, listening, stop);
     tokio::pin!(serving);
     loop {
         tokio::select! {
@@ -45,4 +49,12 @@ pub(crate) async fn run(address: SocketAddr, context: &mut Context) -> Result<Ex
             },
         }
     }
+}
+
+async fn socket(address: SocketAddr, context: &Context) -> Result<Listening, CliError> {
+    listen(address, &context.settings.site()?).await.map_err(|error| match error {
+        ListenError::BeyondLoopback { .. } | ListenError::Certificate { .. } => CliError::Usage(chain(&error)),
+        ListenError::Read(error) => CliError::Config(error),
+        ListenError::Refused { .. } => CliError::Open(error.into()),
+    })
 }
