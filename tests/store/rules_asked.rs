@@ -52,7 +52,7 @@ pub(crate) async fn some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_
     assert_eq!(store.cancelled(id).await.unwrap(), [all[1], all[3]]);
     let told: Vec<(Option<u32>, EventKind)> =
         store.events(id, Seq(1), 10).await.unwrap().into_iter().map(|event| (event.host_index, event.kind)).collect();
-    let asked = EventKind::CancelAsked { reason: "ops".into() };
+    let asked = EventKind::CancelAsked { reason: "asked by ops".into() };
     assert_eq!(told, [(Some(1), asked.clone()), (Some(3), asked)]);
 
     let rows = store.claim(Take { which: Which::Cancelled, ..Take::all(id, "executor") }).await.unwrap();
