@@ -67,21 +67,25 @@ async fn try_again(call: &Call, id: JobId, again: Again) -> Result<(), Refusal> 
     if opened.is_empty() {
         return Err(Refusal::NoneFailed);
     }
-    call.door.shift.take_up(id);
-    Ok(())
+    call.door.hand_over(id).await
 }
 
 pub(super) async fn revoke(Path(id): Path<String>, call: Call) -> Answer {
-    Answer::of(revoke_all(&id, &call).await, call.language)
+    Answer::of(revoke_some(&id, &call).await, call.language)
 }
 
-async fn revoke_all(id: &str, call: &Call) -> Result<Value, Refusal> {
+async fn revoke_some(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = job(id)?;
-    params::read(&call.body, |fields| later(fields, &["instance_id_list"]))?;
-    if !call.door.service.cancel(id, &format!("asked by {}", who(&call.body))).await? {
+    let names = params::read(&call.body, |fields| params::list(fields, "instance_id_list", "text", params::text))?;
+    let (service, reason) = (&call.door.service, format!("asked by {}", who(&call.body)));
+    let asked = match names {
+        None => service.cancel(id, &reason).await?,
+        Some(names) => service.cancel_hosts(id, &names, &reason).await?,
+    };
+    if !asked {
         return Err(Refusal::NotRunning);
     }
-    call.door.shift.take_up(id);
+    call.door.hand_over(id).await?;
     Ok(json!([id]))
 }
 

@@ -41,7 +41,7 @@ async fn submit(call: &Call, body: &Value) -> Result<Value, Refusal> {
         return Ok(json!(call.door.service.preview(body, &caller).await?));
     }
     let Recorded { job, filtered } = call.door.service.record(body, &caller).await?;
-    call.door.shift.take_up(job);
+    call.door.take_up(job);
     let job_url = format!("{}/api/job/{job}/details/", call.base);
     Ok(json!(Accepted { job_id: job, job_url, ip_filter: filtered }))
 }

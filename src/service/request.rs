@@ -142,7 +142,7 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
     let Some(kind) = kind.filter(|_| faults.is_empty()) else { return Err(faults) };
     let businesses: BTreeSet<i64> = hosts.iter().map(|host| host.spec.bk_biz_id).collect();
     let businesses = businesses.into_iter().collect();
-    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses, served: false };
+    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses };
     Ok(Request { spec, username, hosts })
 }
 

@@ -26,7 +26,7 @@ pub struct Caller {
     pub language: Language,
     /// Where secrets may come from.
     pub sources: SecretSources,
-    /// Does it come in by `serve`, so that any `serve` may carry it out?
+    /// Does it come in by `serve`, so that any executor may carry it out?
     pub served: bool,
 }
 
@@ -118,7 +118,6 @@ impl Service {
     /// Everything of a submission but the recording: `plan` and `check` stop here.
     pub(super) async fn examine(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
         let mut request = request::parse(body, &self.site, &caller.sources).map_err(Rejection::Faults)?;
-        request.spec.served = caller.served;
         let excluded = self.admit(&mut request).await?;
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
@@ -166,7 +165,12 @@ impl Service {
             spec: self.task_spec(host.spec, &outline),
             exclusion,
         });
-        NewJob { hosts: hosts.collect(), created_by: request.username.unwrap_or_else(|| caller.name.clone()), spec: request.spec }
+        NewJob {
+            hosts: hosts.collect(),
+            created_by: request.username.unwrap_or_else(|| caller.name.clone()),
+            served: caller.served,
+            spec: request.spec,
+        }
     }
 
     /// A host with what the site says of it.

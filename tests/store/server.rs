@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use landfall::domain::event::EventKind;
 use landfall::domain::id::{JobId, Seq};
-use landfall::store::{Claim, Store, StoreError, Written};
+use landfall::store::{Claim, Store, StoreError, Take, Written};
 use tokio::time::timeout;
 
 use crate::fixture::{DAY_S, Postgres, at, claim_of, claimed, commit, end, host_write, job, job_of, kept};
@@ -61,7 +61,7 @@ async fn rows_that_make_no_sense_are_corrupt_and_not_a_panic() {
         let world = Postgres::new().await;
         let id = world.store.create_job(job(0..1), at(0)).await.unwrap();
         world.change(sql).await;
-        let refusal = world.store.claim(id, &[]).await.unwrap_err();
+        let refusal = world.store.claim(Take::all(id, "executor")).await.unwrap_err();
         assert!(matches!(refusal, StoreError::Corrupt { .. }), "{sql}: {refusal}");
         assert_eq!(world.change("update host_task set epoch = 0 where epoch = 0").await, 1, "what cannot be read is not claimed");
     }
@@ -122,7 +122,7 @@ async fn an_executor_that_lost_its_claims_appends_nothing_however_close_it_is() 
         };
         let new = async {
             tokio::time::sleep(Duration::from_millis(3 + round as u64)).await;
-            let rows = other.claim(id, &[]).await.unwrap();
+            let rows = other.claim(Take::all(id, "executor")).await.unwrap();
             over.store(true, Ordering::SeqCst);
             rows.iter().map(claim_of).collect::<Vec<Claim>>()
         };
