@@ -74,7 +74,7 @@ serve() { # NAME ARGUMENT...
         [ -d "/proc/$!" ] && [ "$SECONDS" -lt "$end" ] && sleep 0.1 && continue
         fail "$name: the server does not start: $(tail -n 5 "$DIR/$name.log")"
     done
-    say "$name: landfall serve $* on $URL"
+    say "$name: landfall serve${*:+ $*} on $URL"
 }
 
 start_hosts() {
