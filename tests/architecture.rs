@@ -59,7 +59,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("chacha20poly1305", &["store"]),
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
-    ("utoipa", &["api"]),
+    // Like serde's derives: what a type looks like on the wire stands at the type.
+    ("utoipa", &["api", "service", "domain"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("indicatif", &["cli/report/bars"]),

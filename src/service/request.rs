@@ -28,7 +28,7 @@ use crate::domain::spec::JobSpec;
 pub(crate) use fields::Fields;
 
 /// One thing wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// Where: `hosts[3].port`.
     pub path: String,

@@ -22,9 +22,10 @@ use crate::domain::state::HostState;
 use crate::store::{JobRow, OutputChunk, TaskRow};
 
 /// One job in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobLine {
     /// Its number.
+    #[schema(value_type = i64)]
     pub id: JobId,
     /// Its kind.
     pub job_type: JobKind,
@@ -35,8 +36,10 @@ pub struct JobLine {
     /// Who asked for it.
     pub created_by: String,
     /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
     pub start_time: Timestamp,
     /// When its last host ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
@@ -48,7 +51,7 @@ pub struct JobLine {
 }
 
 /// What a job does to what, in upstream's words.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobMeta {
     /// `AGENT` or `PROXY`.
     pub step_type: String,
@@ -81,7 +84,7 @@ impl From<&JobRow> for JobLine {
 }
 
 /// The data of a job list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobList {
     /// Jobs on all pages.
     pub total: u64,
@@ -90,9 +93,10 @@ pub struct JobList {
 }
 
 /// The data of a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobView {
     /// Its number.
+    #[schema(value_type = i64)]
     pub job_id: JobId,
     /// Everything the list shows.
     #[serde(flatten)]
@@ -102,6 +106,7 @@ pub struct JobView {
     /// Hosts on all pages.
     pub total: u64,
     /// Inner addresses of the hosts that were left out.
+    #[schema(value_type = Vec<String>)]
     pub ip_filter_list: Vec<IpAddr>,
     /// Its hosts, in the order of the request.
     pub list: Vec<HostView>,
@@ -110,11 +115,12 @@ pub struct JobView {
 }
 
 /// One host in a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostView {
     /// `host|instance|host|<ip>-<cloud>-0`, or with the host's id.
     pub instance_id: String,
     /// Inner address.
+    #[schema(value_type = String)]
     pub ip: IpAddr,
     /// Its cloud.
     pub bk_cloud_id: i64,
@@ -145,8 +151,10 @@ pub struct HostView {
     /// Payload bytes sent.
     pub bytes_sent: u64,
     /// When an executor took it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
@@ -158,11 +166,13 @@ pub struct HostView {
 }
 
 /// Where a host is, under the published keys.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Place {
     /// Inner address, v4.
+    #[schema(value_type = Option<String>)]
     pub inner_ip: Option<Ipv4Addr>,
     /// Inner address, v6.
+    #[schema(value_type = Option<String>)]
     pub inner_ipv6: Option<Ipv6Addr>,
     /// Name of its cloud.
     pub bk_cloud_name: String,
@@ -177,15 +187,17 @@ pub struct Place {
 }
 
 /// One step of a host in a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct StepView {
     /// Which.
     pub step: StepKind,
     /// Wire status: PENDING, RUNNING, SUCCESS or FAILED.
     pub status: Status,
     /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub finish_time: Option<Timestamp>,
     /// Tries.
     pub attempts: u32,
@@ -196,15 +208,17 @@ pub struct StepView {
 }
 
 /// One step of a host's log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct StepLog {
     /// Which.
     pub step: StepKind,
     /// Wire status.
     pub status: Status,
     /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub finish_time: Option<Timestamp>,
     /// What happened and what the target printed, one line each.
     pub log: String,
