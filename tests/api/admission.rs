@@ -60,7 +60,7 @@ fn an_install_is_held_against_what_is_at_the_address() {
 
 #[test]
 fn an_operation_is_held_against_what_is_known_of_the_host() {
-    let place = Place::with("[[proxy]]\ncloud = 0\nhost_id = 5\ninner_ip = \"127.0.0.5\"\n");
+    let place = Place::with("[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\nhost_id = 5\ninner_ip = \"127.0.0.5\"\n");
     place.installed(&[with(host("127.0.0.9"), json!({"bk_host_id": 17}))]);
     let nothing = ["主机尚未安装", "nothing is installed there"];
     assert_refused(&place, ("UNINSTALL_AGENT", bare("127.0.0.8")), "not_installed", nothing);
@@ -69,7 +69,8 @@ fn an_operation_is_held_against_what_is_known_of_the_host() {
     let as_proxy = with(host("127.0.0.9"), json!({"outer_ip": "127.0.1.9"}));
     // In the direct zone there are no proxies: the body itself is wrong there, so the mismatch shows for agents only.
     assert_eq!(place.server.post("/api/job/install/", &job("RESTART_PROXY", &[as_proxy])).refusal(), (200, 3_801_006));
-    assert_refused(&place, ("RESTART_AGENT", host("127.0.0.5")), "node_type_mismatch", ["主机为 PROXY", "type PROXY"]);
+    let proxy = with(host("127.0.0.5"), json!({"bk_cloud_id": 2}));
+    assert_refused(&place, ("RESTART_AGENT", proxy), "node_type_mismatch", ["主机为 PROXY", "type PROXY"]);
     // A host that nobody knows, with a login: it may be one of another record.
     let stranger = with(job("UNINSTALL_AGENT", &[host("127.0.0.8")]), json!({"dry_run": true}));
     assert_eq!(place.server.post("/api/job/install/", &stranger).data()["list"][0]["status"], "PENDING");
