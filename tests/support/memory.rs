@@ -316,6 +316,21 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError> {
+        let inner = self.lock();
+        let holder = |id: &i64| inner.ids.iter().find(|(_, taken)| *taken == id).map(|(host, id)| (*host, *id));
+        Ok(match which {
+            Known::At(hosts) => hosts.iter().filter_map(|host| Some((*host, *inner.ids.get(host)?))).collect(),
+            Known::Numbered(ids) => ids.iter().filter_map(holder).collect(),
+        })
+    }
+
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.last_id = inner.last_id.max(id);
+        Ok(())
+    }
+
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
         Ok(self.lock().keys.get(&(cloud, address, port)).cloned())
     }

@@ -5,14 +5,14 @@
 
 use std::net::IpAddr;
 
+use super::inventory::HostRecord;
 use super::queries::{EventRecord, JobRecord, TaskRecord, with_hosts};
-use super::session::{List, Query, Session, either, hosts, numbers, pairs, query, words};
+use super::session::{List, Query, Session, hosts, numbers, pairs, query, words};
 use crate::domain::event::Event;
-use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
 use crate::store::page::{Counted, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
-use crate::store::row::{ip, micros, moment, number, of_json};
+use crate::store::row::{micros, number};
 use crate::store::{HostRow, JobRow, StoreError, TaskRow};
 
 /// The fold of a job's hosts (`Status::fold`) where its journal has not said it yet.
@@ -159,37 +159,22 @@ pub(super) async fn host_events(on: &mut Session, job: JobId, hosts: &[u32]) -> 
     .await
 }
 
-type KnownRecord = (i64, String, String, String, String, String, i64, i64);
-
 /// What is known of some hosts, in the order they were asked for.
 pub(super) async fn known_hosts(on: &mut Session, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
     let select = match which {
         Known::At(addresses) => query(
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.job_id, h.registered_at
+            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
              from pairs($1) asked cross join host h where h.cloud = asked.number and h.ip = asked.word order by asked.place",
         )
         .list(hosts(addresses)?),
-        Known::Numbered(numbers) => either(
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.job_id, h.registered_at
-             from pairs($1) asked cross join host h where h.spec ->> '$.bk_host_id' = asked.number order by asked.place",
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.job_id, h.registered_at
-             from pairs($1) asked cross join host h where h.spec::jsonb ->> 'bk_host_id' = asked.word order by asked.place",
+        Known::Numbered(numbers) => query(
+            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
+             from pairs($1) asked cross join host_id n cross join host h
+             where n.id = asked.number and h.cloud = n.cloud and h.ip = n.ip order by asked.place",
         )
-        .list(pairs(numbers.iter().map(|number| (*number, number.to_string())))?),
+        .list(pairs(numbers.iter().map(|number| (*number, String::new())))?),
     };
-    select
-        .each(on, "read the inventory", |(cloud, text, spec, package, version, digest, job, at): KnownRecord| {
-            Ok(HostRow {
-                address: Address { cloud, ip: ip(&text)? },
-                spec: of_json("host", &spec)?,
-                package,
-                version,
-                digest,
-                job: JobId(job),
-                at: moment(at)?,
-            })
-        })
-        .await
+    select.each(on, "read the inventory", |record: HostRecord| HostRow::try_from(record)).await
 }
 
 fn push_page(query: &mut Query, page: Page) {
