@@ -57,6 +57,26 @@ const OPERATIONS: &[Row] = &[
         Takes::Nothing,
         &[("after", Type::Integer, false)],
     ),
+    (
+        HttpMethod::Get,
+        "/api/host/",
+        "List the hosts of the inventory; values parted by commas are a list",
+        Takes::Nothing,
+        &[
+            ("bk_host_id", Type::String, false),
+            ("bk_biz_id", Type::String, false),
+            ("bk_cloud_id", Type::String, false),
+            ("ap_id", Type::String, false),
+            ("ip", Type::String, false),
+            ("node_type", Type::String, false),
+            ("os_type", Type::String, false),
+            ("package", Type::String, false),
+            ("version", Type::String, false),
+            ("page", Type::Integer, false),
+            ("pagesize", Type::Integer, false),
+            ("start", Type::Integer, false),
+        ],
+    ),
     (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[]),
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[]),
     (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[]),
@@ -94,7 +114,7 @@ fn document() -> Value {
 }
 
 fn operation((method, path, summary, takes, query): &Row) -> Operation {
-    let word = path.trim_matches('/').replace("api/job/", "").replace("{id}/", "").replace(['/', '.'], "_");
+    let word = path.trim_matches('/').replace("api/job/", "").replace("api/", "").replace("{id}/", "").replace(['/', '.'], "_");
     let name = if *method == HttpMethod::Get { format!("get_{word}") } else { word };
     let mut operation = OperationBuilder::new().operation_id(Some(name)).summary(Some(*summary));
     if path.contains("{id}") {

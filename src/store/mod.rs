@@ -31,7 +31,7 @@ use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
-use page::{JobFilter, JobOrder, Known, Page, TaskFilter};
+use page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -347,6 +347,12 @@ pub trait Store: Send + Sync {
 
     /// What is known of some hosts, in the order they were asked for; nothing where nothing is known.
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError>;
+
+    /// The hosts of a page of the inventory, by number, and how many there are on all pages; both from one look.
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError>;
+
+    /// For which of these hosts a login is kept, and until when; without end when it is long term.
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError>;
 
     /// Hosts and their numbers (`bk_host_id`), those of hosts that were uninstalled included, in the order they were asked for;
     /// nothing where there is none.

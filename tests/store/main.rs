@@ -112,7 +112,9 @@ rules! {
         the_number_of_a_request_goes_before_unless_it_is_another_hosts,
         numbers_that_others_give_are_left_to_them,
         many_that_register_at_once_get_numbers_of_their_own,
-        hosts_are_known_by_place_and_by_number;
+        hosts_are_known_by_place_and_by_number,
+        the_inventory_is_filtered_and_cut_into_pages,
+        until_when_a_login_is_kept_is_known_without_opening_it;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

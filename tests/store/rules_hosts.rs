@@ -1,12 +1,14 @@
 //! The inventory: the numbers of hosts, and its pages.
 
 use futures_util::future::join_all;
+use landfall::domain::host::Os;
 use landfall::domain::id::JobId;
-use landfall::store::page::Known;
+use landfall::store::page::{HostFilter, Known, Page};
 use landfall::store::{HostRow, Store, Write};
 
-use crate::fixture::{address, commit, known};
+use crate::fixture::{DAY_S, address, at, claimed, commit, end, job_of, kept, known};
 
+const ALL: Page = Page { offset: 0, limit: None };
 const JOB: JobId = JobId(1);
 
 async fn register(store: &dyn Store, rows: &[HostRow]) {
@@ -90,4 +92,55 @@ pub(crate) async fn hosts_are_known_by_place_and_by_number(store: &dyn Store) {
     assert_eq!(store.known_hosts(Known::Numbered(&[9, 1, 7])).await.unwrap(), [rows[2].clone(), rows[0].clone()]);
     assert_eq!(store.known_hosts(Known::Numbered(&[])).await.unwrap(), []);
     assert_eq!(store.host_ids(Known::At(&at)).await.unwrap(), [(address(2), 9), (address(1), 8)]);
+}
+
+pub(crate) async fn the_inventory_is_filtered_and_cut_into_pages(store: &dyn Store) {
+    let mut rows: Vec<HostRow> = (0..6).map(|index| known(index, Some(i64::from(10 - index)), JOB)).collect();
+    (rows[1].spec.bk_biz_id, rows[2].spec.ap_id, rows[3].version) = (3, 7, "2".into());
+    rows[4].spec.inner_ipv6 = Some("fd00::4".parse().unwrap());
+    rows[4].spec.os_type = Some(Os::Linux);
+    rows[5].address.cloud = 2;
+    rows[5].spec.bk_cloud_id = 2;
+    rows[5].package = "other".into();
+    register(store, &rows).await;
+    let ids = async |filter: HostFilter, page: Page| {
+        let (total, rows) = store.host_page(&filter, page).await.unwrap();
+        (total, rows.iter().map(|row| row.spec.bk_host_id.unwrap()).collect::<Vec<_>>())
+    };
+    let all = || HostFilter::default();
+    assert_eq!(ids(all(), ALL).await, (6, vec![5, 6, 7, 8, 9, 10]));
+    assert_eq!(ids(all(), Page { offset: 4, limit: Some(1) }).await, (6, vec![9]));
+    assert_eq!(ids(all(), Page { offset: 9, limit: Some(3) }).await, (6, vec![]));
+    for (filter, found) in [
+        (HostFilter { ids: Some(vec![7, 10, 99]), ..all() }, vec![7, 10]),
+        (HostFilter { ids: Some(vec![]), ..all() }, vec![]),
+        (HostFilter { excluded: vec![7, 10, 99], ..all() }, vec![5, 6, 8, 9]),
+        (HostFilter { businesses: Some(vec![3]), ..all() }, vec![9]),
+        (HostFilter { clouds: Some(vec![2, 3]), ..all() }, vec![5]),
+        (HostFilter { access_points: Some(vec![7]), ..all() }, vec![8]),
+        (HostFilter { ips: Some(vec![address(0).ip, "fd00::4".parse().unwrap()]), ..all() }, vec![6, 10]),
+        (HostFilter { systems: Some(vec![Os::Linux]), ..all() }, vec![6]),
+        (HostFilter { packages: Some(vec!["other".into()]), ..all() }, vec![5]),
+        (HostFilter { versions: Some(vec!["2".into(), "3".into()]), ..all() }, vec![7]),
+        (HostFilter { businesses: Some(vec![2]), clouds: Some(vec![0]), excluded: vec![6], ..all() }, vec![7, 8, 10]),
+    ] {
+        assert_eq!(ids(filter.clone(), ALL).await, (found.len() as u64, found), "{filter:?}");
+    }
+    // A host that is gone is on no page, though it keeps its number.
+    commit(store, Write::Forget(address(0))).await;
+    assert_eq!(ids(all(), ALL).await, (5, vec![5, 6, 7, 8, 9]));
+}
+
+pub(crate) async fn until_when_a_login_is_kept_is_known_without_opening_it(store: &dyn Store) {
+    let (_, claims) = claimed(store, job_of(vec![kept(0, 1), kept(1, -1), kept(2, 0)])).await;
+    for claim in claims {
+        end(store, claim, 100).await;
+    }
+    let places = [address(2), address(1), address(0), address(9)];
+    let until = store.logins_kept_until(&places).await.unwrap();
+    assert_eq!(until, [(address(1), None), (address(0), Some(at(100 + DAY_S)))]);
+    // The login of a later job goes before.
+    let (_, claims) = claimed(store, job_of(vec![kept(0, 3)])).await;
+    end(store, claims[0], 200).await;
+    assert_eq!(store.logins_kept_until(&[address(0)]).await.unwrap(), [(address(0), Some(at(200 + 3 * DAY_S)))]);
 }

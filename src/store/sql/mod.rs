@@ -35,7 +35,7 @@ use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 
 use self::session::{Session, numbers, query};
-use super::page::{JobFilter, JobOrder, Known, Page, TaskFilter};
+use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::corrupt;
 use super::seal::Seal;
@@ -259,6 +259,14 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
         outage::again(|| async { pages::known_hosts(&mut self.record.read().await?, which).await }).await
+    }
+
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
+        outage::again(|| async { pages::hosts(&mut self.record.read().await?, filter, page).await }).await
+    }
+
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
+        outage::again(|| async { credentials::kept_until(&mut self.record.read().await?, hosts).await }).await
     }
 
     async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError> {
