@@ -6,9 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal, fault};
 use super::call::Call;
-use super::params::{self, list as list_of};
-use crate::domain::package::Role;
-use crate::service::inventory::{HostFilter, HostQuery};
+use super::params;
+use crate::service::inventory::HostQuery;
 use crate::service::request::Fields;
 
 /// The query of the path; a name may stand there more than once.
@@ -44,26 +43,12 @@ fn lists(words: &[(String, String)]) -> Value {
 }
 
 fn query(fields: &mut Fields<'_>) -> HostQuery {
-    let role = |value: &Value| match value.as_str() {
-        Some("AGENT") => Some(Role::Agent),
-        Some("PROXY") => Some(Role::Proxy),
-        _ => None,
-    };
-    HostQuery { roles: list_of(fields, "node_type", "AGENT or PROXY", role), filter: filter(fields) }
-}
-
-/// What hosts are chosen by, here and where an operation chooses them.
-pub(super) fn filter(fields: &mut Fields<'_>) -> HostFilter {
-    let system = |value: &Value| serde_json::from_value(value.clone()).ok();
-    HostFilter {
-        ids: list_of(fields, "bk_host_id", "a number", params::number),
-        excluded: Vec::new(),
-        businesses: list_of(fields, "bk_biz_id", "a number", params::number),
-        clouds: list_of(fields, "bk_cloud_id", "a number", params::number),
-        access_points: list_of(fields, "ap_id", "a number", params::number),
-        ips: list_of(fields, "ip", "an IP address", params::ip),
-        systems: list_of(fields, "os_type", "LINUX, WINDOWS, AIX or SOLARIS", system),
-        packages: list_of(fields, "package", "text", params::text),
-        versions: list_of(fields, "version", "text", params::text),
+    let mut query = HostQuery::default();
+    for key in HostQuery::KEYS {
+        let Some(value) = fields.value(key) else { continue };
+        for place in query.narrow(key, value).unwrap_or_default() {
+            fields.fault(&format!("{key}[{place}]"), "is not understood");
+        }
     }
+    query
 }

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::request::values::{both, ip, items, number, text};
 use super::{Service, ServiceError};
 use crate::domain::Timestamp;
 use crate::domain::host::{Address, Os};
@@ -106,7 +108,36 @@ impl Service {
 }
 
 impl HostQuery {
-    fn means(&self, role: Role) -> bool {
+    /// What hosts may be chosen by.
+    pub const KEYS: [&str; 9] =
+        ["node_type", "bk_host_id", "bk_biz_id", "bk_cloud_id", "ap_id", "ip", "os_type", "package", "version"];
+
+    /// Chooses by one more key, a value or a list of them. The places of values that are not understood; `None` when there is
+    /// no such key.
+    pub fn narrow(&mut self, key: &str, value: &Value) -> Option<Vec<usize>> {
+        let role = |value: &Value| match value.as_str() {
+            Some("AGENT") => Some(Role::Agent),
+            Some("PROXY") => Some(Role::Proxy),
+            _ => None,
+        };
+        let system = |value: &Value| serde_json::from_value(value.clone()).ok();
+        let filter = &mut self.filter;
+        Some(match key {
+            "node_type" => both(&mut self.roles, items(value, role)),
+            "bk_host_id" => both(&mut filter.ids, items(value, number)),
+            "bk_biz_id" => both(&mut filter.businesses, items(value, number)),
+            "bk_cloud_id" => both(&mut filter.clouds, items(value, number)),
+            "ap_id" => both(&mut filter.access_points, items(value, number)),
+            "ip" | "inner_ip" | "inner_ipv6" => both(&mut filter.ips, items(value, ip)),
+            "os_type" => both(&mut filter.systems, items(value, system)),
+            "package" => both(&mut filter.packages, items(value, text)),
+            "version" => both(&mut filter.versions, items(value, text)),
+            _ => return None,
+        })
+    }
+
+    /// Are nodes of this kind among those that are meant?
+    pub(super) fn means(&self, role: Role) -> bool {
         self.roles.as_ref().is_none_or(|roles| roles.contains(&role))
     }
 }

@@ -11,6 +11,7 @@ mod fields;
 mod host;
 #[cfg(test)]
 mod tests;
+pub(crate) mod values;
 
 pub use host::{FIELDS as HOST_FIELDS, SECRETS};
 

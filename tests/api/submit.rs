@@ -170,6 +170,50 @@ fn an_operation_finds_known_hosts_by_number_and_by_place() {
 }
 
 #[test]
+fn an_operation_reaches_over_all_pages_what_is_chosen_and_not_left_out() {
+    let place = Place::with(
+        "[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\nhost_id = 5\ninner_ip = \"127.0.0.5\"\nouter_ip = \"127.0.1.5\"\nbusiness = 2\n",
+    );
+    let known = |n: i64, business: i64| with(host(&format!("127.0.0.{n}")), json!({"bk_host_id": n, "bk_biz_id": business}));
+    let hosts = [known(11, 2), known(12, 2), known(13, 3), known(14, 2)];
+    place.installed(&hosts);
+    let reached = |more: Value| {
+        let body = with(with(json!({"job_type": "RESTART_AGENT", "dry_run": true}), json!({"exclude_hosts": []})), more);
+        let data = place.server.post("/api/job/operate/", &body).data();
+        let ips: Vec<String> =
+            data["list"].as_array().unwrap().iter().map(|host| host["ip"].as_str().unwrap()[8..].to_owned()).collect();
+        ips.join(" ")
+    };
+    for (more, ips) in [
+        (json!({}), "11 12 13 14"),
+        (json!({"exclude_hosts": [12, "14", 99]}), "11 13"),
+        (json!({"bk_biz_id": [2], "exclude_hosts": [11]}), "12 14"),
+        (json!({"bk_biz_id": 3}), "13"),
+        (json!({"version": ["1.0.0"], "conditions": [{"key": "ip", "value": ["127.0.0.12", "127.0.0.13"]}]}), "12 13"),
+        (json!({"conditions": [{"key": "bk_biz_id", "value": 2}, {"key": "bk_host_id", "value": [11, 12, 13]}]}), "11 12"),
+    ] {
+        assert_eq!(reached(more.clone()), ips, "{more}");
+    }
+    // Proxies are reached by kinds for proxies only, and are not carried out yet.
+    for body in [
+        json!({"exclude_hosts": []}),
+        json!({"bk_host_id": [5]}),
+        json!({"hosts": [{"bk_cloud_id": 2, "inner_ip": "127.0.0.5"}]}),
+    ] {
+        let reply = place.server.post("/api/job/operate/", &with(body.clone(), json!({"job_type": "RESTART_PROXY"})));
+        let entries = reply.envelope()["data"]["ip_filter"].clone();
+        assert_eq!(entries.as_array().map(Vec::len), Some(1), "{body} {}", reply.text);
+        assert_eq!((&entries[0]["ip"], &entries[0]["exception"]), (&json!("127.0.0.5"), &json!("unsupported")), "{body}");
+    }
+    let gone = place.server.post("/api/job/operate/", &json!({"job_type": "REMOVE_AGENT", "exclude_hosts": [13]})).data();
+    let details = place.server.becomes(gone["job_id"].as_i64().unwrap(), "SUCCESS");
+    assert_eq!(details["total"], 3);
+    assert_eq!(place.server.get("/api/host/?node_type=AGENT").data()["total"], 1);
+    let none = place.server.post("/api/job/operate/", &json!({"job_type": "REMOVE_AGENT", "exclude_hosts": [13]}));
+    assert_eq!((none.refusal(), &none.envelope()["errors"][0]["path"]), ((200, 3_801_010), &json!("exclude_hosts")));
+}
+
+#[test]
 fn an_operation_that_cannot_be_meant_is_refused_with_every_reason() {
     let place = Place::new();
     for (body, paths) in [
@@ -180,6 +224,19 @@ fn an_operation_that_cannot_be_meant_is_refused_with_every_reason() {
             json!({"job_type": "RESTART_AGENT", "exclude_hosts": [1], "hosts": [{"inner_ip": "10.0.0.1"}]}),
             &["exclude_hosts", "hosts[0]"],
         ),
+        (
+            json!({"job_type": "RESTART_AGENT", "exclude_hosts": [], "version": "1", "bk_host_id": [1]}),
+            &["exclude_hosts", "version", "bk_host_id[0]"],
+        ),
+        // Whoever lost the hosts on the way does not reach them all.
+        (json!({"job_type": "UNINSTALL_AGENT", "bk_biz_id": [2], "conditions": []}), &["conditions", "bk_biz_id", "hosts"]),
+        (
+            json!({"job_type": "RESTART_AGENT", "exclude_hosts": ["x"], "bk_biz_id": "two", "conditions": [
+                {"key": "colour", "value": 1}, {"key": "ip", "value": ["here", "127.0.0.1"]}, 7]}),
+            &["bk_biz_id[0]", "conditions[0].key", "conditions[1].value[0]", "conditions[2].key", "exclude_hosts[0]"],
+        ),
+        (json!({"job_type": "RESTART_AGENT", "exclude_hosts": [], "conditions": "all"}), &["conditions"]),
+        (json!({"job_type": "RESTART_AGENT", "exclude_hosts": []}), &["exclude_hosts"]),
     ] {
         let reply = place.server.post("/api/job/operate/", &body).envelope();
         let errors = reply["errors"].as_array().unwrap_or_else(|| panic!("{reply}"));
