@@ -1,7 +1,7 @@
 //! What the record shows of a job: lists, details, logs. Keys are the published API's (`reference/upstream.md` 3.1 to 3.3),
 //! with ours beside them; the terminal's tables and `--output json` are both made from these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
 use crate::domain::event::{Event, Figures};
 use crate::domain::failure::Failure;
-use crate::domain::host::Os;
+use crate::domain::host::{Address, Os};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::outcome::{Outcome, StepOutcome};
@@ -19,6 +19,7 @@ use crate::domain::plan::StepKind;
 use crate::domain::record::{HostRecord, StepRecord};
 use crate::domain::site::Site;
 use crate::domain::state::HostState;
+use crate::store::page::Known;
 use crate::store::{JobRow, OutputChunk, TaskRow};
 
 /// One job in a list.
@@ -124,7 +125,7 @@ pub struct HostView {
     pub ip: IpAddr,
     /// Its cloud.
     pub bk_cloud_id: i64,
-    /// The inventory's id.
+    /// Its number: the request's, else the inventory's.
     pub bk_host_id: Option<i64>,
     /// Its business.
     pub bk_biz_id: i64,
@@ -262,9 +263,7 @@ impl Service {
         let Some(row) = self.store.job(id).await? else { return Ok(None) };
         let tasks = self.store.tasks(id).await?;
         let records = self.records(id).await?;
-        let empty = HostRecord::default();
-        let view = |task: &TaskRow| host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site);
-        let list: Vec<HostView> = tasks.iter().map(view).collect();
+        let list = self.views(&tasks, &records).await?;
         let line = JobLine::from(&row);
         let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
         let (meta, total, held_by) = (line.meta.clone(), list.len() as u64, self.store.holder(id).await?);
@@ -290,6 +289,24 @@ impl Service {
             logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
         }
         Ok(Some(logs))
+    }
+
+    /// Hosts as they are shown.
+    pub(super) async fn views(
+        &self,
+        tasks: &[TaskRow],
+        records: &BTreeMap<u32, HostRecord>,
+    ) -> Result<Vec<HostView>, ServiceError> {
+        // Who came without a number may have got one since.
+        let unnumbered = tasks.iter().filter(|task| task.spec.host.bk_host_id.is_none());
+        let places: Vec<Address> = unnumbered.map(|task| task.address).collect();
+        let ids: HashMap<Address, i64> = self.store.host_ids(Known::At(&places)).await?.into_iter().collect();
+        let empty = HostRecord::default();
+        let view = |task: &TaskRow| HostView {
+            bk_host_id: task.spec.host.bk_host_id.or_else(|| ids.get(&task.address).copied()),
+            ..host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site)
+        };
+        Ok(tasks.iter().map(view).collect())
     }
 
     /// The journals of a job's hosts, folded.
@@ -355,7 +372,7 @@ pub(super) fn instance_id(task: &TaskRow) -> String {
     }
 }
 
-pub(super) fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
+fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
     let outcome = record.outcome();
     let step = match (&record.state, outcome.and_then(Outcome::failure)) {
         (HostState::Running { step, .. }, _) => Some(*step),
