@@ -63,7 +63,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("argon2", &["domain/secret_hash"]),
     ("getrandom", &["api", "cli"]),
     ("tower_http", &["api"]),
-    ("utoipa", &["api"]),
+    // Like serde's derives: what a type looks like on the wire stands at the type.
+    ("utoipa", &["api", "service", "domain"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("indicatif", &["cli/report/bars"]),

@@ -96,7 +96,12 @@ impl Call {
         Ok(id)
     }
 
-    /// The only businesses whose jobs the caller may see; `None`: all.
+    /// What the caller may do.
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The only businesses whose jobs and hosts the caller may see; `None`: all.
     pub(super) fn businesses(&self) -> Option<Vec<i64>> {
         self.grant.businesses().map(<[i64]>::to_vec)
     }

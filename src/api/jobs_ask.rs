@@ -2,6 +2,7 @@
 //! this process takes it up.
 
 use axum::extract::Path;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
@@ -10,9 +11,19 @@ use super::params;
 use crate::domain::audit::Action;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
+use crate::domain::plan::StepKind;
 use crate::service::ask::Again;
 use crate::service::details::{Page, TaskFilter, instance};
 use crate::service::request::Fields;
+
+/// A host that is tried again, in upstream's words.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct RetriedNode {
+    /// Its instance id.
+    retry_node_id: String,
+    /// The step it goes on with.
+    retry_node_name: Option<StepKind>,
+}
 
 pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
     Answer::of(retry_some(&id, &call).await, call.language)
@@ -47,7 +58,7 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
     try_again(call, id, Again::Instances(vec![name.clone()]), Action::RetryNode).await?;
-    Ok(json!({"retry_node_id": name, "retry_node_name": step}))
+    Ok(json!(RetriedNode { retry_node_id: name, retry_node_name: step }))
 }
 
 async fn try_again(call: &Call, id: JobId, again: Again, action: Action) -> Result<(), Refusal> {

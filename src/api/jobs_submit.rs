@@ -1,12 +1,27 @@
 //! `install/` and `operate/`: a body → a recorded job that the process works on. The answer waits for no host.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::params;
 use crate::domain::audit::Action;
+use crate::domain::id::JobId;
+use crate::service::answer::FilterEntry;
 use crate::service::submit::Recorded;
+
+/// A job that was recorded.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Accepted {
+    /// Its number.
+    #[schema(value_type = i64)]
+    job_id: JobId,
+    /// Where its details are.
+    job_url: String,
+    /// Hosts that were left out.
+    ip_filter: Vec<FilterEntry>,
+}
 
 pub(super) async fn install(call: Call) -> Answer {
     Answer::of(submit(&call, &call.body, Action::Install).await, call.language)
@@ -17,7 +32,7 @@ pub(super) async fn operate(call: Call) -> Answer {
 }
 
 async fn operation(call: &Call) -> Result<Value, Refusal> {
-    submit(call, &call.door.service.expand(&call.body).await?, Action::Operate).await
+    submit(call, &call.door.service.expand(&call.body, call.grant()).await?, Action::Operate).await
 }
 
 async fn submit(call: &Call, body: &Value, action: Action) -> Result<Value, Refusal> {
@@ -27,5 +42,6 @@ async fn submit(call: &Call, body: &Value, action: Action) -> Result<Value, Refu
     }
     let Recorded { job, filtered } = call.door.service.record(body, &caller).await?;
     call.door.take_up(job);
-    Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": filtered}))
+    let job_url = format!("{}/api/job/{job}/details/", call.base);
+    Ok(json!(Accepted { job_id: job, job_url, ip_filter: filtered }))
 }

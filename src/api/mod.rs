@@ -1,7 +1,7 @@
 //! The HTTP door: a request → a use case → the published envelope.
 //!
 //! ```text
-//! socket ─► server ─► (tls) ─► router ─► Call ─► jobs_* ─► Service ─► Answer {result, code, data, message, errors}
+//! socket ─► server ─► (tls) ─► router ─► Call ─► jobs_*, hosts_* ─► Service ─► Answer {result, code, data, message, errors}
 //!                       line: from where?  │ who (callers), how often (rate), body
 //!                                          └─ no such path, wrong method, too large, too late, a panic: the same envelope
 //! ```
@@ -22,6 +22,7 @@ mod call;
 mod callers;
 mod events;
 mod health;
+mod hosts_get;
 mod jobs_ask;
 mod jobs_get;
 mod jobs_submit;
@@ -92,6 +93,7 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/retry", post(jobs_ask::retry))
         .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/api/host", get(hosts_get::list))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     let open = Router::new()
         .route("/healthz", get(health::alive))
