@@ -51,6 +51,7 @@ const COMMANDS: &[&str] = &[
     "hostkey forget",
     "site",
     "site check",
+    "site hash-secret",
     "completions",
     "man",
 ];
@@ -198,6 +199,36 @@ fn the_site_file_is_checked_as_a_whole() {
     desk.landfall("job list --site site.toml").exits(2).complains(&["site.toml", "concurency", "hint: `landfall site check`"]);
     let answer = desk.landfall("site check --site site.toml --output json").exits(2).last();
     assert_eq!((answer["ok"].as_bool(), answer["faults"].as_array().map(Vec::len)), (Some(false), Some(1)), "{answer}");
+}
+
+#[test]
+fn the_secret_of_an_app_is_hashed_from_stdin_and_the_line_fits_into_the_site_file() {
+    let desk = Desk::new();
+    let hash = |stdin: &str| desk.landfall_reads("site hash-secret", stdin).exits(0).out;
+    let (one, two) = (hash("geheim\n"), hash("geheim\r\nsecond line\n"));
+    assert!(one.starts_with("$argon2id$v=19$") && one.lines().count() == 1 && !one.contains("geheim"), "{one}");
+    assert_ne!(one, two, "each has a salt of its own");
+    let json = desk.landfall_reads("--output json site hash-secret", "geheim").exits(0).last();
+    assert!(json["secret_hash"].as_str().unwrap().starts_with("$argon2id$"), "{json}");
+    for (stdin, told) in [("", "an empty secret"), ("\n", "an empty secret"), (&"x".repeat(2000), "longer than 1024 bytes")] {
+        desk.landfall_reads("site hash-secret", stdin).exits(2).complains(&[told]);
+    }
+    desk.landfall("site hash-secret geheim").exits(2);
+
+    let app = |keys: &str| format!("[[app]]\ncode = \"esb_test\"\nsecret_hash = \"{}\"\n{keys}\n", one.trim());
+    desk.file("site.toml", &app("businesses = [2]"));
+    desk.landfall("site check --site site.toml").exits(0).complains(&["warning: app esb_test names no `kinds`"]);
+    for (keys, told) in [
+        ("kinds = [\"INSTALL_MOON\"]", "INSTALL_MOON"),
+        ("businesses = [7]\n[[business]]\nid = 2", "app esb_test: there is no business 7"),
+        ("sources = [\"nowhere\"]", "line 4"),
+    ] {
+        desk.file("site.toml", &app(keys));
+        desk.landfall("site check --site site.toml").exits(2).complains(&[told]);
+    }
+    desk.file("site.toml", "[[app]]\ncode = \"a\"\nsecret_hash = \"geheim\"\n");
+    let said = desk.landfall("site check --site site.toml").exits(2).complains(&["line 3", "landfall site hash-secret"]);
+    assert!(!said.err.contains("geheim"), "{}", said.err);
 }
 
 #[test]

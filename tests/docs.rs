@@ -75,6 +75,9 @@ fn below(prefix: &str, keys: &BTreeSet<String>) -> BTreeSet<String> {
     keys.iter().map(|key| format!("{prefix}.{key}")).collect()
 }
 
+/// An app with what it must have.
+const APP: &str = "[[app]]\ncode = \"a\"\nsecret_hash = \"$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4\"\n???";
+
 #[test]
 fn every_key_of_the_site_file_is_documented_and_no_other() {
     let mut keys = keys_of::<Site>("???");
@@ -86,6 +89,8 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("access_point", "[[access_point]]\nid = 1\n???"),
         ("blacklist", "[[blacklist]]\n???"),
         ("proxy", "[[proxy]]\ncloud = 2\n???"),
+        ("app", APP),
+        ("api", "[api]\n???"),
     ] {
         assert!(keys.remove(table), "{table}");
         let name = if toml.starts_with("[[") { format!("{table}[]") } else { table.to_owned() };

@@ -119,4 +119,32 @@ mod tests {
             assert!(fault.contains(told), "{fault}");
         }
     }
+
+    fn pair(directory: &std::path::Path, name: &str) -> (Vec<u8>, Vec<u8>) {
+        let (cert, key) = (directory.join(format!("{name}.pem")), directory.join(format!("{name}.key")));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=a"])
+            .arg("-out")
+            .arg(&cert)
+            .arg("-keyout")
+            .arg(&key)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        (std::fs::read(cert).unwrap(), std::fs::read(key).unwrap())
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_shown_from_then_on_and_a_wrong_one_never() {
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (pair(directory.path(), "first"), pair(directory.path(), "second"));
+        let shown = |tls: &Tls| tls.certificate.0.read().unwrap().cert[0].to_vec();
+        let tls = Tls::new(&first.0, &first.1).unwrap();
+        let before = shown(&tls);
+        assert!(matches!(tls.replace(&second.0, &first.1), Err(TlsError::Strangers)));
+        assert!(matches!(tls.replace(b"", &first.1), Err(TlsError::NoCertificate)));
+        assert_eq!(shown(&tls), before);
+        tls.replace(&second.0, &second.1).unwrap();
+        assert_ne!(shown(&tls), before);
+    }
 }

@@ -102,16 +102,8 @@ fn a_page_of_another_site_may_not_ask() {
 }
 
 #[test]
-fn nobody_from_outside_is_let_in() {
+fn an_address_that_is_none_or_taken_is_told() {
     let desk = Desk::new();
-    for address in ["0.0.0.0:0", "192.0.2.1:8420", "[::]:0", "[::ffff:192.0.2.1]:8420"] {
-        desk.landfall(&format!("serve --listen {address}")).exits(2).complains(&[
-            "can be reached from other machines",
-            "neither apps nor TLS",
-            "loopback only",
-        ]);
-    }
-    assert!(!desk.dir.path().join("data/landfall.db").exists(), "a wrong address touched the record");
     desk.landfall("serve --listen nowhere").exits(2);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     desk.landfall(&format!("serve --listen {}", taken.local_addr().unwrap())).exits(4).complains(&["cannot listen on"]);

@@ -25,10 +25,13 @@ mod postgres;
 #[path = "../support/server.rs"]
 mod server;
 
+mod apps;
 mod place;
 
 mod admission;
 mod asks;
+mod audit;
+mod callers;
 mod documented;
 mod door;
 mod hosts;
@@ -37,3 +40,4 @@ mod lists;
 mod restart;
 mod streams;
 mod submit;
+mod tls;

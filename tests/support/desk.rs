@@ -73,6 +73,12 @@ impl Desk {
         command.timeout(Duration::from_secs(30)).output().unwrap().into()
     }
 
+    /// The same with something on its stdin.
+    pub fn landfall_reads(&self, words: &str, stdin: &str) -> Said {
+        let mut command = assert_cmd::Command::from_std(self.command(words));
+        command.timeout(Duration::from_secs(30)).write_stdin(stdin).output().unwrap().into()
+    }
+
     pub fn file(&self, name: &str, text: &str) -> &Self {
         std::fs::write(self.dir.path().join(name), text).unwrap();
         self

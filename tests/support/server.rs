@@ -89,13 +89,26 @@ impl Server {
     /// The same with more flags of `serve`.
     #[track_caller]
     pub fn start_as(flags: &[&str], mut command: Command) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--output", "json"]).args(flags);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+        Self::started(command)
+    }
+
+    /// The same at another address.
+    #[track_caller]
+    pub fn start_on(address: &str, mut command: Command) -> Self {
+        command.args(["serve", "--listen", address]);
+        Self::started(command)
+    }
+
+    #[track_caller]
+    fn started(mut command: Command) -> Self {
+        command.args(["--output", "json"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("a line");
         let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no address: {line:?}"));
-        let address = told["listening"].as_str().and_then(|url| url.strip_prefix("http://")).expect("an address").to_owned();
+        let address = told["listening"].as_str().and_then(|url| url.split_once("://")).expect("an address").1.to_owned();
         Self { child, stdout, address }
     }
 
@@ -158,7 +171,10 @@ impl Server {
         let stream = TcpStream::connect(&self.address).await.expect("a connection");
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", &self.address);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
