@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["transport/ssh"]),
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
+    ("hmac", &["store"]),
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
     ("utoipa", &["api"]),

@@ -23,6 +23,8 @@ pub(super) struct Call {
     pub(super) language: Language,
     /// `http://host:port`, as the caller reached us.
     pub(super) base: String,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
     /// The body; an empty object without one.
     pub(super) body: Value,
 }
@@ -34,8 +36,9 @@ impl FromRequest<Arc<Door>> for Call {
         let language = language(request.headers()).unwrap_or(door.service.language());
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let base = if host.is_empty() { String::new() } else { format!("http://{host}") };
+        let headers = request.headers().clone();
         let body = read(request).await.map_err(|refusal| Answer::refused(&refusal, language))?;
-        Ok(Self { door: door.clone(), language, base, body })
+        Ok(Self { door: door.clone(), language, base, headers, body })
     }
 }
 

@@ -1,33 +1,57 @@
 //! `install/` and `operate/`: a body → a recorded job that the process works on. The answer waits for no host.
 
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, fault};
 use super::call::Call;
 use super::params;
+use crate::service::once::{Key, Operation, Submitted};
 use crate::service::request::SecretSources;
-use crate::service::submit::{Caller, Recorded};
+use crate::service::submit::Caller;
+
+/// What makes a submission be recorded once, however often it comes.
+const KEY: &str = "Idempotency-Key";
 
 pub(super) async fn install(call: Call) -> Answer {
-    Answer::of(submit(&call, &call.body).await, call.language)
+    Answer::of(submit(&call, Operation::Install).await, call.language)
 }
 
 pub(super) async fn operate(call: Call) -> Answer {
-    Answer::of(operation(&call).await, call.language)
+    Answer::of(submit(&call, Operation::Operate).await, call.language)
 }
 
-async fn operation(call: &Call) -> Result<Value, Refusal> {
-    submit(call, &call.door.service.expand(&call.body).await?).await
-}
-
-async fn submit(call: &Call, body: &Value) -> Result<Value, Refusal> {
-    let caller = Caller { name: who(&call.body), language: call.language, sources: SecretSources::default(), served: true };
+async fn submit(call: &Call, operation: Operation) -> Result<Value, Refusal> {
+    let service = &call.door.service;
+    let caller = Caller {
+        app: String::new(),
+        name: who(&call.body),
+        language: call.language,
+        sources: SecretSources::default(),
+        served: true,
+    };
+    let key = key(&call.headers)?;
     if params::read(&call.body, |fields| fields.switch("dry_run"))?.unwrap_or(false) {
-        return Ok(json!(call.door.service.preview(body, &caller).await?));
+        return Ok(match operation {
+            Operation::Install => json!(service.preview(&call.body, &caller).await?),
+            Operation::Operate => json!(service.preview(&service.expand(&call.body).await?, &caller).await?),
+        });
     }
-    let Recorded { job, filtered } = call.door.service.record(body, &caller).await?;
-    call.door.shift.take_up(job);
-    Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": filtered}))
+    let Submitted { job, ip_filter, is_new } = service.submit_once((operation, &call.body), &caller, key.as_ref()).await?;
+    if is_new {
+        call.door.shift.take_up(job);
+    }
+    Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": ip_filter}))
+}
+
+/// The key of a submission, when it has one.
+fn key(headers: &HeaderMap) -> Result<Option<Key>, Refusal> {
+    let mut given = headers.get_all(KEY).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => Ok(Some(Key::parse(key.as_bytes())?)),
+        (Some(_), Some(_)) => Err(fault(KEY, "must stand there once")),
+    }
 }
 
 /// Who asks, for the audit.

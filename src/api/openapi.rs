@@ -82,6 +82,9 @@ const OPERATIONS: &[Row] = &[
     (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[]),
 ];
 
+/// Those that may come with a key.
+const SUBMISSIONS: [&str; 2] = ["/api/job/install/", "/api/job/operate/"];
+
 const EVENTS: &str = "/api/job/{id}/events/";
 
 /// The document, written once.
@@ -125,6 +128,11 @@ fn operation((method, path, summary, takes, query): &Row) -> Operation {
         let required = if *required { Required::True } else { Required::False };
         let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query).required(required);
         operation = operation.parameter(parameter.schema(Some(typed(kind.clone()))));
+    }
+    if SUBMISSIONS.contains(path) {
+        let key = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).required(Required::False);
+        let about = "What comes again with the same key and body within 24 hours is answered with the first job";
+        operation = operation.parameter(key.description(Some(about)).schema(Some(typed(Type::String))));
     }
     let content = match takes {
         Takes::Nothing => None,

@@ -10,6 +10,7 @@ pub mod details;
 pub mod feed;
 pub mod host_list;
 pub mod inventory;
+pub mod once;
 pub mod operate;
 pub mod preview;
 pub mod request;

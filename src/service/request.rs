@@ -60,6 +60,8 @@ pub mod code {
     pub const NO_INSTANCE: i64 = 3_800_007;
     /// No host of the job is unfinished.
     pub const NOT_RUNNING: i64 = 3_800_016;
+    /// Another request came with the same key.
+    pub const CONFLICT: i64 = 3_800_409;
     /// Another job has the host.
     pub const BUSY: i64 = 3_801_020;
     /// The cloud has no proxy.

@@ -24,7 +24,7 @@ use crate::store::page::{JobFilter, JobOrder, Page};
 
 /// Between two looks for jobs that nobody works on: a holder that died is noticed after that at the latest.
 const LOOK: Duration = Duration::from_secs(15);
-/// Between two purges of credentials whose time has come (DESIGN 11).
+/// Between two purges of credentials and keys whose time has come (DESIGN 11).
 const PURGE: Duration = Duration::from_secs(3600);
 /// A host that is let go of has that long to say so in the record.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ impl Shift {
             let done = tokio::select! {
                 () = self.stop.asked() => break,
                 _ = look.tick() => self.look().await,
-                _ = purge.tick() => self.service.purge_credentials().await.map(drop),
+                _ = purge.tick() => self.sweep().await,
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "cannot look after the job record");
@@ -78,6 +78,13 @@ impl Shift {
         if tokio::time::timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
             tracing::warn!("some hosts were let go of without a word in the record");
         }
+    }
+
+    /// Takes away what is not to be kept any longer.
+    async fn sweep(&self) -> Result<(), ServiceError> {
+        self.service.purge_credentials().await?;
+        self.service.purge_keys().await?;
+        Ok(())
     }
 
     async fn look(&self) -> Result<(), ServiceError> {

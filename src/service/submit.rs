@@ -21,6 +21,8 @@ use crate::store::{Lease, NewHost, NewJob, StoreError};
 /// Who submits, and how to talk to them.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// The app it asks through; empty without one. Keys of submissions count for one app.
+    pub app: String,
     /// For the audit when the body names nobody.
     pub name: String,
     /// Language of messages.
@@ -203,7 +205,7 @@ impl Service {
         Ok(())
     }
 
-    fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
+    pub(super) fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
         let outline = plan::outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let touches_host = request.spec.kind.touches_host();
         let hosts = request.hosts.into_iter().zip(excluded).map(|(host, exclusion)| NewHost {

@@ -34,6 +34,7 @@ mod door;
 mod hosts;
 mod large;
 mod lists;
+mod once;
 mod restart;
 mod streams;
 mod submit;

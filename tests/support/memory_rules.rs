@@ -14,7 +14,8 @@ use landfall::domain::job::{Statistics, Status};
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::{
-    Asked, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, TaskRow, Write, Written,
+    Asked, Claim, First, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, TaskRow, Write,
+    Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     pub(super) ids: BTreeMap<Address, i64>,
     /// The largest number that was ever given or reserved.
     pub(super) last_id: i64,
+    /// Submissions that came with a key, and until when it counts.
+    pub(super) firsts: HashMap<(String, String), (First, Timestamp)>,
     pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     pub(super) output: Vec<Stream>,
     pub(super) held: HashSet<JobId>,
