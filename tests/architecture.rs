@@ -58,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
     ("hmac", &["store"]),
+    ("encoding_rs", &["domain/text"]),
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
     ("utoipa", &["api"]),

@@ -50,6 +50,7 @@ const OPERATIONS: &[Row] = &[
     (HttpMethod::Post, "/api/job/{id}/retry/", "Try hosts again that failed or were cancelled", Takes::Object, &[]),
     (HttpMethod::Post, "/api/job/{id}/retry_node/", "Try one host again", Takes::Object, &[]),
     (HttpMethod::Post, "/api/job/{id}/revoke/", "Cancel a job", Takes::Object, &[]),
+    (HttpMethod::Post, "/api/job/{id}/collect_log/", "Fetch the whole log of a host's script from it", Takes::Object, &[]),
     (
         HttpMethod::Get,
         EVENTS,

@@ -70,7 +70,9 @@ impl ExitStatus {
                 | ServiceError::NoHost { .. }
                 | ServiceError::NoInstance { .. }
                 | ServiceError::NotFailed { .. }
+                | ServiceError::NoRun { .. }
                 | ServiceError::Busy(_) => Self::Usage,
+                ServiceError::Unreached { .. } => Self::Unsuccessful,
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }

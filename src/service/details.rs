@@ -94,7 +94,7 @@ impl Service {
     }
 
     /// The host task that an `instance_id` names. Of a host that stands twice in the request the one that is worked on.
-    async fn instance_of(&self, id: JobId, text: &str) -> Result<TaskRow, ServiceError> {
+    pub(super) async fn instance_of(&self, id: JobId, text: &str) -> Result<TaskRow, ServiceError> {
         if self.store.job(id).await?.is_none() {
             return Err(ServiceError::NoJob(id));
         }

@@ -29,6 +29,7 @@ mod place;
 
 mod admission;
 mod asks;
+mod collect;
 mod documented;
 mod door;
 mod hosts;
