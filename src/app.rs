@@ -20,7 +20,7 @@ use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
 use crate::transport::ssh::{self, SshSettings, SshTransport};
 
-pub use serve::{ListenError, listen};
+pub use serve::{ListenError, Part, listen};
 
 /// Everything joined.
 pub struct App {

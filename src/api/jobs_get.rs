@@ -55,7 +55,6 @@ fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
         kinds: any.then(|| JobKind::ALL.into_iter().filter(meant).collect()),
         from: params::moment(fields, "start_time"),
         until: params::moment(fields, "end_time"),
-        unfinished: false,
     }
 }
 

@@ -1,17 +1,33 @@
 //! `install/` and `operate/`: a body → a recorded job that the process works on. The answer waits for no host.
 
 use axum::http::HeaderMap;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, fault};
 use super::call::Call;
 use super::params;
+use crate::domain::id::JobId;
+use crate::service::answer::FilterEntry;
 use crate::service::once::{Key, Operation, Submitted};
 use crate::service::request::SecretSources;
 use crate::service::submit::Caller;
 
 /// What makes a submission be recorded once, however often it comes.
 const KEY: &str = "Idempotency-Key";
+
+/// A job that was recorded.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Accepted {
+    /// Its number.
+    #[schema(value_type = i64)]
+    job_id: JobId,
+    /// Where its details are.
+    job_url: String,
+    /// Hosts that were left out.
+    #[schema(value_type = Vec<FilterEntry>)]
+    ip_filter: Value,
+}
 
 pub(super) async fn install(call: Call) -> Answer {
     Answer::of(submit(&call, Operation::Install).await, call.language)
@@ -39,9 +55,10 @@ async fn submit(call: &Call, operation: Operation) -> Result<Value, Refusal> {
     }
     let Submitted { job, ip_filter, is_new } = service.submit_once((operation, &call.body), &caller, key.as_ref()).await?;
     if is_new {
-        call.door.shift.take_up(job);
+        call.door.take_up(job);
     }
-    Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": ip_filter}))
+    let job_url = format!("{}/api/job/{job}/details/", call.base);
+    Ok(json!(Accepted { job_id: job, job_url, ip_filter }))
 }
 
 /// The key of a submission, when it has one.

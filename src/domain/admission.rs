@@ -8,7 +8,7 @@ use super::job::Status;
 use super::site::Language;
 
 /// Reason of an `ip_filter` entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exception {
     /// The cloud has no proxy (F1).
@@ -86,7 +86,7 @@ impl Exception {
 }
 
 /// Why one host was left out, with what the text needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Exclusion {
     /// The stable word.
     pub exception: Exception,

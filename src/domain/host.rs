@@ -11,7 +11,7 @@ use super::credential::Retention;
 use super::site::Paths;
 
 /// Operating systems of the published contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Os {
     /// Any Linux distribution.

@@ -24,11 +24,12 @@ use crate::store::page::{Page, TaskFilter};
 pub const MOST: usize = 16 << 20;
 
 /// The log of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Collected {
     /// The host's instance id.
     pub instance_id: String,
     /// The run: directory below `runs` in the state directory of the host.
+    #[schema(value_type = String)]
     pub run_id: RunId,
     /// Bytes that the log has on the host.
     pub size: u64,

@@ -37,7 +37,7 @@ pub fn instance(text: &str) -> Option<TaskName> {
 }
 
 /// What a host printed after a cursor.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Tail {
     /// The cursor after it: `offset` of the next request.
     pub offset: i64,
@@ -48,7 +48,7 @@ pub struct Tail {
 }
 
 /// A piece of a step's output.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Piece {
     /// The step.
     pub step: StepKind,

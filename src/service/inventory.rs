@@ -31,7 +31,7 @@ pub struct HostQuery {
 }
 
 /// A page of the inventory.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostList {
     /// Hosts on all pages.
     pub total: u64,
@@ -40,7 +40,7 @@ pub struct HostList {
 }
 
 /// One host of the inventory. What is not known is null.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostLine {
     /// Its number.
     pub bk_host_id: Option<i64>,
@@ -53,8 +53,10 @@ pub struct HostLine {
     /// Name of its business.
     pub bk_biz_name: String,
     /// Inner address, v4.
+    #[schema(value_type = Option<String>)]
     pub inner_ip: Option<Ipv4Addr>,
     /// Inner address, v6.
+    #[schema(value_type = Option<String>)]
     pub inner_ipv6: Option<Ipv6Addr>,
     /// Its system.
     pub os_type: Option<Os>,
@@ -69,12 +71,15 @@ pub struct HostLine {
     /// In which version.
     pub version: Option<String>,
     /// The job that installed it.
+    #[schema(value_type = Option<i64>)]
     pub job_id: Option<JobId>,
     /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub registered_at: Option<Timestamp>,
     /// Is a login kept, or declared?
     pub has_credential: bool,
     /// Until when; null also when it is kept without end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub credential_until: Option<Timestamp>,
 }
 

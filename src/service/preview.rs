@@ -22,7 +22,7 @@ use crate::plan::render::{self, Templates, Values};
 use crate::plan::{choose, outline, settle};
 
 /// A job that was not begun.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Preview {
     /// Its kind.
     pub job_type: JobKind,
@@ -31,9 +31,10 @@ pub struct Preview {
 }
 
 /// What would be done on one host.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostPreview {
     /// Inner address.
+    #[schema(value_type = Option<String>)]
     pub ip: Option<IpAddr>,
     /// Its cloud.
     pub bk_cloud_id: i64,
@@ -51,7 +52,7 @@ pub struct HostPreview {
 }
 
 /// A package a host may get.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PackagePreview {
     /// Its name.
     pub name: String,
@@ -74,7 +75,7 @@ pub struct PackagePreview {
 }
 
 /// A step that would be done.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 pub struct StepPreview {
     /// Which.
     pub step: StepKind,

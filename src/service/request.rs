@@ -29,7 +29,7 @@ use crate::domain::spec::JobSpec;
 pub(crate) use fields::Fields;
 
 /// One thing wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// Where: `hosts[3].port`.
     pub path: String,
@@ -150,7 +150,7 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
     let Some(kind) = kind.filter(|_| faults.is_empty()) else { return Err(faults) };
     let businesses: BTreeSet<i64> = hosts.iter().map(|host| host.spec.bk_biz_id).collect();
     let businesses = businesses.into_iter().collect();
-    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses, served: false };
+    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses };
     Ok(Request { spec, username, hosts })
 }
 

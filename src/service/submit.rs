@@ -29,7 +29,7 @@ pub struct Caller {
     pub language: Language,
     /// Where secrets may come from.
     pub sources: SecretSources,
-    /// Does it come in by `serve`, so that any `serve` may carry it out?
+    /// Does it come in by `serve`, so that any executor may carry it out?
     pub served: bool,
 }
 
@@ -157,7 +157,6 @@ impl Service {
                 return Err(Rejection::Faults(faults));
             }
         };
-        request.spec.served = caller.served;
         let excluded = self.admit(&mut request).await?;
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
@@ -214,7 +213,12 @@ impl Service {
             spec: self.task_spec(host.spec, &outline),
             exclusion,
         });
-        NewJob { hosts: hosts.collect(), created_by: request.username.unwrap_or_else(|| caller.name.clone()), spec: request.spec }
+        NewJob {
+            hosts: hosts.collect(),
+            created_by: request.username.unwrap_or_else(|| caller.name.clone()),
+            served: caller.served,
+            spec: request.spec,
+        }
     }
 
     /// A host with what the site says of it.

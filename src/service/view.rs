@@ -29,9 +29,10 @@ pub(super) use log::step_logs;
 pub use log::{HostLog, StepLog};
 
 /// One job in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobLine {
     /// Its number.
+    #[schema(value_type = i64)]
     pub id: JobId,
     /// Its kind.
     pub job_type: JobKind,
@@ -44,8 +45,10 @@ pub struct JobLine {
     /// Who asked for it.
     pub created_by: String,
     /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
     pub start_time: Timestamp,
     /// When its last host ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
@@ -59,7 +62,7 @@ pub struct JobLine {
 }
 
 /// What a job does to what, in upstream's words and for people.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobMeta {
     /// `AGENT` or `PROXY`.
     pub step_type: String,
@@ -109,7 +112,7 @@ impl JobLine {
 }
 
 /// The data of a job list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobList {
     /// Jobs on all pages.
     pub total: u64,
@@ -118,9 +121,10 @@ pub struct JobList {
 }
 
 /// The data of a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobView {
     /// Its number.
+    #[schema(value_type = i64)]
     pub job_id: JobId,
     /// Everything the list shows.
     #[serde(flatten)]
@@ -130,6 +134,7 @@ pub struct JobView {
     /// Hosts on all pages.
     pub total: u64,
     /// Inner addresses of the hosts that were left out.
+    #[schema(value_type = Vec<String>)]
     pub ip_filter_list: Vec<IpAddr>,
     /// Its hosts, in the order of the request.
     pub list: Vec<HostView>,
@@ -138,7 +143,7 @@ pub struct JobView {
 }
 
 /// What a job's details say of its kind.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct DetailMeta {
     /// Upstream has plugins here as well; ours are `AGENT` and `PROXY`.
     pub r#type: String,
@@ -154,17 +159,19 @@ impl From<&JobMeta> for DetailMeta {
 }
 
 /// One host in a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostView {
     /// `host|instance|host|<ip>-<cloud>-0`, or with the host's id.
     pub instance_id: String,
     /// Its job.
+    #[schema(value_type = i64)]
     pub job_id: JobId,
     /// What is done to it: `INSTALL`, `RESTART` ...
     pub op_type: &'static str,
     /// The same for people.
     pub op_type_display: &'static str,
     /// Inner address.
+    #[schema(value_type = String)]
     pub ip: IpAddr,
     /// Its cloud.
     pub bk_cloud_id: i64,
@@ -197,8 +204,10 @@ pub struct HostView {
     /// Payload bytes sent.
     pub bytes_sent: u64,
     /// When an executor took it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
@@ -210,11 +219,13 @@ pub struct HostView {
 }
 
 /// Where a host is, under the published keys.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Place {
     /// Inner address, v4.
+    #[schema(value_type = Option<String>)]
     pub inner_ip: Option<Ipv4Addr>,
     /// Inner address, v6.
+    #[schema(value_type = Option<String>)]
     pub inner_ipv6: Option<Ipv6Addr>,
     /// Name of its cloud.
     pub bk_cloud_name: String,
@@ -229,15 +240,17 @@ pub struct Place {
 }
 
 /// One step of a host in a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct StepView {
     /// Which.
     pub step: StepKind,
     /// Wire status: PENDING, RUNNING, SUCCESS or FAILED.
     pub status: Status,
     /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub finish_time: Option<Timestamp>,
     /// Tries.
     pub attempts: u32,

@@ -10,6 +10,7 @@
 //!
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
+pub mod news;
 pub mod page;
 pub mod postgres;
 mod row;
@@ -31,6 +32,7 @@ use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
+use news::News;
 use page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
 
 /// The record did not do what was asked.
@@ -74,6 +76,9 @@ pub struct NewJob {
     pub spec: JobSpec,
     /// For the audit: `bk_username`, else the operating system's user.
     pub created_by: String,
+    /// Was it accepted by `serve`? Then every executor over the record takes it up; a job of `run` waits for the person who
+    /// began it.
+    pub served: bool,
     /// Its hosts, in the order of the request, left-out ones included.
     pub hosts: Vec<NewHost>,
 }
@@ -163,6 +168,8 @@ pub struct TaskRow {
     pub status: Status,
     /// Claims so far.
     pub epoch: Epoch,
+    /// Is it to be cancelled?
+    pub cancel_asked: bool,
 }
 
 /// Who appends: the claim that gives the right to.
@@ -237,12 +244,57 @@ pub struct OutputChunk {
     pub data: Bytes,
 }
 
+/// Host tasks that somebody wants to work on.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    /// Of this job.
+    pub job: JobId,
+    /// For this hold ([`Lease::owner`]).
+    pub owner: &'a str,
+    /// Those that he works on already stay as they are.
+    pub mine: &'a [TaskId],
+    /// How many of the others.
+    pub which: Which,
+}
+
+/// Which host tasks are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that nobody alive works on.
+    All,
+    /// So many of them.
+    Next(u32),
+    /// Those of them that are to be cancelled.
+    Cancelled,
+}
+
+impl<'a> Take<'a> {
+    /// All that are unfinished.
+    #[must_use]
+    pub fn all(job: JobId, owner: &'a str) -> Self {
+        Self { job, owner, mine: &[], which: Which::All }
+    }
+}
+
+/// Somebody wants a job to be cancelled.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancel<'a> {
+    /// The job.
+    pub job: JobId,
+    /// These of its hosts; `None` = the job.
+    pub tasks: Option<&'a [TaskId]>,
+    /// Who wants it.
+    pub reason: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What was asked of a job by whoever does not work on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// How often something was asked; grows with every cancel and retry.
     pub count: i64,
-    /// Is it to be cancelled?
+    /// Is the whole job to be cancelled?
     pub cancel: bool,
 }
 
@@ -290,6 +342,14 @@ pub struct PinnedKey {
 /// Keeps the job for this process; dropping it lets go.
 #[async_trait]
 pub trait Lease: Send + Sync + std::fmt::Debug {
+    /// Name of this hold, for claims. No other hold ever has it.
+    fn owner(&self) -> &str;
+
+    /// May others work on the job at the same time?
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Waits until another process may have the job: nothing more may be begun then. Never, where a hold cannot be lost.
     async fn lost(&self) {
         std::future::pending().await
@@ -325,6 +385,21 @@ pub trait Store: Send + Sync {
     /// not alive may take [`Store::patience`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
 
+    /// Joins those who work on a job. One that somebody holds for himself is [`StoreError::Held`], without any wait. Where a
+    /// record has one executor at a time, this is [`Store::hold`].
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.hold(job).await
+    }
+
+    /// Unfinished jobs of `serve` in which something is to do that nobody alive does.
+    async fn left_over(&self) -> Result<Vec<JobId>, StoreError>;
+
+    /// Makes a job one of `serve`: any executor may take it up.
+    async fn hand_over(&self, job: JobId) -> Result<(), StoreError>;
+
+    /// What others write, as it happens.
+    fn news(&self) -> News;
+
     /// How long a job stays held when its holder is killed.
     fn patience(&self) -> Duration {
         Duration::ZERO
@@ -333,11 +408,16 @@ pub trait Store: Send + Sync {
     /// Which live process holds a job.
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
 
-    /// Claims the unfinished host tasks of a held job but those that are `mine` already: raises and returns their epochs.
-    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError>;
+    /// Claims unfinished host tasks of a held job, in the order of the request: raises their epochs and returns them. What
+    /// somebody else works on whose hold is alive is passed over.
+    async fn claim(&self, take: Take<'_>) -> Result<Vec<TaskRow>, StoreError>;
 
-    /// Asks whoever works on a job to cancel it, or whoever takes it up next; false when no host of it is unfinished.
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError>;
+    /// Asks whoever works on a job to cancel it or some of its hosts, or whoever takes it up next. Gives how many hosts that
+    /// is about: the unfinished ones.
+    async fn ask_cancel(&self, cancel: Cancel<'_>) -> Result<u64, StoreError>;
+
+    /// Unfinished host tasks of a job that are to be cancelled.
+    async fn cancelled(&self, job: JobId) -> Result<Vec<TaskId>, StoreError>;
 
     /// Opens host tasks of a job again that failed or were cancelled, in one transaction; those that ended otherwise are
     /// passed over. Returns the opened ones. A host that another unfinished job holds makes a `Conflict`.

@@ -36,8 +36,6 @@ pub struct JobFilter {
     pub from: Option<Timestamp>,
     /// Recorded then or earlier.
     pub until: Option<Timestamp>,
-    /// Only those whose journal has not come to JobFinished.
-    pub unfinished: bool,
 }
 
 /// What a list of jobs is ordered by; the newest first among equals.

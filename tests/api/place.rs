@@ -17,7 +17,7 @@ use landfall::domain::spec::TaskSpec;
 use landfall::service::request::{self, SecretSources};
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, HostRow, NewHost, NewJob, Store as _, Write};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Store as _, Take, Write};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -69,11 +69,11 @@ impl Place {
                 credential: host.credential,
                 exclusion: None,
             });
-            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), spec: request.spec };
+            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), served: false, spec: request.spec };
             let at = Timestamp::now();
             let id = store.create_job(job, at).await.unwrap();
             let mut batch: Vec<Write> = Vec::new();
-            for task in store.claim(id, &[]).await.unwrap() {
+            for task in store.claim(Take::all(id, "executor")).await.unwrap() {
                 let claim = Claim { job: id, task: task.id, index: task.index, epoch: task.epoch };
                 batch.push(Write::Host { claim, at, events: course(task.id) });
             }

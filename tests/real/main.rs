@@ -36,6 +36,7 @@ mod boot;
 mod collect;
 mod crash;
 mod doors;
+mod executors;
 mod kinds;
 mod life;
 mod link;

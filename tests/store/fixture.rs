@@ -20,7 +20,7 @@ use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, HostRow, NewHost, NewJob, Store, StoreError, TaskRow, Write, Written};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Store, StoreError, Take, TaskRow, Write, Written};
 use sqlx::Connection;
 use tempfile::TempDir;
 
@@ -161,9 +161,8 @@ pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
         paths: Paths::default(),
         upload_mb_per_s: 7,
         businesses: vec![2],
-        served: false,
     };
-    NewJob { spec, created_by: "operator".into(), hosts }
+    NewJob { spec, created_by: "operator".into(), served: true, hosts }
 }
 
 /// A job of the hosts of these numbers.
@@ -178,7 +177,7 @@ pub(crate) fn claim_of(row: &TaskRow) -> Claim {
 /// Records a job at second 0 and claims it.
 pub(crate) async fn claimed(store: &dyn Store, job: NewJob) -> (JobId, Vec<Claim>) {
     let id = store.create_job(job, at(0)).await.unwrap();
-    let rows = store.claim(id, &[]).await.unwrap();
+    let rows = store.claim(Take::all(id, "executor")).await.unwrap();
     (id, rows.iter().map(claim_of).collect())
 }
 

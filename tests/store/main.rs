@@ -91,6 +91,10 @@ rules! {
         the_key_that_was_seen_first_stays_pinned;
     rules_asked:
         a_cancel_is_seen_by_whoever_looks_and_is_an_event,
+        some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_for_that,
+        hosts_are_claimed_piece_by_piece,
+        a_job_of_serve_is_left_over_until_its_end_is_written,
+        whoever_waits_is_told_what_is_written_and_what_is_asked,
         there_is_nothing_to_cancel_in_a_job_that_ended,
         a_retry_opens_hosts_that_failed_and_no_others,
         a_host_that_is_opened_again_is_lost_to_who_had_it,

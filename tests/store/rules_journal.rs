@@ -12,7 +12,7 @@ use landfall::domain::job::Status;
 use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
 use landfall::domain::state::HostState;
-use landfall::store::{Claim, HostRow, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Store, Write, Written};
+use landfall::store::{Claim, HostRow, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Store, Take, Write, Written};
 
 use crate::fixture::{address, at, claimed, commit, ended, folded, good_course, host_write, interrupted, job, known};
 
@@ -126,7 +126,7 @@ pub(crate) async fn events_come_back_as_they_were_written_page_by_page(store: &d
 
 pub(crate) async fn a_stale_epoch_is_refused_alone_in_its_batch(store: &dyn Store) {
     let (id, old) = claimed(store, job(0..3)).await;
-    let new: Vec<Claim> = store.claim(id, &[]).await.unwrap().iter().map(crate::fixture::claim_of).collect();
+    let new: Vec<Claim> = store.claim(Take::all(id, "executor")).await.unwrap().iter().map(crate::fixture::claim_of).collect();
     let start = |claim: Claim| host_write(claim, 1, vec![EventKind::HostStarted]);
     let answers = store.commit(vec![start(new[0]), start(old[1]), start(new[2])]).await.unwrap();
     assert_eq!(answers, [Written::Done(Some(Seq(2))), Written::Stale, Written::Done(Some(Seq(3)))]);

@@ -17,15 +17,17 @@ use crate::service::{Service, ServiceError};
 use crate::store::{OutputChunk, TaskRow};
 
 /// One step of a host's log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct StepLog {
     /// Which.
     pub step: StepKind,
     /// Wire status.
     pub status: Status,
     /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub finish_time: Option<Timestamp>,
     /// What happened and what the target printed, one line each.
     pub log: String,

@@ -37,13 +37,14 @@ use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 
 use self::session::{Session, numbers, query};
+use super::news::{News, Teller, Topic};
 use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::{corrupt, micros};
 use super::seal::Seal;
 use super::{
-    Asked, Created, First, HostRow, JobRow, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write,
-    Written,
+    Asked, Cancel, Created, First, HostRow, JobRow, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError, Take,
+    TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
 use crate::domain::credential::Credential;
@@ -57,6 +58,11 @@ use crate::domain::plan::StepKind;
 pub trait Holds: Send + Sync {
     /// See [`Store::hold`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
+
+    /// See [`Store::join`].
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.hold(job).await
+    }
 
     /// See [`Store::holder`].
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
@@ -75,8 +81,8 @@ pub struct SqlStore<H> {
 }
 
 impl<H> SqlStore<H> {
-    pub(super) fn new(pools: Pools, seal: Seal, holds: H) -> Self {
-        Self { record: Record { pools, seal: Arc::new(seal) }, holds }
+    pub(super) fn new(pools: Pools, seal: Seal, holds: H, teller: Teller) -> Self {
+        Self { record: Record { pools, seal: Arc::new(seal), teller }, holds }
     }
 }
 
@@ -94,6 +100,7 @@ pub(super) enum Pools {
 pub(super) struct Record {
     pools: Pools,
     seal: Arc<Seal>,
+    teller: Teller,
 }
 
 impl Pools {
@@ -159,7 +166,20 @@ impl Session {
     async fn commit(self, what: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await.map_err(failed(what)),
-            Self::Postgres(tx, server) => server.commit(tx, what).await,
+            Self::Postgres(tx, server) => server.commit(tx, &[], what).await,
+        }
+    }
+
+    /// [`Session::commit`], then tells whoever waits for it.
+    async fn commit_telling(self, teller: &Teller, topics: &[Topic], what: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => {
+                tx.commit().await.map_err(failed(what))?;
+                topics.iter().for_each(|topic| teller.tell(*topic));
+                Ok(())
+            }
+            // Every process hears it from the server, this one too.
+            Self::Postgres(tx, server) => server.commit(tx, topics, what).await,
         }
     }
 }
@@ -195,16 +215,44 @@ impl<H: Holds> Store for SqlStore<H> {
         self.holds.holder(job).await
     }
 
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.holds.join(job).await
+    }
+
     fn patience(&self) -> Duration {
         self.holds.patience()
     }
 
-    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
-        outage::again(|| jobs::claim(&self.record, job, mine)).await
+    async fn left_over(&self) -> Result<Vec<JobId>, StoreError> {
+        let jobs = outage::again(|| async { jobs::left_over(&mut self.record.read().await?).await }).await?;
+        let mut free = Vec::new();
+        for job in jobs {
+            // Where holds are rows, they are part of the question already.
+            if matches!(self.record.pools, Pools::Postgres(_)) || self.holds.holder(job).await?.is_none() {
+                free.push(job);
+            }
+        }
+        Ok(free)
     }
 
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
-        outage::again(|| asked::cancel(&self.record, job, reason, at)).await
+    async fn hand_over(&self, job: JobId) -> Result<(), StoreError> {
+        outage::again(|| jobs::hand_over(&self.record, job)).await
+    }
+
+    fn news(&self) -> News {
+        self.record.teller.news()
+    }
+
+    async fn claim(&self, take: Take<'_>) -> Result<Vec<TaskRow>, StoreError> {
+        outage::again(|| jobs::claim(&self.record, take)).await
+    }
+
+    async fn ask_cancel(&self, cancel: Cancel<'_>) -> Result<u64, StoreError> {
+        outage::again(|| asked::cancel(&self.record, cancel)).await
+    }
+
+    async fn cancelled(&self, job: JobId) -> Result<Vec<TaskId>, StoreError> {
+        outage::again(|| async { asked::cancelled(&mut self.record.read().await?, job).await }).await
     }
 
     async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {

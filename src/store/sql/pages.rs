@@ -53,7 +53,7 @@ pub(super) async fn jobs(
 }
 
 fn push_jobs(query: &mut Query, filter: &JobFilter) {
-    let JobFilter { ids, statuses, created_by, businesses, ips, kinds, from, until, unfinished } = filter;
+    let JobFilter { ids, statuses, created_by, businesses, ips, kinds, from, until } = filter;
     if let Some(ids) = ids {
         query.push(" and j.id in list(?)").values(numbers(ids.iter().map(|id| id.0)));
     }
@@ -83,9 +83,6 @@ fn push_jobs(query: &mut Query, filter: &JobFilter) {
     if let Some(until) = until {
         query.push(" and j.created_at <= ?").value(micros(*until));
     }
-    if *unfinished {
-        query.push(" and j.finished_at is null");
-    }
 }
 
 /// The host tasks of a page, in the order of the request, and how many there are on all pages.
@@ -104,7 +101,8 @@ pub(super) async fn tasks(
     push_tasks(&mut count, filter);
     let total: i64 = count.one(on, "count host tasks").await?;
     let mut select =
-        query("select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task where job_id = $1").bind(job.0);
+        query("select id, host_index, job_id, cloud, ip, spec, status, epoch, cancel_asked from host_task where job_id = $1")
+            .bind(job.0);
     push_tasks(&mut select, filter);
     select.push(" order by host_index");
     push_page(&mut select, page);
