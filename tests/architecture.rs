@@ -57,6 +57,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["transport/ssh"]),
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
+    ("hmac", &["store"]),
+    ("encoding_rs", &["domain/text"]),
     ("axum", &["api", "app"]),
     ("tokio_rustls", &["api/tls"]),
     ("governor", &["api/rate"]),

@@ -24,6 +24,7 @@ mod events;
 mod health;
 mod hosts_get;
 mod jobs_ask;
+mod jobs_collect;
 mod jobs_get;
 mod jobs_submit;
 mod line;
@@ -93,6 +94,7 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/retry", post(jobs_ask::retry))
         .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/api/job/{id}/collect_log", post(jobs_collect::collect))
         .route("/api/host", get(hosts_get::list))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     let open = Router::new()

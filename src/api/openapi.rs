@@ -22,6 +22,7 @@ use self::shapes::{REFUSED, Shapes, either, list_of, one, typed};
 use super::health::Ready;
 use super::jobs_ask::RetriedNode;
 use super::jobs_submit::Accepted;
+use crate::service::collect::Collected;
 use crate::service::details::Tail;
 use crate::service::inventory::HostList;
 use crate::service::preview::Preview;
@@ -53,6 +54,8 @@ enum Gives {
     Data(shapes::Data),
     /// The same, or which hosts are the reason that no job was made.
     Submission,
+    /// The same as the first, or why a host did not give it.
+    FromHost(shapes::Data),
     /// Server-sent events.
     Events,
     /// A document of its own.
@@ -101,6 +104,14 @@ const OPERATIONS: &[Row] = &[
     ),
     (HttpMethod::Post, "/api/job/{id}/revoke/", "Cancel a job", Takes::Body("RevokeQuestion"), &[], Gives::Data(list_of::<i64>)),
     (
+        HttpMethod::Post,
+        "/api/job/{id}/collect_log/",
+        "Fetch the whole log of a host's script from it",
+        Takes::Body("RetryNodeQuestion"),
+        &[],
+        Gives::FromHost(one::<Collected>),
+    ),
+    (
         HttpMethod::Get,
         "/api/job/{id}/events/",
         "What happens to a job, as server-sent events; resumable by Last-Event-ID",
@@ -133,6 +144,9 @@ const OPERATIONS: &[Row] = &[
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[], Gives::Data(one::<Ready>)),
     (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[], Gives::Document),
 ];
+
+/// Those that may come with a key.
+const SUBMISSIONS: [&str; 2] = ["/api/job/install/", "/api/job/operate/"];
 
 /// The document, written once.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
@@ -183,6 +197,11 @@ fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Sh
         let example = (*name == "instance_id").then(|| json!("host|instance|host|127.0.0.5-0-0"));
         operation = operation.parameter(parameter.schema(Some(typed(kind.clone()))).example(example));
     }
+    if SUBMISSIONS.contains(path) {
+        let key = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).required(Required::False);
+        let about = "What comes again with the same key and body within 24 hours is answered with the first job";
+        operation = operation.parameter(key.description(Some(about)).schema(Some(typed(Type::String))));
+    }
     let content = match takes {
         Takes::Nothing => None,
         Takes::Body(name) => Some(ContentBuilder::new().schema(Some(Ref::from_schema_name(*name))).build()),
@@ -228,6 +247,10 @@ fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
             let data = either([one::<Accepted>(shapes), one::<Preview>(shapes)]);
             ("what came of it", content.schema(Some(shapes::submission(data, shapes))))
         }
+        Gives::FromHost(data) => {
+            let data = data(shapes);
+            ("what came of it", content.schema(Some(shapes::from_host(data, shapes))))
+        }
         Gives::Events => ("the events, or why there are none", content.schema(Some(Ref::from_schema_name(REFUSED)))),
         Gives::Document => ("the description", content.schema(Some(ObjectBuilder::new()))),
     };
@@ -238,7 +261,7 @@ fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
             let text = ContentBuilder::new().schema(Some(typed(Type::String))).build();
             response.content("text/event-stream", text).build()
         }
-        Gives::Data(_) | Gives::Submission | Gives::Document => response.build(),
+        Gives::Data(_) | Gives::FromHost(_) | Gives::Submission | Gives::Document => response.build(),
     }
 }
 

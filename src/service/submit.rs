@@ -36,6 +36,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The app it asks through; empty without one. Keys of submissions count for one app.
+    pub(super) fn app(&self) -> &str {
+        self.by.asker.app.as_deref().unwrap_or_default()
+    }
+
     /// Somebody at a terminal of this machine, who may do everything.
     #[must_use]
     pub fn at_terminal(user: impl Into<String>, language: Language, sources: SecretSources) -> Self {
@@ -215,7 +220,7 @@ impl Service {
         Ok(())
     }
 
-    fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
+    pub(super) fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
         let outline = plan::outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let touches_host = request.spec.kind.touches_host();
         let hosts = request.hosts.into_iter().zip(excluded).map(|(host, exclusion)| NewHost {

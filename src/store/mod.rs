@@ -99,6 +99,42 @@ pub struct NewHost {
     pub exclusion: Option<Exclusion>,
 }
 
+/// How long a submission's key counts.
+pub const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// What makes a submission be recorded once, however often it comes.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// Who asks; keys of others are other keys.
+    pub app: String,
+    /// The key.
+    pub key: String,
+    /// What is asked for: [`Store::fingerprint`].
+    pub fingerprint: String,
+    /// What is answered beside the job's number, whenever it comes again.
+    pub answer: String,
+}
+
+/// The submission that came first with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The job that came of it.
+    pub job: JobId,
+    /// What was asked for.
+    pub fingerprint: String,
+    /// What was answered beside the job's number.
+    pub answer: String,
+}
+
+/// What became of a submission with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was recorded.
+    New(JobId),
+    /// Nothing was: the key counts for this one.
+    Before(First),
+}
+
 /// A recorded job.
 #[derive(Clone, Debug)]
 pub struct JobRow {
@@ -333,6 +369,20 @@ pub trait Store: Send + Sync {
     /// for those left out) and its line of the audit in one transaction. Until it returns, the job does not exist. A host
     /// that another unfinished job holds makes a `Conflict`.
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError>;
+
+    /// What tells one request from another, `what` is asked for included. It says nothing of the body to whoever has not the
+    /// key of the record, so that a password in it cannot be guessed by trying.
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError>;
+
+    /// [`Store::create_job`], unless a job was recorded with this key within [`KEY_LIFE`]. Of several that come at the same
+    /// time one is recorded, and the others wait for it.
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError>;
+
+    /// What was recorded with a key, as long as that counts.
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError>;
+
+    /// Removes keys that count no more; returns how many.
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`]; to find out that a holder is
     /// not alive may take [`Store::patience`].

@@ -26,7 +26,7 @@ fn every_example_works_in_the_order_it_stands_there() {
     let known = |ip: &str, number: i64| with(host(ip), json!({"bk_host_id": number, "port": 9}));
     let mut tried = 0;
     for command in commands().iter().filter(|command| command.starts_with("curl")) {
-        if command.contains("operate/") && tried == 2 {
+        if command.contains("operate/") && tried == 3 {
             place.installed(&[known("127.0.0.8", 17), known("127.0.0.9", 18)]);
         }
         // A retry needs a job that has ended.

@@ -29,11 +29,13 @@ mod place;
 
 mod admission;
 mod asks;
+mod collect;
 mod documented;
 mod door;
 mod hosts;
 mod large;
 mod lists;
+mod once;
 mod restart;
 mod streams;
 mod submit;

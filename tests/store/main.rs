@@ -25,6 +25,7 @@ mod rules_credentials;
 mod rules_hosts;
 mod rules_jobs;
 mod rules_journal;
+mod rules_once;
 mod rules_pages;
 
 #[path = "../support/postgres.rs"]
@@ -120,6 +121,12 @@ rules! {
         hosts_are_known_by_place_and_by_number,
         the_inventory_is_filtered_and_cut_into_pages,
         until_when_a_login_is_kept_is_known_without_opening_it;
+    rules_once:
+        what_comes_again_with_its_key_finds_the_first_job,
+        a_key_counts_for_a_day,
+        a_key_of_a_job_that_was_not_recorded_is_free,
+        of_twins_that_come_together_one_is_recorded,
+        a_fingerprint_says_nothing_of_the_body;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

@@ -23,7 +23,8 @@ use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
 use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, Created, First, HostRow, JobRow, KEY_LIFE, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError,
+    Take, TaskRow, Write, Written,
 };
 use memory_rules::{Hold, Inner, Stream, Trap};
 use tokio::sync::Notify;
@@ -151,6 +152,37 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
         self.lock().create(job, at)
+    }
+
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError> {
+        Ok(format!("{what} {body}"))
+    }
+
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+        let mut inner = self.lock();
+        let place = (once.app, once.key);
+        if let Some((first, until)) = inner.firsts.get(&place)
+            && *until > at
+        {
+            return Ok(Created::Before(first.clone()));
+        }
+        let job = inner.create(job, at)?;
+        let first = First { job, fingerprint: once.fingerprint, answer: once.answer };
+        inner.firsts.insert(place, (first, at + KEY_LIFE));
+        Ok(Created::New(job))
+    }
+
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError> {
+        let inner = self.lock();
+        let kept = inner.firsts.get(&(app.to_owned(), key.to_owned())).filter(|(_, until)| *until > now);
+        Ok(kept.map(|(first, _)| first.clone()))
+    }
+
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut inner = self.lock();
+        let before = inner.firsts.len();
+        inner.firsts.retain(|_, (_, until)| *until > now);
+        Ok((before - inner.firsts.len()) as u64)
     }
 
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {

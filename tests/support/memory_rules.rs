@@ -16,8 +16,8 @@ use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::news::{Teller, Topic};
 use landfall::store::{
-    Asked, Cancel, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take, TaskRow,
-    Which, Write, Written,
+    Asked, Cancel, Claim, First, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take,
+    TaskRow, Which, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub(super) ids: BTreeMap<Address, i64>,
     /// The largest number that was ever given or reserved.
     pub(super) last_id: i64,
+    /// Submissions that came with a key, and until when it counts.
+    pub(super) firsts: HashMap<(String, String), (First, Timestamp)>,
     pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     pub(super) output: Vec<Stream>,
     pub(super) holds: Vec<Hold>,
@@ -57,6 +59,7 @@ impl Default for Inner {
             jobs: BTreeMap::new(),
             tasks: BTreeMap::new(),
             inventory: BTreeMap::new(),
+            firsts: HashMap::new(),
             keys: HashMap::new(),
             ids: Default::default(),
             last_id: 0,
