@@ -16,10 +16,12 @@
 mod answer;
 mod call;
 mod events;
+mod figures;
 mod health;
 mod jobs_ask;
 mod jobs_get;
 mod jobs_submit;
+
 mod openapi;
 mod params;
 pub mod server;
@@ -82,6 +84,7 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show))
         .route("/openapi.json", get(openapi::show))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     // A stream has no deadline.
@@ -98,13 +101,17 @@ fn closed(paths: Router<Arc<Door>>, door: Arc<Door>) -> Router {
         })
         .layer(middleware::from_fn_with_state(door.clone(), from_here))
         .layer(CatchPanicLayer::custom(answer::of_panic))
+        .layer(middleware::from_fn(figures::count))
         .with_state(door)
 }
 
 /// The paths of a process that only works.
 pub fn health_router(door: Door) -> Router {
     let door = Arc::new(door);
-    let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let health = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show));
     closed(health, door)
 }
 

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 
 use super::App;
 use crate::api::{self, Door};
+use crate::meters;
 use crate::service::Stop;
 use crate::service::shift::Shift;
 
@@ -29,6 +32,9 @@ pub enum ListenError {
         source: io::Error,
     },
 }
+
+/// Between two times that what was measured is put in order.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// What a process does of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +74,7 @@ impl App {
     /// Does its part until the stop; then nothing new is taken, running steps finish within their grace, and the rest is left
     /// in the record for other executors, or the next start. Without a listener nobody is answered.
     pub async fn serve(&self, part: Part, listener: Option<TcpListener>, stop: Stop) {
+        meters::start();
         let shift = (part != Part::Api).then(|| Shift::new(self.service.clone(), stop.clone()));
         let door = Door { service: self.service.clone(), shift: shift.clone(), stop: stop.clone() };
         let answering = async {
@@ -81,6 +88,19 @@ impl App {
                 shift.run().await;
             }
         };
-        tokio::join!(answering, working);
+        tokio::select! {
+            _ = async { tokio::join!(answering, working) } => {}
+            () = tidy() => {}
+        }
+    }
+}
+
+/// Never ends.
+async fn tidy() {
+    let mut due = tokio::time::interval(TIDY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        meters::tidy();
     }
 }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod details;
 pub mod feed;
 pub mod host_list;
+mod measure;
 pub mod operate;
 pub mod preview;
 pub mod request;
@@ -26,6 +27,7 @@ use crate::domain::job::Status;
 use crate::domain::site::{Language, Site};
 use crate::domain::state::IllegalEvent;
 use crate::engine::{Ended, Engine, EngineError};
+use crate::meters;
 use crate::store::{Lease, Store};
 
 // What the doors need of the rooms below: they name this one only.
@@ -120,6 +122,7 @@ impl Service {
             tokio::select! {
                 ended = &mut work => ended,
                 () = lease.lost() => {
+                    meters::lease_lost();
                     stop.hard("the hold of the job could not be renewed: another process may have it");
                     work.await
                 }

@@ -31,6 +31,7 @@ mod admission;
 mod asks;
 mod documented;
 mod door;
+mod figures;
 mod large;
 mod lists;
 mod restart;

@@ -108,6 +108,7 @@ rules! {
         jobs_are_ordered_and_cut_into_pages,
         the_hosts_of_a_job_are_filtered_and_cut_into_pages,
         the_journal_of_some_hosts_is_that_part_of_the_journal,
+        what_is_unfinished_is_counted_by_kind_and_status_and_who_waits_longest_is_known,
         hosts_are_known_by_place_and_by_number;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,

@@ -20,7 +20,7 @@ use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
-use landfall::store::page::{JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
+use landfall::store::page::{JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
     Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
 };
@@ -337,6 +337,10 @@ impl Store for MemoryStore {
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         let of_hosts = |event: &Event| event.host_index.is_some_and(|index| hosts.contains(&index));
         Ok(self.journal(job).into_iter().filter(of_hosts).collect())
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        Ok(self.lock().standing())
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
