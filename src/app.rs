@@ -67,6 +67,9 @@ impl App {
         let store = record(settings, &site, seal).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         store.purge_credentials(clock.now()).await?;
+        if let Some(id) = site.proxy.iter().filter_map(|proxy| proxy.host_id).max() {
+            store.reserve_host_ids(id).await?;
+        }
         let packages = Arc::new(repository(settings)?);
         let engine = Arc::new(Engine::new(Parts {
             store: store.clone(),

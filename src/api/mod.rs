@@ -1,7 +1,7 @@
 //! The HTTP door: a request → a use case → the published envelope.
 //!
 //! ```text
-//! socket ─► server ─► router ─► Call (language, body) ─► jobs_* ─► Service ─► Answer {result, code, data, message, errors}
+//! socket ─► server ─► router ─► Call (language, body) ─► jobs_*, hosts_* ─► Service ─► Answer {result, code, data, message, errors}
 //!                        └─ no such path, wrong method, too large, too late, a panic: the same envelope
 //! ```
 //! Wire quirks of the contract (`data` is called an array and is an object; `job_id` is an int, but `""` when nothing was
@@ -18,6 +18,7 @@ mod call;
 mod events;
 mod figures;
 mod health;
+mod hosts_get;
 mod jobs_ask;
 mod jobs_get;
 mod jobs_submit;
@@ -82,6 +83,7 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/retry", post(jobs_ask::retry))
         .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/api/host", get(hosts_get::list))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(figures::show))

@@ -22,6 +22,7 @@ use super::health::Ready;
 use super::jobs_ask::RetriedNode;
 use super::jobs_submit::Accepted;
 use crate::service::details::Tail;
+use crate::service::inventory::HostList;
 use crate::service::preview::Preview;
 use crate::service::view::{JobList, JobView, StepLog};
 
@@ -108,6 +109,27 @@ const OPERATIONS: &[Row] = &[
         &[("after", Type::Integer, false)],
         Gives::Events,
     ),
+    (
+        HttpMethod::Get,
+        "/api/host/",
+        "List the hosts of the inventory; values parted by commas are a list",
+        Takes::Nothing,
+        &[
+            ("bk_host_id", Type::String, false),
+            ("bk_biz_id", Type::String, false),
+            ("bk_cloud_id", Type::String, false),
+            ("ap_id", Type::String, false),
+            ("ip", Type::String, false),
+            ("node_type", Type::String, false),
+            ("os_type", Type::String, false),
+            ("package", Type::String, false),
+            ("version", Type::String, false),
+            ("page", Type::Integer, false),
+            ("pagesize", Type::Integer, false),
+            ("start", Type::Integer, false),
+        ],
+        Gives::Data(one::<HostList>),
+    ),
     (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[], Gives::Data(shapes::nothing)),
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[], Gives::Data(one::<Ready>)),
     (HttpMethod::Get, "/metrics", "Figures for Prometheus", Takes::Nothing, &[], Gives::Figures),
@@ -147,7 +169,7 @@ fn document() -> Value {
 }
 
 fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Shapes) -> Operation {
-    let word = path.trim_matches('/').replace("api/job/", "").replace("{id}/", "").replace(['/', '.'], "_");
+    let word = path.trim_matches('/').replace("api/job/", "").replace("api/", "").replace("{id}/", "").replace(['/', '.'], "_");
     let name = if *method == HttpMethod::Get { format!("get_{word}") } else { word };
     let mut operation = OperationBuilder::new().operation_id(Some(name)).summary(Some(*summary));
     if path.contains("{id}") {

@@ -46,6 +46,12 @@ impl Os {
             _ => None,
         }
     }
+
+    /// What a package is for; `None` when it is for any.
+    #[must_use]
+    pub fn of_package(os: &str) -> Option<Self> {
+        [Self::Linux, Self::Windows, Self::Aix, Self::Solaris].into_iter().find(|known| known.word().eq_ignore_ascii_case(os))
+    }
 }
 
 /// How the host proves the login.

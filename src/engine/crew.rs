@@ -31,10 +31,9 @@ const TOGETHER: usize = 500;
 /// Hosts claimed at a time, at most, where others work on the job too: enough that a claim is no cost, few enough that the
 /// others get their part.
 const PIECE: usize = 32;
-/// So many claimed hosts may wait for a permit then: the next one begins without a claim of its own.
-const WAITING: usize = 16;
-/// The next ones are claimed when fewer than so many wait.
-const LOW: usize = 4;
+/// Of so many hosts that an executor may have in flight, one more may be claimed and wait then: the next one begins without a
+/// claim of its own, and yet nobody keeps many hosts that another could begin.
+const PER_WAITING: usize = 8;
 /// Shortest pause between two looks for hosts of executors that died.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -63,10 +62,23 @@ impl<'a> Crew<'a> {
         if !self.lease.is_shared() {
             return self.claim(Which::All).await;
         }
-        let wanted = (self.context.limits.free_hosts() + WAITING).saturating_sub(self.queue.len()).min(PIECE);
+        let wanted = self.wanted();
+        if wanted == 0 {
+            return Ok(0);
+        }
         let enlisted = self.claim(Which::Next(u32::try_from(wanted).unwrap_or(u32::MAX))).await?;
-        self.more = enlisted == wanted && wanted > 0;
+        self.more = enlisted == wanted;
         Ok(enlisted)
+    }
+
+    /// Hosts that may wait for a permit where others could begin them.
+    fn waiting(&self) -> usize {
+        self.context.site.limits.concurrency / PER_WAITING
+    }
+
+    /// How many hosts to claim now.
+    fn wanted(&self) -> usize {
+        (self.context.limits.free_hosts() + self.waiting()).saturating_sub(self.queue.len()).min(PIECE)
     }
 
     async fn claim(&mut self, which: Which) -> Result<usize, EngineError> {
@@ -94,7 +106,7 @@ impl<'a> Crew<'a> {
         loop {
             if self.is_stopped() || self.trouble.is_some() {
                 self.dismiss().await;
-            } else if self.more && self.queue.len() < LOW {
+            } else if self.more && self.queue.len() <= self.waiting() / 4 {
                 self.enlist().await?;
             }
             if self.queue.is_empty() && self.running.is_empty() {

@@ -9,6 +9,7 @@ pub mod check;
 pub mod details;
 pub mod feed;
 pub mod host_list;
+pub mod inventory;
 mod measure;
 pub mod operate;
 pub mod preview;

@@ -1,7 +1,9 @@
 //! What the record shows of a job: lists, details, logs. Keys are the published API's (`reference/upstream.md` 3.1 to 3.3),
 //! with ours beside them; the terminal's tables and `--output json` are both made from these.
 
-use std::collections::BTreeMap;
+mod log;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
@@ -11,7 +13,7 @@ use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
 use crate::domain::event::{Event, Figures};
 use crate::domain::failure::Failure;
-use crate::domain::host::Os;
+use crate::domain::host::{Address, Os};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::outcome::{Outcome, StepOutcome};
@@ -19,7 +21,11 @@ use crate::domain::plan::StepKind;
 use crate::domain::record::{HostRecord, StepRecord};
 use crate::domain::site::Site;
 use crate::domain::state::HostState;
-use crate::store::{JobRow, OutputChunk, TaskRow};
+use crate::store::page::Known;
+use crate::store::{JobRow, TaskRow};
+
+pub(super) use log::step_logs;
+pub use log::{HostLog, StepLog};
 
 /// One job in a list.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -124,7 +130,7 @@ pub struct HostView {
     pub ip: IpAddr,
     /// Its cloud.
     pub bk_cloud_id: i64,
-    /// The inventory's id.
+    /// Its number: the request's, else the inventory's.
     pub bk_host_id: Option<i64>,
     /// Its business.
     pub bk_biz_id: i64,
@@ -207,36 +213,6 @@ pub struct StepView {
     pub figures: Figures,
 }
 
-/// One step of a host's log.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct StepLog {
-    /// Which.
-    pub step: StepKind,
-    /// Wire status.
-    pub status: Status,
-    /// First start.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub start_time: Option<Timestamp>,
-    /// Last end.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub finish_time: Option<Timestamp>,
-    /// What happened and what the target printed, one line each.
-    pub log: String,
-}
-
-/// The log of one host.
-#[derive(Clone, Debug, Serialize)]
-pub struct HostLog {
-    /// Its instance id.
-    pub instance_id: String,
-    /// Inner address.
-    pub ip: IpAddr,
-    /// Its cloud.
-    pub bk_cloud_id: i64,
-    /// Its steps.
-    pub steps: Vec<StepLog>,
-}
-
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
@@ -262,34 +238,29 @@ impl Service {
         let Some(row) = self.store.job(id).await? else { return Ok(None) };
         let tasks = self.store.tasks(id).await?;
         let records = self.records(id).await?;
-        let empty = HostRecord::default();
-        let view = |task: &TaskRow| host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site);
-        let list: Vec<HostView> = tasks.iter().map(view).collect();
+        let list = self.views(&tasks, &records).await?;
         let line = JobLine::from(&row);
         let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
         let (meta, total, held_by) = (line.meta.clone(), list.len() as u64, self.store.holder(id).await?);
         Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by }))
     }
 
-    /// The logs of a job's hosts, of all or of the one with address `host`.
-    ///
-    /// # Errors
-    /// When the record cannot be read.
-    pub async fn logs(&self, id: JobId, host: Option<IpAddr>) -> Result<Option<Vec<HostLog>>, ServiceError> {
-        if self.store.job(id).await?.is_none() {
-            return Ok(None);
-        }
-        let mut records = self.records(id).await?;
-        let mut logs = Vec::new();
-        for task in self.store.tasks(id).await? {
-            if host.is_some_and(|host| host != task.address.ip) {
-                continue;
-            }
-            let record = records.remove(&task.index).unwrap_or_default();
-            let steps = step_logs(&task, &record, &self.store.output(task.id).await?);
-            logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
-        }
-        Ok(Some(logs))
+    /// Hosts as they are shown.
+    pub(super) async fn views(
+        &self,
+        tasks: &[TaskRow],
+        records: &BTreeMap<u32, HostRecord>,
+    ) -> Result<Vec<HostView>, ServiceError> {
+        // Who came without a number may have got one since.
+        let unnumbered = tasks.iter().filter(|task| task.spec.host.bk_host_id.is_none());
+        let places: Vec<Address> = unnumbered.map(|task| task.address).collect();
+        let ids: HashMap<Address, i64> = self.store.host_ids(Known::At(&places)).await?.into_iter().collect();
+        let empty = HostRecord::default();
+        let view = |task: &TaskRow| HostView {
+            bk_host_id: task.spec.host.bk_host_id.or_else(|| ids.get(&task.address).copied()),
+            ..host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site)
+        };
+        Ok(tasks.iter().map(view).collect())
     }
 
     /// The journals of a job's hosts, folded.
@@ -321,32 +292,6 @@ fn apply(records: &mut BTreeMap<u32, HostRecord>, events: &[Event]) -> Result<()
     Ok(())
 }
 
-/// The log of each step of a host.
-pub(super) fn step_logs(task: &TaskRow, record: &HostRecord, chunks: &[OutputChunk]) -> Vec<StepLog> {
-    let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
-    for chunk in chunks {
-        let text = output.entry(chunk.step).or_default();
-        mark_gap(text, chunk.offset);
-        text.extend_from_slice(&chunk.data);
-    }
-    let log = |view: StepView| StepLog {
-        step: view.step,
-        status: view.status,
-        start_time: view.start_time,
-        finish_time: view.finish_time,
-        log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
-    };
-    step_views(task, record).into_iter().map(log).collect()
-}
-
-/// Marks where the record left output out: the text so far ends before `offset`.
-fn mark_gap(text: &mut Vec<u8>, offset: u64) {
-    let have = text.len() as u64;
-    if offset > have && have > 0 && !text.ends_with(b"...\n") && offset - have > 0 {
-        text.extend_from_slice(format!("\n... {} bytes left out ...\n", offset - have).as_bytes());
-    }
-}
-
 /// What the API calls a host of a job.
 pub(super) fn instance_id(task: &TaskRow) -> String {
     match task.spec.host.bk_host_id {
@@ -355,7 +300,7 @@ pub(super) fn instance_id(task: &TaskRow) -> String {
     }
 }
 
-pub(super) fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
+fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
     let outcome = record.outcome();
     let step = match (&record.state, outcome.and_then(Outcome::failure)) {
         (HostState::Running { step, .. }, _) => Some(*step),
@@ -463,28 +408,4 @@ fn step_detail(step: &StepRecord) -> Option<String> {
         Some(StepOutcome::Skipped { why }) => Some(why.clone()),
         Some(StepOutcome::Failed { failure }) => Some(failure.to_string()),
     }
-}
-
-/// What the record knows of a step, then what the target printed.
-fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
-    let mut log = String::new();
-    let mut say = |line: String| {
-        log.push_str(&line);
-        log.push('\n');
-    };
-    for failure in step.map_or(&[][..], |step| &step.failures) {
-        say(format!("[landfall] attempt failed: {failure}"));
-    }
-    // Without an end its detail is the failure that stands above.
-    if let Some(detail) = step.filter(|step| step.outcome.is_some()).and_then(step_detail) {
-        say(format!("[landfall] {detail}"));
-    }
-    if let Some(StepOutcome::Failed { failure }) = step.and_then(|step| step.outcome.as_ref()) {
-        say(format!("[landfall] remedy: {}", failure.remedy));
-        if output.is_empty() && !failure.tail.is_empty() {
-            say(failure.tail.clone());
-        }
-    }
-    log.push_str(&String::from_utf8_lossy(output));
-    log
 }

@@ -33,7 +33,7 @@ use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
 use news::News;
-use page::{JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
+use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -172,11 +172,12 @@ pub enum Write {
     },
     /// A piece of a step's output.
     Output(OutputChunk),
-    /// What a host has now: replaces its inventory row.
+    /// What a host has now: replaces its inventory row. A host without a number (`bk_host_id`), or with one that is another
+    /// host's, keeps the number it has, or gets one that no host ever had.
     Register(Box<HostRow>),
-    /// The host has nothing any more: its inventory row goes.
+    /// The host has nothing any more: its inventory row goes. It keeps its number.
     Forget(Address),
-    /// The host is no longer ours: its inventory row goes, and the logins that ended jobs kept.
+    /// The host is no longer ours: its inventory row goes, its number, and the logins that ended jobs kept.
     Remove(Address),
     /// The host key that was seen first.
     PinKey(PinnedKey),
@@ -279,6 +280,8 @@ pub struct HostRow {
     pub version: String,
     /// SHA-256 of the package archive.
     pub digest: String,
+    /// CPU the package is for; empty when it is for any.
+    pub cpu: String,
     /// The job that put it there.
     pub job: JobId,
     /// When.
@@ -427,6 +430,19 @@ pub trait Store: Send + Sync {
 
     /// What is known of some hosts, in the order they were asked for; nothing where nothing is known.
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError>;
+
+    /// The hosts of a page of the inventory, by number, and how many there are on all pages; both from one look.
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError>;
+
+    /// For which of these hosts a login is kept, and until when; without end when it is long term.
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError>;
+
+    /// Hosts and their numbers (`bk_host_id`), those of hosts that were uninstalled included, in the order they were asked for;
+    /// nothing where there is none.
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError>;
+
+    /// Numbers up to this one are not given to hosts any more: somebody else gives them.
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError>;
 
     /// The pinned key of an endpoint.
     async fn pinned_key(&self, cloud: i64, address: std::net::IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError>;

@@ -80,7 +80,8 @@ impl Place {
             batch.extend(specs.into_iter().map(|spec| {
                 let address = spec.address().unwrap();
                 let (package, version) = ("tiny".into(), "1.0.0".into());
-                Write::Register(Box::new(HostRow { address, spec, package, version, digest: digest.clone(), job: id, at }))
+                let (digest, cpu) = (digest.clone(), "x86_64".into());
+                Write::Register(Box::new(HostRow { address, spec, package, version, digest, cpu, job: id, at }))
             }));
             let status = landfall::domain::job::Status::Success;
             batch.push(Write::Job { job: id, at, events: vec![EventKind::JobFinished { status }] });

@@ -20,7 +20,7 @@ use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, NewHost, NewJob, Store, StoreError, Take, TaskRow, Write, Written};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Store, StoreError, Take, TaskRow, Write, Written};
 use sqlx::Connection;
 use tempfile::TempDir;
 
@@ -235,6 +235,20 @@ pub(crate) async fn folded(store: &dyn Store, job: JobId) -> Vec<HostRecord> {
                 records[index as usize].apply(&event.kind, event.at).unwrap();
             }
         }
+    }
+}
+
+/// An inventory row.
+pub(crate) fn known(index: u32, id: Option<i64>, job: JobId) -> HostRow {
+    HostRow {
+        address: address(index),
+        spec: HostSpec { bk_host_id: id, ..host_spec(index) },
+        package: "node-exporter".into(),
+        version: "1".into(),
+        digest: "d".repeat(64),
+        cpu: "x86_64".into(),
+        job,
+        at: at(4),
     }
 }
 

@@ -18,9 +18,11 @@
 mod figures;
 mod files;
 mod fixture;
+mod migrations;
 mod processes;
 mod rules_asked;
 mod rules_credentials;
+mod rules_hosts;
 mod rules_jobs;
 mod rules_journal;
 mod rules_pages;
@@ -108,8 +110,16 @@ rules! {
         jobs_are_ordered_and_cut_into_pages,
         the_hosts_of_a_job_are_filtered_and_cut_into_pages,
         the_journal_of_some_hosts_is_that_part_of_the_journal,
-        what_is_unfinished_is_counted_by_kind_and_status_and_who_waits_longest_is_known,
-        hosts_are_known_by_place_and_by_number;
+        what_is_unfinished_is_counted_by_kind_and_status_and_who_waits_longest_is_known;
+    rules_hosts:
+        a_host_without_a_number_gets_one_that_nobody_has,
+        a_host_keeps_its_number_until_it_is_removed,
+        the_number_of_a_request_goes_before_unless_it_is_another_hosts,
+        numbers_that_others_give_are_left_to_them,
+        many_that_register_at_once_get_numbers_of_their_own,
+        hosts_are_known_by_place_and_by_number,
+        the_inventory_is_filtered_and_cut_into_pages,
+        until_when_a_login_is_kept_is_known_without_opening_it;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

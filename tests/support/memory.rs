@@ -20,7 +20,7 @@ use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
-use landfall::store::page::{JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
+use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
     Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
 };
@@ -350,6 +350,38 @@ impl Store for MemoryStore {
             Known::At(addresses) => addresses.iter().filter_map(|address| inner.inventory.get(address).cloned()).collect(),
             Known::Numbered(numbers) => numbers.iter().filter_map(by_number).collect(),
         })
+    }
+
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
+        assert_eq!(*filter, HostFilter::default(), "filters of the inventory are the real records'");
+        let mut rows: Vec<HostRow> = self.lock().inventory.values().cloned().collect();
+        rows.sort_by_key(|row| row.spec.bk_host_id);
+        Ok((rows.len() as u64, cut(rows, page)))
+    }
+
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
+        let inner = self.lock();
+        let newest = |host: &Address| {
+            let of_host = inner.tasks.values().filter(|task| task.row.address == *host && task.credential.is_some());
+            let kept = of_host.max_by_key(|task| (task.row.job, task.row.index))?.credential.as_ref()?;
+            Some((*host, (!kept.long_term).then_some(kept.purge_at)))
+        };
+        Ok(hosts.iter().filter_map(newest).collect())
+    }
+
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError> {
+        let inner = self.lock();
+        let holder = |id: &i64| inner.ids.iter().find(|(_, taken)| *taken == id).map(|(host, id)| (*host, *id));
+        Ok(match which {
+            Known::At(hosts) => hosts.iter().filter_map(|host| Some((*host, *inner.ids.get(host)?))).collect(),
+            Known::Numbered(ids) => ids.iter().filter_map(holder).collect(),
+        })
+    }
+
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.last_id = inner.last_id.max(id);
+        Ok(())
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {

@@ -36,6 +36,10 @@ pub(super) struct Inner {
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) inventory: BTreeMap<Address, HostRow>,
+    /// Numbers that hosts have.
+    pub(super) ids: BTreeMap<Address, i64>,
+    /// The largest number that was ever given or reserved.
+    pub(super) last_id: i64,
     pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     pub(super) output: Vec<Stream>,
     pub(super) holds: Vec<Hold>,
@@ -54,6 +58,8 @@ impl Default for Inner {
             tasks: BTreeMap::new(),
             inventory: BTreeMap::new(),
             keys: HashMap::new(),
+            ids: Default::default(),
+            last_id: 0,
             output: Vec::new(),
             holds: Vec::new(),
             teller: Teller::new(Duration::from_millis(500)),
@@ -221,7 +227,11 @@ impl Inner {
                 self.take_output(chunk);
                 Written::Done(None)
             }
-            Write::Register(row) => {
+            Write::Register(mut row) => {
+                let id = self.id_of(&row);
+                self.last_id = self.last_id.max(id);
+                self.ids.insert(row.address, id);
+                row.spec.bk_host_id = Some(id);
                 self.inventory.insert(row.address, *row);
                 Written::Done(None)
             }
@@ -231,6 +241,7 @@ impl Inner {
             }
             Write::Remove(address) => {
                 self.inventory.remove(&address);
+                self.ids.remove(&address);
                 self.tasks.values_mut().filter(|task| task.row.address == address).for_each(|task| task.credential = None);
                 Written::Done(None)
             }
@@ -239,6 +250,12 @@ impl Inner {
                 Written::Done(None)
             }
         }
+    }
+
+    fn id_of(&self, row: &HostRow) -> i64 {
+        let is_free = |id: &i64| self.ids.iter().all(|(host, taken)| taken != id || *host == row.address);
+        let asked = row.spec.bk_host_id.filter(|id| (1..1 << 53).contains(id)).filter(is_free);
+        asked.or(self.ids.get(&row.address).copied()).unwrap_or(self.last_id + 1)
     }
 
     pub(super) fn take_host(&mut self, claim: Claim, at: Timestamp, events: Vec<EventKind>) -> Written {

@@ -151,11 +151,11 @@ impl Inner {
         within(what, hold.bind(job.0).fetch_optional(&self.pool)).await?.map_err(failed(what))
     }
 
-    /// False when the row is another owner's by now.
+    /// False when the hold has ended, for it was renewed too late.
     async fn renew(&self, job: JobId, owner: &str) -> sqlx::Result<bool> {
         let renewed = sqlx::query(
             "update lease set renewals = renewals + 1, expires_at = clock_timestamp() + $3 * interval '1 millisecond'
-             where job_id = $1 and owner = $2",
+             where job_id = $1 and owner = $2 and expires_at > clock_timestamp()",
         );
         let done = renewed.bind(job.0).bind(owner).bind(self.milliseconds()).execute(&self.pool).await?;
         Ok(done.rows_affected() > 0)

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::insert::{Target, insert};
 use super::session::{Session, numbers, query, words};
-use super::{Record, credentials, inventory, output};
+use super::{Record, credentials, host_id, inventory, output};
 use crate::domain::event::{EVENT_VERSION, EventKind};
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -273,6 +273,7 @@ impl Settled {
                 .await?;
         }
         credentials::remove(tx, &self.removed).await?;
+        host_id::give_up(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
         inventory::pin(tx, &self.keys).await?;
         output::write(tx, self.output).await

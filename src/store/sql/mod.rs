@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge
-//!                                 ├─ inventory.rs    hosts, pinned keys
+//!                                 ├─ inventory.rs    hosts, pinned keys    host_id.rs  their numbers
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
@@ -16,6 +16,7 @@
 
 mod asked;
 pub(super) mod credentials;
+mod host_id;
 mod insert;
 mod inventory;
 mod jobs;
@@ -35,7 +36,7 @@ use sqlx::migrate::MigrateError;
 
 use self::session::{Session, numbers, query};
 use super::news::{News, Teller, Topic};
-use super::page::{JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
+use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::corrupt;
 use super::seal::Seal;
@@ -312,6 +313,22 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
         outage::again(|| async { pages::known_hosts(&mut self.record.read().await?, which).await }).await
+    }
+
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
+        outage::again(|| async { pages::hosts(&mut self.record.read().await?, filter, page).await }).await
+    }
+
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
+        outage::again(|| async { credentials::kept_until(&mut self.record.read().await?, hosts).await }).await
+    }
+
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError> {
+        outage::again(|| async { host_id::of(&mut self.record.read().await?, which).await }).await
+    }
+
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError> {
+        outage::again(|| host_id::reserve(&self.record, id)).await
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {
