@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rate::Wait;
 use crate::domain::caller::Denied;
@@ -17,7 +17,7 @@ use crate::domain::site::Language;
 use crate::service::answer::Envelope;
 use crate::service::request::{Fault, code};
 use crate::service::submit::Rejection;
-use crate::service::{ServiceError, StoreError};
+use crate::service::{ServiceError, StoreError, collect};
 
 /// HTTP statuses as codes are rebased by this (`reference/upstream.md` 1.1).
 const OF_HTTP: i64 = 3_800_000;
@@ -160,7 +160,13 @@ impl Answer {
             Refusal::Rejected(rejection) => Self::new(StatusCode::OK, rejection.envelope(language)),
             Refusal::Service(ServiceError::Denied(denied)) => Self::denied(denied, language),
             Refusal::Service(error) => match service_code(error) {
-                Some(code) => business(code, &service_text(error, language)),
+                Some(code) => {
+                    let mut answer = business(code, &service_text(error, language));
+                    if let ServiceError::Unreached { failure, .. } = error {
+                        answer.envelope.data = json!({"failure": failure});
+                    }
+                    answer
+                }
                 None => {
                     tracing::error!(error = error as &dyn std::error::Error, "a request failed");
                     Self::internal(language)
@@ -221,6 +227,8 @@ fn in_language(language: Language, zh: &'static str, en: &'static str) -> &'stat
 fn service_code(error: &ServiceError) -> Option<i64> {
     match error {
         ServiceError::NoJob(_) => Some(code::NO_JOB),
+        ServiceError::NoRun { .. } => Some(code::NO_RUN),
+        ServiceError::Unreached { failure, .. } => Some(collect::code(failure)),
         ServiceError::NoHost { .. } | ServiceError::NoInstance { .. } | ServiceError::NotFailed { .. } => Some(code::NO_INSTANCE),
         ServiceError::Busy(_) | ServiceError::Store(StoreError::Conflict(_) | StoreError::Held { .. }) => Some(code::BUSY),
         ServiceError::Store(StoreError::Unavailable { .. } | StoreError::Corrupt { .. } | StoreError::Key(_))
@@ -238,6 +246,14 @@ fn service_text(error: &ServiceError, language: Language) -> String {
         (Language::Zh, ServiceError::NoInstance { job, instance }) => format!("任务 {job} 中不存在实例 {instance}"),
         (Language::Zh, ServiceError::NotFailed { host, status, .. }) => {
             format!("主机 {host} 的状态为 {}，只有失败或已终止的主机可以重试", status.word())
+        }
+        (Language::Zh, ServiceError::NoRun { job, host, gone: None }) => format!("任务 {job} 未在主机 {host} 上启动过脚本"),
+        (Language::Zh, ServiceError::NoRun { host, gone: Some(run), .. }) => format!("主机 {host} 上已没有 {run} 的日志"),
+        (Language::Zh, ServiceError::Unreached { host, failure }) => {
+            format!("无法从主机 {host} 获取日志：{failure}。处理建议：{}", failure.remedy)
+        }
+        (Language::En, ServiceError::Unreached { host, failure }) => {
+            format!("the log cannot be fetched from host {host}: {failure}. What to do: {}", failure.remedy)
         }
         (Language::Zh, ServiceError::Busy(_)) => format!("主机正被其他任务占用：{error}"),
         _ => error.to_string(),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::Door;
 use super::answer::{Answer, Refusal, fault};
-use super::callers::Offer;
+use super::callers::{HEADER, Offer};
 use super::line::{Line, Way};
 use crate::domain::audit::{Action, Asker, Asking, Source};
 use crate::domain::caller::Grant;
@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub(super) language: Language,
     /// `http://host:port`, as the caller reached us.
     pub(super) base: String,
+    /// Its headers but the one that says who asks.
+    pub(super) headers: HeaderMap,
     /// The body; an empty object without one.
     pub(super) body: Value,
     grant: Grant,
@@ -55,6 +57,8 @@ impl Call {
         let way = door.callers.way(request.extensions().get::<Line>(), request.headers());
         let base = base(way, request.headers());
         let (offer, person) = Offer::in_header(request.headers());
+        let mut headers = request.headers().clone();
+        headers.remove(HEADER);
         let (grant, body) = match (door.callers.has_apps(), offer) {
             (false, _) => {
                 door.callers.rates.source(way.source)?;
@@ -74,7 +78,7 @@ impl Call {
             // It has done its work, and belongs into no copy of the body.
             body.remove("bk_app_secret");
         }
-        Ok(Self { door: door.clone(), language, base, body, grant, asker, way })
+        Ok(Self { door: door.clone(), language, base, headers, body, grant, asker, way })
     }
 
     /// The job that a path names, if the caller may see it. One that is no number is none of ours.

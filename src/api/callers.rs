@@ -32,7 +32,7 @@ use crate::domain::credential::Secret;
 use crate::domain::site::Site;
 
 /// The header that BlueKing's gateway and its clients send: a JSON object.
-const HEADER: &str = "x-bkapi-authorization";
+pub(super) const HEADER: &str = "x-bkapi-authorization";
 /// How long a secret is known that was verified (DESIGN 11: argon2 on every poll costs a core).
 const KNOWN: Duration = Duration::from_secs(300);
 /// Secrets that are verified at once: each takes a core for tens of milliseconds, and hosts are waiting for the others.

@@ -54,7 +54,7 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
         name
     })?;
     let filter = TaskFilter { named: Some(instance(&name).into_iter().collect()), ..TaskFilter::default() };
-    let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }).await?;
+    let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }, call.language).await?;
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
     try_again(call, id, Again::Instances(vec![name.clone()]), Action::RetryNode).await?;

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::params::{self, both, items, list as list_of};
 use crate::domain::id::JobId;
 use crate::domain::job::JobKind;
+use crate::domain::site::Language;
 use crate::service::details::{Counted, JobFilter, JobOrder, TaskFilter, TaskName, instance};
 use crate::service::request::Fields;
 use crate::service::view::JobMeta;
@@ -27,7 +28,7 @@ async fn list_page(call: &Call) -> Result<Value, Refusal> {
     let (mut filter, order, page) =
         params::read(&call.body, |fields| (job_filter(fields), job_order(fields), params::page(fields)))?;
     filter.within = call.businesses();
-    Ok(json!(call.door.service.job_page(&filter, order, page).await?))
+    Ok(json!(call.door.service.job_page(&filter, order, page, call.language).await?))
 }
 
 fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
@@ -35,10 +36,10 @@ fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
     let (kinds, steps) = (list_of(fields, "job_type", "a job type", kind), list_of(fields, "step_type", "text", params::text));
     let operations = list_of(fields, "op_type", "text", params::text);
     let meant = |kind: &JobKind| {
-        let meta = JobMeta::from(*kind);
+        let meta = JobMeta::of(*kind, Language::En);
         kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
             && steps.as_ref().is_none_or(|steps| steps.contains(&meta.step_type))
-            && operations.as_ref().is_none_or(|operations| operations.contains(&meta.op_type))
+            && operations.as_ref().is_none_or(|operations| operations.iter().any(|word| word == meta.op_type))
     };
     let any = kinds.is_some() || steps.is_some() || operations.is_some();
     JobFilter {
@@ -83,7 +84,7 @@ pub(super) async fn details(Path(id): Path<String>, call: Call) -> Answer {
 async fn details_page(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = call.job(id).await?;
     let (filter, page) = params::read(&call.body, |fields| (conditions(fields), params::page(fields)))?;
-    Ok(json!(call.door.service.details(id, &filter, page).await?))
+    Ok(json!(call.door.service.details(id, &filter, page, call.language).await?))
 }
 
 /// `conditions: [{key, value}]`: all of them hold.

@@ -5,8 +5,8 @@
 //!                       line: from where?  │ who (callers), how often (rate), body
 //!                                          └─ no such path, wrong method, too large, too late, a panic: the same envelope
 //! ```
-//! What takes a [`call::Call`] is open to those only who may ask; what takes none (`health`, `openapi`) tells nothing of the
-//! site or its jobs.
+//! What takes a [`call::Call`] is open to those only who may ask; what takes none (`health`, `figures`, `openapi`) names nothing of
+//! the site, its hosts or its jobs.
 //!
 //! Wire quirks of the contract (`data` is called an array and is an object; `job_id` is an int, but `""` when nothing was
 //! accepted; a business error is HTTP 200 with `result: false`) are kept on purpose; those of a request's fields stand in
@@ -21,9 +21,11 @@ mod answer;
 mod call;
 mod callers;
 mod events;
+mod figures;
 mod health;
 mod hosts_get;
 mod jobs_ask;
+mod jobs_collect;
 mod jobs_get;
 mod jobs_submit;
 mod line;
@@ -93,11 +95,13 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/retry", post(jobs_ask::retry))
         .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/api/job/{id}/collect_log", post(jobs_collect::collect))
         .route("/api/host", get(hosts_get::list))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     let open = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show))
         // The same for every site, and read by tools that know no secret.
         .route("/openapi.json", get(openapi::show))
         .layer(middleware::from_fn_with_state(door.clone(), by_source))
@@ -117,13 +121,17 @@ fn closed(paths: Router<Arc<Door>>, door: Arc<Door>) -> Router {
         .layer(middleware::from_fn_with_state(door.clone(), from_here))
         .layer(middleware::from_fn_with_state(door.clone(), told))
         .layer(CatchPanicLayer::custom(answer::of_panic))
+        .layer(middleware::from_fn(figures::count))
         .with_state(door)
 }
 
 /// The paths of a process that only works.
 pub fn health_router(door: Door) -> Router {
     let door = Arc::new(door);
-    let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let health = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show));
     closed(health.layer(middleware::from_fn_with_state(door.clone(), by_source)), door)
 }
 

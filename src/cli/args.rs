@@ -151,6 +151,9 @@ pub(crate) enum Job {
         /// Go on as the host goes on, until it ends
         #[arg(short, long, requires = "host")]
         follow: bool,
+        /// The whole log of its newest script, fetched from the host; the record keeps head and tail
+        #[arg(long, requires = "host", conflicts_with = "follow")]
+        from_target: bool,
     },
     /// Follow a job that another process works on; leaving changes nothing
     #[command(after_help = JOB_WATCH)]

@@ -70,8 +70,10 @@ impl ExitStatus {
                 | ServiceError::NoHost { .. }
                 | ServiceError::NoInstance { .. }
                 | ServiceError::NotFailed { .. }
+                | ServiceError::NoRun { .. }
                 | ServiceError::Busy(_)
                 | ServiceError::Denied(_) => Self::Usage,
+                ServiceError::Unreached { .. } => Self::Unsuccessful,
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }

@@ -94,7 +94,10 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         }
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,
-        Command::Job(Job::Log { id, host: Some(host), follow: true }) => cmd::job_log_follow::follow(id, host, context).await,
+        Command::Job(Job::Log { id, host: Some(host), follow: true, .. }) => cmd::job_log_follow::follow(id, host, context).await,
+        Command::Job(Job::Log { id, host: Some(host), from_target: true, .. }) => {
+            cmd::job_log_target::fetch(id, host, context).await
+        }
         Command::Job(Job::Log { id, host, .. }) => cmd::job_log::log(id, host, context).await,
         Command::Job(Job::Watch { id }) => cmd::job_watch::run(id, context).await,
         Command::Job(Job::Retry { id, hosts, .. }) => cmd::job_retry::run(id, hosts, context).await,

@@ -26,6 +26,7 @@ pub mod shell;
 pub mod site;
 pub mod spec;
 pub mod state;
+pub mod text;
 
 /// A moment, UTC, as the executor's clock gave it. Target clocks are never parsed into this.
 pub type Timestamp = jiff::Timestamp;

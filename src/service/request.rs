@@ -58,8 +58,12 @@ pub mod code {
     pub const NO_JOB: i64 = 3_801_012;
     /// No such host in the job, or none that can be tried again.
     pub const NO_INSTANCE: i64 = 3_800_007;
+    /// No script was started on the host, or its log is gone.
+    pub const NO_RUN: i64 = 3_800_013;
     /// No host of the job is unfinished.
     pub const NOT_RUNNING: i64 = 3_800_016;
+    /// Another request came with the same key.
+    pub const CONFLICT: i64 = 3_800_409;
     /// Another job has the host.
     pub const BUSY: i64 = 3_801_020;
     /// The cloud has no proxy.

@@ -16,6 +16,7 @@ use crate::domain::id::{JobId, TaskId};
 use crate::domain::plan::Step;
 use crate::domain::site::Language;
 use crate::domain::spec::TaskSpec;
+use crate::meters;
 use crate::plan;
 use crate::store::page::Known;
 use crate::store::{Lease, NewHost, NewJob, StoreError};
@@ -36,6 +37,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The app it asks through; empty without one. Keys of submissions count for one app.
+    pub(super) fn app(&self) -> &str {
+        self.by.asker.app.as_deref().unwrap_or_default()
+    }
+
     /// Somebody at a terminal of this machine, who may do everything.
     #[must_use]
     pub fn at_terminal(user: impl Into<String>, language: Language, sources: SecretSources) -> Self {
@@ -130,7 +136,9 @@ impl Service {
     /// [`Rejection`]; nothing was recorded then.
     pub async fn record(&self, body: &Value, caller: &Caller) -> Result<Recorded, Rejection> {
         let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
+        let kind = request.spec.kind;
         let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        meters::job_accepted(kind);
         Ok(Recorded { job, filtered })
     }
 
@@ -215,7 +223,7 @@ impl Service {
         Ok(())
     }
 
-    fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
+    pub(super) fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
         let outline = plan::outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let touches_host = request.spec.kind.touches_host();
         let hosts = request.hosts.into_iter().zip(excluded).map(|(host, exclusion)| NewHost {

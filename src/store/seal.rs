@@ -16,8 +16,10 @@ use std::path::Path;
 
 use chacha20poly1305::aead::Generate;
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -38,6 +40,8 @@ const FRAME_BYTES: usize = 128;
 pub struct Seal {
     cipher: XChaCha20Poly1305,
     key_id: String,
+    /// For fingerprints; made from the key, so that it is of no use for the cipher.
+    mark: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 impl std::fmt::Debug for Seal {
@@ -74,13 +78,30 @@ impl Seal {
         let digest = Sha256::digest(key.as_slice());
         let key_id = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let cipher = XChaCha20Poly1305::new_from_slice(key.as_slice()).map_err(|_| refused(path, "it is no key"))?;
-        Ok(Self { cipher, key_id })
+        let mut mark = Zeroizing::new([0; KEY_BYTES]);
+        let mut derived = Hmac::<Sha256>::new_from_slice(key.as_slice()).map_err(|_| refused(path, "it is no key"))?;
+        derived.update(b"landfall fingerprint");
+        mark.copy_from_slice(&derived.finalize().into_bytes());
+        Ok(Self { cipher, key_id, mark })
     }
 
     /// Which key this is: the first 8 bytes of its SHA-256, hex. Stored with every row.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.key_id
+    }
+
+    /// What tells one request from another: an HMAC under this key, with the key's id before it. The order of an object's keys
+    /// does not matter.
+    pub(super) fn fingerprint(&self, what: &str, body: &Value) -> Result<String, StoreError> {
+        let unmarked = || StoreError::Key("the request cannot be fingerprinted".into());
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.mark.as_slice()).map_err(|_| unmarked())?;
+        mac.update(what.as_bytes());
+        mac.update(b"\n");
+        // Piece by piece: no copy of the body, and of the passwords in it, is made.
+        serde_json::to_writer(Marked(&mut mac), body).map_err(|_| unmarked())?;
+        let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{}:{digest}", self.key_id))
     }
 
     /// Seals the credential of a host task.
@@ -107,6 +128,20 @@ impl Seal {
         self.cipher.decrypt_in_place(&nonce, bound_to(task, &self.key_id).as_bytes(), &mut *buffer).map_err(|_| damaged())?;
         let plain: Plain<'_> = serde_json::from_slice(&buffer).map_err(|_| damaged())?;
         plain.credential().ok_or_else(damaged)
+    }
+}
+
+/// Takes what is written into a fingerprint.
+struct Marked<'a>(&'a mut Hmac<Sha256>);
+
+impl Write for Marked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -297,6 +332,23 @@ mod tests {
         let task = TaskId(Uuid::now_v7());
         let nonces: std::collections::BTreeSet<_> = (0..100).map(|_| seal.seal(task, &keyed()).unwrap().nonce).collect();
         assert_eq!(nonces.len(), 100);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_requests_apart_and_needs_the_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let seal = seal(directory.path());
+        let body = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let one = seal.fingerprint("install", &body(r#"{"a": "geheim", "b": [1, 2]}"#)).unwrap();
+        assert_eq!(one, seal.fingerprint("install", &body(r#"{"b":[1,2],"a":"geheim"}"#)).unwrap());
+        assert!(one.starts_with(&format!("{}:", seal.key_id())) && !one.contains("geheim"), "{one}");
+        let others = [("operate", r#"{"a": "geheim", "b": [1, 2]}"#), ("install", r#"{"a": "geheim", "b": [2, 1]}"#)];
+        for (what, text) in others {
+            assert_ne!(one, seal.fingerprint(what, &body(text)).unwrap(), "{what} {text}");
+        }
+        let other = Seal::open(&directory.path().join("other")).unwrap();
+        let theirs = other.fingerprint("install", &body(r#"{"a": "geheim", "b": [1, 2]}"#)).unwrap();
+        assert_ne!(one.split_once(':').unwrap().1, theirs.split_once(':').unwrap().1);
     }
 
     #[test]

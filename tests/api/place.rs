@@ -10,8 +10,9 @@ use landfall::domain::Timestamp;
 use landfall::domain::audit::{Action, Asker};
 use landfall::domain::event::EventKind;
 use landfall::domain::host::AuthType;
-use landfall::domain::id::TaskId;
+use landfall::domain::id::{RunId, TaskId};
 use landfall::domain::outcome::Outcome;
+use landfall::domain::plan::{Plan, StepKind};
 use landfall::domain::site::{AccessPoint, Site};
 use landfall::domain::spec::TaskSpec;
 use landfall::service::request::{self, SecretSources};
@@ -47,7 +48,8 @@ impl Place {
         Self::with("")
     }
 
-    /// Has finished jobs put into the record: each of these hosts was installed, and its login is kept for `retention` days.
+    /// Has finished jobs put into the record: each of these hosts was installed by a script, and its login is kept for
+    /// `retention` days.
     pub fn installed(&self, hosts: &[Value]) {
         let data = self.desk.dir.path().join("data");
         let body = json!({"job_type": "INSTALL_AGENT", "hosts": hosts});
@@ -73,11 +75,10 @@ impl Place {
             let job = NewJob { hosts, created_by: "earlier".into(), by, served: false, spec };
             let at = Timestamp::now();
             let id = store.create_job(job, at).await.unwrap();
-            let ended = EventKind::HostFinished { outcome: Outcome::Succeeded };
             let mut batch: Vec<Write> = Vec::new();
             for task in store.claim(Take::all(id, "executor")).await.unwrap() {
                 let claim = Claim { job: id, task: task.id, index: task.index, epoch: task.epoch };
-                batch.push(Write::Host { claim, at, events: vec![EventKind::HostStarted, ended.clone()] });
+                batch.push(Write::Host { claim, at, events: course(task.id) });
             }
             let digest = "0".repeat(64);
             batch.extend(specs.into_iter().map(|spec| {
@@ -92,6 +93,26 @@ impl Place {
             store.purge_credentials(at).await.unwrap();
         });
     }
+}
+
+/// What the journal of an installed host says, as far as anybody asks.
+fn course(task: TaskId) -> Vec<EventKind> {
+    let paths = json!({"setup_path": "/s", "data_path": "/d", "run_path": "/r", "log_path": "/l", "temp_path": "/t"});
+    let plan = json!({
+        "version": 1, "steps": [], "state_dir": "/var/lib/landfall", "dialect": "posix", "privilege": "root",
+        "digest_tool": "sha256sum", "paths": paths,
+        "work": {"work": "restart", "installed": {
+            "name": "tiny", "version": "1.0.0", "role": "agent", "digest": "0", "release": "1.0.0-0", "start": "bin/tiny",
+            "paths": paths, "health": {"tcp": "127.0.0.1:9100"},
+        }},
+    });
+    let run = RunId::new(task, StepKind::RunScript, 1);
+    vec![
+        EventKind::HostStarted,
+        EventKind::PlanSettled { plan: Box::new(serde_json::from_value::<Plan>(plan).unwrap()) },
+        EventKind::StepStarted { step: StepKind::RunScript, attempt: 1, run_id: Some(run) },
+        EventKind::HostFinished { outcome: Outcome::Succeeded },
+    ]
 }
 
 /// A server at a desk whose record is in that database.

@@ -21,9 +21,10 @@ use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
-use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
+use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, Created, First, HostRow, JobRow, KEY_LIFE, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError,
+    Take, TaskRow, Write, Written,
 };
 use memory_rules::{Hold, Inner, Stream, Trap};
 use tokio::sync::Notify;
@@ -151,6 +152,37 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
         self.lock().create(job, at)
+    }
+
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError> {
+        Ok(format!("{what} {body}"))
+    }
+
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+        let mut inner = self.lock();
+        let place = (once.app, once.key);
+        if let Some((first, until)) = inner.firsts.get(&place)
+            && *until > at
+        {
+            return Ok(Created::Before(first.clone()));
+        }
+        let job = inner.create(job, at)?;
+        let first = First { job, fingerprint: once.fingerprint, answer: once.answer };
+        inner.firsts.insert(place, (first, at + KEY_LIFE));
+        Ok(Created::New(job))
+    }
+
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError> {
+        let inner = self.lock();
+        let kept = inner.firsts.get(&(app.to_owned(), key.to_owned())).filter(|(_, until)| *until > now);
+        Ok(kept.map(|(first, _)| first.clone()))
+    }
+
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut inner = self.lock();
+        let before = inner.firsts.len();
+        inner.firsts.retain(|_, (_, until)| *until > now);
+        Ok((before - inner.firsts.len()) as u64)
     }
 
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
@@ -343,6 +375,10 @@ impl Store for MemoryStore {
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         let of_hosts = |event: &Event| event.host_index.is_some_and(|index| hosts.contains(&index));
         Ok(self.journal(job).into_iter().filter(of_hosts).collect())
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        Ok(self.lock().standing())
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {

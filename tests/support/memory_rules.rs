@@ -15,9 +15,10 @@ use landfall::domain::job::{Statistics, Status};
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::news::{Teller, Topic};
+use landfall::store::page::Standing;
 use landfall::store::{
-    Asked, Cancel, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take, TaskRow,
-    Which, Write, Written,
+    Asked, Cancel, Claim, First, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take,
+    TaskRow, Which, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -40,6 +41,8 @@ pub(super) struct Inner {
     pub(super) ids: BTreeMap<Address, i64>,
     /// The largest number that was ever given or reserved.
     pub(super) last_id: i64,
+    /// Submissions that came with a key, and until when it counts.
+    pub(super) firsts: HashMap<(String, String), (First, Timestamp)>,
     pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     pub(super) output: Vec<Stream>,
     pub(super) holds: Vec<Hold>,
@@ -57,6 +60,7 @@ impl Default for Inner {
             jobs: BTreeMap::new(),
             tasks: BTreeMap::new(),
             inventory: BTreeMap::new(),
+            firsts: HashMap::new(),
             keys: HashMap::new(),
             ids: Default::default(),
             last_id: 0,
@@ -130,6 +134,20 @@ impl Inner {
             statistics: Statistics::of(statuses()),
             status: job.finished.map_or_else(|| Status::fold(statuses()), |(status, _)| status),
         }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let (mut jobs, mut waits) = (Vec::new(), Vec::new());
+        for (id, job) in self.jobs.iter().filter(|(_, job)| job.finished.is_none()) {
+            let mut hosts: BTreeMap<&str, (Status, u64)> = BTreeMap::new();
+            for Task { row, .. } in self.task_rows(*id) {
+                hosts.entry(row.status.word()).or_insert((row.status, 0)).1 += 1;
+                let last = job.events.iter().rfind(|event| event.host_index == Some(row.index));
+                waits.extend((row.status == Status::Pending).then(|| last.map_or(job.created_at, |event| event.at)));
+            }
+            jobs.push((job.spec.kind, hosts.into_values().collect()));
+        }
+        Standing { jobs, waits_since: waits.into_iter().min() }
     }
 
     pub(super) fn holder(&self, host: Address) -> Option<JobId> {

@@ -106,7 +106,10 @@ Examples:
   landfall job log 12
   landfall job log 12 10.0.0.5
   landfall job log 12 10.0.0.5 --output json
-  landfall job log 12 10.0.0.5 --follow";
+  landfall job log 12 10.0.0.5 --follow
+  landfall job log 12 10.0.0.5 --from-target
+
+`--from-target` logs in with the login that is kept. Exit code 1 when the host does not give its log.";
 
 pub(super) const JOB_WATCH: &str = "\
 Examples:

@@ -9,6 +9,7 @@ pub(super) mod job_cancel;
 pub(super) mod job_list;
 pub(super) mod job_log;
 pub(super) mod job_log_follow;
+pub(super) mod job_log_target;
 pub(super) mod job_resume;
 pub(super) mod job_retry;
 pub(super) mod job_show;

@@ -19,13 +19,22 @@ use crate::domain::job::Status;
 use crate::store::news::Topic;
 use crate::store::row::{corrupt, json, micros};
 use crate::store::seal::Seal;
-use crate::store::{NewHost, NewJob, StoreError, Take, TaskRow, Which};
+use crate::store::{Created, First, NewHost, NewJob, Once, StoreError, Take, TaskRow, Which};
 
 /// Records a job in one transaction.
 pub(super) async fn create(record: &Record, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
     let seal = record.seal.clone();
     let draft = computed(move || Draft::of(job, at, &seal)).await?;
-    outage::again(|| draft.record(record)).await
+    match outage::again(|| draft.record(record, None)).await? {
+        Created::New(id) | Created::Before(First { job: id, .. }) => Ok(id),
+    }
+}
+
+/// The same, unless a submission with this key was recorded before.
+pub(super) async fn create_once(record: &Record, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+    let seal = record.seal.clone();
+    let draft = computed(move || Draft::of(job, at, &seal)).await?;
+    outage::again(|| draft.record(record, Some(&once))).await
 }
 
 /// A new job as rows, made before the transaction begins: ten thousand seals must not keep other writers waiting.
@@ -94,8 +103,13 @@ impl Draft {
     }
 
     /// In one transaction.
-    async fn record(&self, record: &Record) -> Result<JobId, StoreError> {
+    async fn record(&self, record: &Record, once: Option<&Once>) -> Result<Created, StoreError> {
         let mut tx = record.begin().await?;
+        if let Some(once) = once
+            && let Some(first) = super::once::take(&mut tx, once, self.created_at).await?
+        {
+            return Ok(Created::Before(first));
+        }
         tx.queue_for_hosts().await?;
         let held = queries::held(&mut tx, &self.held).await?;
         if let Some((host, job)) = held.first() {
@@ -107,8 +121,11 @@ impl Draft {
         credentials::insert_rows(&mut tx, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
         audit::note(&mut tx, id, &self.by, self.created_at, self.held.len() as u64).await?;
+        if let Some(once) = once {
+            super::once::note(&mut tx, once, id).await?;
+        }
         tx.commit_telling(&record.teller, &[Topic::Asked(id)], "commit a new job").await?;
-        Ok(id)
+        Ok(Created::New(id))
     }
 
     async fn insert_job(&self, tx: &mut Session) -> Result<JobId, StoreError> {

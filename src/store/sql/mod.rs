@@ -5,6 +5,7 @@
 //!                                 ├─ inventory.rs    hosts, pinned keys    host_id.rs  their numbers
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
+//!  once.rs     submissions with a key
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
 //!  audit.rs    who asked for what
 //! ```
@@ -23,6 +24,7 @@ mod insert;
 mod inventory;
 mod jobs;
 mod journal;
+mod once;
 mod output;
 mod pages;
 mod queries;
@@ -38,12 +40,13 @@ use sqlx::migrate::MigrateError;
 
 use self::session::{Session, numbers, query};
 use super::news::{News, Teller, Topic};
-use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
+use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 use super::postgres::outage::{self, Server};
-use super::row::corrupt;
+use super::row::{corrupt, micros};
 use super::seal::Seal;
 use super::{
-    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, Created, First, HostRow, JobRow, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError, Take,
+    TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
 use crate::domain::audit::{Asking, AuditLine};
@@ -190,6 +193,23 @@ impl<H: Holds> Store for SqlStore<H> {
         jobs::create(&self.record, job, at).await
     }
 
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError> {
+        self.record.seal.fingerprint(what, body)
+    }
+
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+        jobs::create_once(&self.record, job, once, at).await
+    }
+
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError> {
+        let at = micros(now);
+        outage::again(|| async { once::first(&mut self.record.read().await?, (app, key), at).await }).await
+    }
+
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError> {
+        outage::again(|| once::purge(&self.record, now)).await
+    }
+
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
         self.holds.hold(job).await
     }
@@ -312,6 +332,10 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         outage::again(|| async { pages::host_events(&mut self.record.read().await?, job, hosts).await }).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        outage::again(|| async { pages::standing(&mut self.record.read().await?).await }).await
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
