@@ -31,7 +31,7 @@ fn every_example_works_in_the_order_it_stands_there() {
         }
         // To be cancelled as a whole it has to go on again first.
         if command.contains("/revoke/") && command.contains("bk_username") {
-            place.server.becomes(1, "TERMINATED");
+            place.server.becomes(1, "FAILED");
             place.server.post("/api/job/1/retry/", &json!({})).data();
         }
         // A retry needs a job that has ended.

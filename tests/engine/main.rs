@@ -18,6 +18,8 @@ mod asks;
 mod fake;
 #[path = "../support/memory.rs"]
 mod memory;
+#[path = "../support/order.rs"]
+mod order;
 mod world;
 
 mod asked;

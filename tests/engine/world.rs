@@ -1,89 +1,31 @@
 //! What a story needs: a fleet, a record, one package, and executors that come and go.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use landfall::domain::Timestamp;
-use landfall::domain::audit::{Action, Asker};
-use landfall::domain::credential::{Auth, Credential, Retention};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::Failure;
-use landfall::domain::host::{Address, Addressing, AuthType, HostSpec};
-use landfall::domain::id::{JobId, TaskId};
+use landfall::domain::host::{Address, HostSpec};
+use landfall::domain::id::JobId;
 use landfall::domain::job::{JobKind, Status};
 use landfall::domain::outcome::Outcome;
-use landfall::domain::package::{PackageChoice, PackageEntry};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
-use landfall::domain::site::{AccessPoint, Paths, Site};
-use landfall::domain::spec::{JobSpec, TaskSpec};
+use landfall::domain::site::Site;
 use landfall::domain::state::HostState;
 use landfall::engine::cancel::Stop;
 use landfall::engine::clock::Clock;
-use landfall::engine::{Ended, Engine, EngineError, Parts};
-use landfall::packages::{PackageError, PackageSource};
-use landfall::plan::outline::outline;
-use landfall::store::{Lease, NewHost, NewJob, Store};
-use sha2::{Digest, Sha256};
+use landfall::engine::{Ended, Engine, EngineError};
+use landfall::store::{Lease, Store};
 use tokio::time::Instant;
 
-use crate::fake::{Ask, Fleet, Host, PASSWORD, Wire};
+use crate::fake::{Ask, Fleet, Host};
 use crate::memory::MemoryStore;
+use crate::order::{Shelf, WallClock, engine, order};
 
 /// No story takes longer; one that does hangs.
 const FOREVER: Duration = Duration::from_secs(30 * 86_400);
-
-/// Virtual time on the wall.
-pub struct WallClock(Instant);
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(1_764_000_000).unwrap() + self.0.elapsed()
-    }
-}
-
-/// One package, and how often its archive was opened.
-pub struct Shelf {
-    entry: PackageEntry,
-    bytes: Bytes,
-    pub fetched: AtomicUsize,
-    /// Milliseconds that opening it takes.
-    pub opening: AtomicU64,
-}
-
-impl Shelf {
-    fn of(size: usize) -> Self {
-        let bytes: Bytes = (0..size).map(|at| (at % 251) as u8).collect();
-        let manifest = "name = \"agent\"\nversion = \"1.0\"\nrole = \"agent\"\nos = \"linux\"\ncpu = \"x86_64\"\n\
-            [process]\nstart = \"bin/agent\"\n[health]\nhttp = \"http://127.0.0.1:9100/metrics\"\ntimeout_s = 20\n";
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let entry = PackageEntry { sha256, size: size as u64, unpacked: 1 << 20, manifest: toml::from_str(manifest).unwrap() };
-        Self { entry, bytes, fetched: AtomicUsize::new(0), opening: AtomicU64::new(50) }
-    }
-
-    pub fn size(&self) -> u64 {
-        self.entry.size
-    }
-}
-
-#[async_trait]
-impl PackageSource for Shelf {
-    async fn list(&self) -> Result<Vec<PackageEntry>, PackageError> {
-        Ok(vec![self.entry.clone()])
-    }
-
-    async fn fetch(&self, entry: &PackageEntry) -> Result<Bytes, PackageError> {
-        assert_eq!(*entry, self.entry);
-        self.fetched.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(self.opening.load(Ordering::Relaxed))).await;
-        Ok(self.bytes.clone())
-    }
-}
 
 /// Everything of a story.
 pub struct World {
@@ -111,7 +53,7 @@ impl World {
             shelf: Arc::new(Shelf::of(size)),
             site: Site::default(),
             job: JobId(0),
-            clock: Arc::new(WallClock(Instant::now())),
+            clock: Arc::new(WallClock::new()),
             spec,
         };
         world.submit(JobKind::InstallAgent).await;
@@ -128,32 +70,7 @@ impl World {
 
     /// The next job, on all hosts.
     pub async fn submit(&mut self, kind: JobKind) {
-        let spec = JobSpec {
-            kind,
-            package: PackageChoice { name: Some("agent".into()), version: None },
-            vars: serde_json::Map::new(),
-            paths: Paths::default(),
-            upload_mb_per_s: 0,
-            businesses: vec![2],
-        };
-        let outline = outline(kind, self.site.limits.script_timeout_s);
-        let hosts = self.fleet.hosts().iter().map(|host| {
-            let mut described = described(host.ip);
-            (self.spec)(&mut described);
-            NewHost {
-                id: TaskId(uuid::Uuid::now_v7()),
-                credential: Some(Credential { auth: Auth::Password(PASSWORD.into()), sudo_password: Some(PASSWORD.into()) }),
-                exclusion: None,
-                spec: TaskSpec {
-                    host: described,
-                    access_point: AccessPoint::default(),
-                    cloud_name: "direct".into(),
-                    outline: outline.clone(),
-                },
-            }
-        });
-        let by = Asker::at_terminal("operator").asks(Action::Run);
-        let new = NewJob { spec, created_by: "operator".into(), by, served: true, hosts: hosts.collect() };
+        let new = order(&self.fleet, kind, &self.site, self.spec);
         self.job = self.store.create_job(new, self.clock.now()).await.unwrap();
         self.fleet.witnessed(witness(&self.store, self.job));
     }
@@ -168,14 +85,8 @@ impl World {
 
     /// An executor that just came up.
     pub fn engine(&self) -> Engine {
-        let fleet = self.fleet.clone();
-        Engine::new(Parts {
-            store: Arc::new(self.store.clone()),
-            packages: self.shelf.clone(),
-            site: Arc::new(self.site.clone()),
-            clock: self.clock.clone(),
-            transport: Box::new(move |keys| Arc::new(Wire { fleet, keys })),
-        })
+        let parts = (self.fleet.clone(), self.shelf.clone(), self.clock.clone());
+        engine(Arc::new(self.store.clone()), parts, &self.site)
     }
 
     /// A new executor works until the job ends.
@@ -337,36 +248,6 @@ fn witness(store: &MemoryStore, job: JobId) -> crate::fake::Witness {
             _ => None,
         }
     })
-}
-
-fn described(ip: IpAddr) -> HostSpec {
-    let IpAddr::V4(inner_ip) = ip else { panic!("a fleet has IPv4 addresses") };
-    HostSpec {
-        bk_biz_id: 2,
-        bk_cloud_id: 0,
-        bk_host_id: None,
-        bk_addressing: Addressing::Static,
-        ap_id: 1,
-        install_channel_id: None,
-        inner_ip: Some(inner_ip),
-        inner_ipv6: None,
-        outer_ip: String::new(),
-        outer_ipv6: None,
-        login_ip: None,
-        data_ip: None,
-        os_type: None,
-        auth_type: AuthType::Password,
-        account: "root".into(),
-        port: 22,
-        is_manual: false,
-        retention: Retention(1),
-        peer_exchange_switch_for_agent: true,
-        bt_speed_limit: 0,
-        enable_compression: false,
-        data_path: None,
-        paths: Paths::default(),
-        vars: serde_json::Map::new(),
-    }
 }
 
 /// Times between asks of one kind.
