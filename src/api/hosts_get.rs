@@ -28,9 +28,8 @@ fn lists(words: &[(String, String)]) -> Value {
     let mut object = Map::new();
     for (name, text) in words {
         let values = text.split(',').map(str::trim).filter(|value| !value.is_empty()).map(Value::from);
-        match object.entry(name).or_insert_with(|| json!([])) {
-            Value::Array(items) => items.extend(values),
-            _ => {}
+        if let Value::Array(items) = object.entry(name).or_insert_with(|| json!([])) {
+            items.extend(values);
         }
     }
     object.retain(|_, value| value.as_array().is_some_and(|items| !items.is_empty()));

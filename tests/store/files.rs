@@ -224,7 +224,7 @@ async fn a_commit_is_on_the_disk_before_it_is_acknowledged() {
     let journal: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&mut shell).await.unwrap();
     assert_eq!(journal, "wal");
     // The pragma is the connection's own: that the writer's is FULL shows in `strace -f -e fdatasync`, one per commit.
-    let strict: i64 =
-        sqlx::query_scalar("select count(*) from sqlite_schema where sql like '%strict%'").fetch_one(&mut shell).await.unwrap();
-    assert_eq!(strict, 7);
+    let lax = "select count(*) from sqlite_schema where type = 'table' and name not like '%sql%' and sql not like '%strict%'";
+    let lax: i64 = sqlx::query_scalar(lax).fetch_one(&mut shell).await.unwrap();
+    assert_eq!(lax, 0, "a table takes values of any type");
 }

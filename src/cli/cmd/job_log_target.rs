@@ -27,7 +27,7 @@ pub(crate) async fn fetch(id: i64, host: IpAddr, context: &mut Context) -> Resul
     context.out.data(&if style::stdout_is_terminal() { text::harmless(log) } else { log.as_str().into() });
     if collected.truncated {
         let (sent, size) = (text::bytes(log.len() as u64), text::bytes(collected.size));
-        context.out.note(&format!("only the last {sent} of {size}; the whole is on the host as run {}", collected.run_id));
+        context.out.note(format!("only the last {sent} of {size}; the whole is on the host as run {}", collected.run_id));
     }
     Ok(ExitStatus::Success)
 }
