@@ -20,7 +20,7 @@ use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
 use crate::transport::ssh::{self, SshSettings, SshTransport};
 
-pub use serve::{ListenError, Part, listen};
+pub use serve::{ListenError, Listening, Part, certificate, listen};
 
 /// Everything joined.
 pub struct App {

@@ -60,6 +60,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hmac", &["store"]),
     ("encoding_rs", &["domain/text"]),
     ("axum", &["api", "app"]),
+    ("tokio_rustls", &["api/tls"]),
+    ("governor", &["api/rate"]),
+    ("argon2", &["domain/secret_hash"]),
+    ("getrandom", &["api", "cli"]),
     ("tower_http", &["api"]),
     // Like serde's derives: what a type looks like on the wire stands at the type.
     ("utoipa", &["api", "service", "domain"]),

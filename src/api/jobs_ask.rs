@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::Call;
-use super::jobs_get::job;
-use super::jobs_submit::who;
 use super::params;
+use crate::domain::audit::Action;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
 use crate::domain::plan::StepKind;
@@ -32,12 +31,12 @@ pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
 
 /// Gives what upstream calls the list of tasks: a job of ours is one.
 async fn retry_some(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job_to_change(id).await?;
     let names = params::read(&call.body, |fields| {
         later(fields, &["from_start", "hosts"]);
         params::list(fields, "instance_id_list", "text", params::text)
     })?;
-    try_again(call, id, names.map_or(Again::Failed, Again::Instances)).await?;
+    try_again(call, id, names.map_or(Again::Failed, Again::Instances), Action::Retry).await?;
     Ok(json!([id]))
 }
 
@@ -46,7 +45,7 @@ pub(super) async fn retry_node(Path(id): Path<String>, call: Call) -> Answer {
 }
 
 async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job_to_change(id).await?;
     let name = params::read(&call.body, |fields| {
         let name = fields.text("instance_id").unwrap_or_default();
         if name.is_empty() {
@@ -58,12 +57,12 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
     let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }, call.language).await?;
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
-    try_again(call, id, Again::Instances(vec![name.clone()])).await?;
+    try_again(call, id, Again::Instances(vec![name.clone()]), Action::RetryNode).await?;
     Ok(json!(RetriedNode { retry_node_id: name, retry_node_name: step }))
 }
 
-async fn try_again(call: &Call, id: JobId, again: Again) -> Result<(), Refusal> {
-    let opened = call.door.service.retry(id, &again, &format!("asked by {}", who(&call.body))).await?;
+async fn try_again(call: &Call, id: JobId, again: Again, action: Action) -> Result<(), Refusal> {
+    let opened = call.door.service.retry(id, &again, &call.asks(action)).await?;
     if opened.is_empty() {
         return Err(Refusal::NoneFailed);
     }
@@ -75,12 +74,12 @@ pub(super) async fn revoke(Path(id): Path<String>, call: Call) -> Answer {
 }
 
 async fn revoke_some(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job_to_change(id).await?;
     let names = params::read(&call.body, |fields| params::list(fields, "instance_id_list", "text", params::text))?;
-    let (service, reason) = (&call.door.service, format!("asked by {}", who(&call.body)));
+    let (service, by) = (&call.door.service, call.asks(Action::Revoke));
     let asked = match names {
-        None => service.cancel(id, &reason).await?,
-        Some(names) => service.cancel_hosts(id, &names, &reason).await?,
+        None => service.cancel(id, &by).await?,
+        Some(names) => service.cancel_hosts(id, &names, &by).await?,
     };
     if !asked {
         return Err(Refusal::NotRunning);

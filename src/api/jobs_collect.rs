@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::Call;
-use super::jobs_get::job;
 use super::params;
 use crate::service::collect::Whose;
 
@@ -14,7 +13,7 @@ pub(super) async fn collect(Path(id): Path<String>, call: Call) -> Answer {
 }
 
 async fn fetch(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job(id).await?;
     let name = params::read(&call.body, |fields| {
         let name = fields.text("instance_id").unwrap_or_default();
         if name.is_empty() {

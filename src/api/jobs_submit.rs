@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, fault};
 use super::call::Call;
 use super::params;
+use crate::domain::audit::Action;
 use crate::domain::id::JobId;
 use crate::service::answer::FilterEntry;
 use crate::service::once::{Key, Operation, Submitted};
-use crate::service::request::SecretSources;
-use crate::service::submit::Caller;
 
 /// What makes a submission be recorded once, however often it comes.
 const KEY: &str = "Idempotency-Key";
@@ -39,18 +38,15 @@ pub(super) async fn operate(call: Call) -> Answer {
 
 async fn submit(call: &Call, operation: Operation) -> Result<Value, Refusal> {
     let service = &call.door.service;
-    let caller = Caller {
-        app: String::new(),
-        name: who(&call.body),
-        language: call.language,
-        sources: SecretSources::default(),
-        served: true,
-    };
+    let caller = call.caller(match operation {
+        Operation::Install => Action::Install,
+        Operation::Operate => Action::Operate,
+    });
     let key = key(&call.headers)?;
     if params::read(&call.body, |fields| fields.switch("dry_run"))?.unwrap_or(false) {
         return Ok(match operation {
             Operation::Install => json!(service.preview(&call.body, &caller).await?),
-            Operation::Operate => json!(service.preview(&service.expand(&call.body).await?, &caller).await?),
+            Operation::Operate => json!(service.preview(&service.expand(&call.body, call.grant()).await?, &caller).await?),
         });
     }
     let Submitted { job, ip_filter, is_new } = service.submit_once((operation, &call.body), &caller, key.as_ref()).await?;
@@ -69,10 +65,4 @@ fn key(headers: &HeaderMap) -> Result<Option<Key>, Refusal> {
         (Some(key), None) => Ok(Some(Key::parse(key.as_bytes())?)),
         (Some(_), Some(_)) => Err(fault(KEY, "must stand there once")),
     }
-}
-
-/// Who asks, for the audit.
-pub(super) fn who(body: &Value) -> String {
-    let named = |key: &str| body.get(key)?.as_str().filter(|name| !name.is_empty() && !name.contains(['\n', '\r', '\0']));
-    named("bk_username").or_else(|| named("bk_app_code")).unwrap_or("api").to_owned()
 }

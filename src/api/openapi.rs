@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApiBuilder, Ref, Required, Response as Told, ResponseBuilder};
 
 use self::shapes::{REFUSED, Shapes, either, list_of, one, typed};
@@ -163,7 +164,9 @@ fn document() -> Value {
         paths.path(row.1, PathItem::new(row.0.clone(), operation))
     });
     let info = InfoBuilder::new().title("Landfall job API").version(env!("CARGO_PKG_VERSION"));
-    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(shapes.components())).build();
+    let mut components = shapes.components();
+    components.add_security_scheme(APP, app());
+    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build();
     let mut document = serde_json::to_value(document).unwrap_or_default();
     // The definitions of the job file become components of their own.
     let mut job: Value = serde_json::from_str(&JOB.replace("#/$defs/", "#/components/schemas/")).unwrap_or_default();
@@ -215,7 +218,21 @@ fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Sh
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(REFUSED))).build();
         operation = operation.response(*status, ResponseBuilder::new().description(*why).content("application/json", content));
     }
+    if path.starts_with("/api/") {
+        // Either: a site without apps asks nobody who they are.
+        operation =
+            operation.security(SecurityRequirement::default()).security(SecurityRequirement::new(APP, Vec::<String>::new()));
+    }
     operation.build()
+}
+
+/// How a caller says who it is.
+const APP: &str = "app";
+
+fn app() -> SecurityScheme {
+    let about = "A JSON object: {\"bk_app_code\": …, \"bk_app_secret\": …, \"bk_username\": …}. The same keys may stand in the body \
+                 instead, or in the query of a GET. Required where the site declares apps.";
+    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-Bkapi-Authorization", about)))
 }
 
 /// The answer that is no error of HTTP.
@@ -251,10 +268,12 @@ fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
 /// What HTTP itself has a word for.
 const WRONG: &[(&str, &str)] = &[
     ("400", "the body broke off"),
-    ("403", "a page of another site asks"),
+    ("401", "no such app, or its secret is another one"),
+    ("403", "the app may not, or a page of another site asks"),
     ("404", "there is no such path"),
     ("405", "the path has no such method"),
     ("413", "the body is over 64 MiB"),
+    ("429", "too many requests, or too many wrong secrets; Retry-After says when to ask again"),
     ("500", "a fault of ours"),
     ("503", "stopping, or too slow"),
 ];
@@ -291,6 +310,9 @@ mod tests {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }
         assert!(!text.contains("$defs"));
+        assert_eq!(document["paths"]["/api/job/install/"]["post"]["security"], json!([{}, {"app": []}]));
+        assert_eq!(document["components"]["securitySchemes"]["app"]["name"], "X-Bkapi-Authorization");
+        assert!(document["paths"]["/healthz"]["get"]["security"].is_null());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::{self, DatabaseUrl};
 use examples::{
     CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
-    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK, top_examples,
+    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK, SITE_HASH_SECRET, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -76,7 +76,7 @@ pub(crate) enum Command {
     /// Take jobs over HTTP and work on them, until a signal
     #[command(after_help = SERVE)]
     Serve {
-        /// Where to listen: a loopback address, port 0 for any free one [default: 127.0.0.1:8420; with --executor-only none]
+        /// Where to listen, port 0 for any free one; beyond loopback the site file must declare apps and TLS [default: 127.0.0.1:8420; with --executor-only none]
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
         /// Work on jobs only; with --listen its health can be asked there
@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// Keep the host keys that were pinned on first sight
     #[command(subcommand, after_help = HOSTKEY)]
     Hostkey(Hostkey),
-    /// Look at the site file
+    /// Look at the site file, hash the secrets of its apps
     #[command(subcommand, after_help = SITE)]
     Site(Site),
     /// Write a completion script for a shell
@@ -233,6 +233,9 @@ pub(crate) enum Site {
     /// Check the site file and show what applies
     #[command(after_help = SITE_CHECK)]
     Check,
+    /// Hash the secret of an app for the site file; it is asked for, or read from stdin
+    #[command(after_help = SITE_HASH_SECRET)]
+    HashSecret,
 }
 
 /// A help line that names the environment variable of the flag. The value is read by `config` alone.
@@ -272,7 +275,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 24);
+        assert_eq!(seen, 25);
     }
 
     #[test]

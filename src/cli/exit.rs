@@ -71,7 +71,8 @@ impl ExitStatus {
                 | ServiceError::NoInstance { .. }
                 | ServiceError::NotFailed { .. }
                 | ServiceError::NoRun { .. }
-                | ServiceError::Busy(_) => Self::Usage,
+                | ServiceError::Busy(_)
+                | ServiceError::Denied(_) => Self::Usage,
                 ServiceError::Unreached { .. } => Self::Unsuccessful,
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,

@@ -69,7 +69,7 @@ impl Draft {
         if faulty {
             // Nobody is asked for the password of a list that is refused anyway.
             let asked = typed.ask_password.then(|| "not asked yet".into());
-            let sources = SecretSources { references: true, asked, base: draft.base.clone() };
+            let sources = SecretSources { references: true, asked, base: draft.base.clone(), exposed: false };
             let faults = request::parse(&draft.body, &context.settings.site()?, &sources).err().unwrap_or_default();
             return Err(draft.rejected(Rejection::Faults(faults)));
         }
@@ -78,8 +78,8 @@ impl Draft {
 
     /// Where its secrets come from. Asks for the password, if that was wanted: call it when everything else is ready.
     pub(super) async fn secrets(&self, signals: &mut Signals) -> Result<SecretSources, CliError> {
-        let asked = if self.ask { Some(ask::password(signals).await?) } else { None };
-        Ok(SecretSources { references: true, asked, base: self.base.clone() })
+        let asked = if self.ask { Some(ask::password("password of the hosts: ", signals).await?) } else { None };
+        Ok(SecretSources { references: true, asked, base: self.base.clone(), exposed: false })
     }
 
     /// Why the service did not take the job, in the terms of what the person gave.

@@ -109,6 +109,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Hostkey(Hostkey::List) => cmd::hostkey_list::list(context).await,
         Command::Hostkey(Hostkey::Forget { ip, cloud, port }) => cmd::hostkey_forget::forget(ip, cloud, port, context).await,
         Command::Site(Site::Check) => cmd::site_check::check(context),
+        Command::Site(Site::HashSecret) => cmd::site_hash_secret::hash(context).await,
         Command::Man { directory } => cmd::man::write(&directory, context),
         Command::Completions { shell } => Ok(cmd::completions::write(shell, context)),
     }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::{Service, ServiceError, view};
+use crate::domain::audit::Asking;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
-use crate::domain::job::Status;
+use crate::domain::job::{JobKind, Status};
 use crate::store::{Cancel, StoreError, TaskRow};
 
 /// Which hosts of a job are to be tried again.
@@ -24,16 +25,25 @@ pub enum Again {
 }
 
 impl Service {
+    /// What a job is about: its kind and the businesses of its hosts.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`]; when the record fails.
+    pub async fn scope(&self, job: JobId) -> Result<(JobKind, Vec<i64>), ServiceError> {
+        let spec = self.store.job(job).await?.ok_or(ServiceError::NoJob(job))?.spec;
+        Ok((spec.kind, spec.businesses))
+    }
+
     /// Asks for a job to be cancelled: hosts that have not ended end TERMINATED, what runs on them is ended. False when
     /// every host has ended already.
     ///
     /// # Errors
     /// [`ServiceError::NoJob`]; when the record fails.
-    pub async fn cancel(&self, job: JobId, reason: &str) -> Result<bool, ServiceError> {
+    pub async fn cancel(&self, job: JobId, by: &Asking) -> Result<bool, ServiceError> {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
-        Ok(self.store.ask_cancel(Cancel { job, tasks: None, reason, at: self.engine.now() }).await? > 0)
+        Ok(self.store.ask_cancel(Cancel { job, tasks: None, by, at: self.engine.now() }).await? > 0)
     }
 
     /// The same for some hosts of a job, by `instance_id`; the others go on. Those that have ended keep their result: false
@@ -41,14 +51,14 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::NoJob`], [`ServiceError::NoInstance`]: nothing is asked then; when the record fails.
-    pub async fn cancel_hosts(&self, job: JobId, names: &[String], reason: &str) -> Result<bool, ServiceError> {
+    pub async fn cancel_hosts(&self, job: JobId, names: &[String], by: &Asking) -> Result<bool, ServiceError> {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
         let tasks = self.store.tasks(job).await?;
         let chosen = named(job, &tasks, names, |task| matches!(task.status, Status::Pending | Status::Running))?;
         let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
-        Ok(self.store.ask_cancel(Cancel { job, tasks: Some(&ids), reason, at: self.engine.now() }).await? > 0)
+        Ok(self.store.ask_cancel(Cancel { job, tasks: Some(&ids), by, at: self.engine.now() }).await? > 0)
     }
 
     /// Leaves a job to whichever executor is there: what was asked of it must not wait for the person who began it.
@@ -65,7 +75,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NoJob`], [`ServiceError::NoHost`], [`ServiceError::NotFailed`]; [`ServiceError::Busy`] when another
     /// job has one of them meanwhile. Nothing is asked then.
-    pub async fn retry(&self, job: JobId, again: &Again, reason: &str) -> Result<Vec<Address>, ServiceError> {
+    pub async fn retry(&self, job: JobId, again: &Again, by: &Asking) -> Result<Vec<Address>, ServiceError> {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
@@ -75,7 +85,7 @@ impl Service {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let opened = match self.store.ask_retry(job, &ids, reason, self.engine.now()).await {
+        let opened = match self.store.ask_retry(job, &ids, by, self.engine.now()).await {
             Ok(opened) => opened,
             Err(StoreError::Conflict(message)) => return Err(ServiceError::Busy(message)),
             Err(error) => return Err(error.into()),

@@ -87,7 +87,7 @@ impl Service {
         let line = JobLine::of(&row, &self.site, language);
         let ip_filter_list = if line.statistics.ignored_count > 0 { self.left_out(id).await? } else { Vec::new() };
         let held_by = self.store.holder(id).await?;
-        Ok(JobView { job_id: id, meta: (&line.meta).into(), line, total, ip_filter_list, list, held_by })
+        Ok(JobView { job_id: id, meta: (&line.meta).into(), line, total, ip_filter_list, list, held_by, audit: None })
     }
 
     async fn left_out(&self, id: JobId) -> Result<Vec<IpAddr>, ServiceError> {

@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::caller::Denied;
 use crate::domain::failure::Failure;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, RunId};
@@ -79,6 +80,9 @@ pub enum ServiceError {
         /// How it stands.
         status: Status,
     },
+    /// Whoever asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// There is no run whose log could be fetched.
     #[error("{}", no_run(.job, .host, .gone.as_ref()))]
     NoRun {

@@ -85,7 +85,8 @@ impl Service {
         if let Some(first) = self.first(caller, key).await? {
             return again(first, &fingerprint);
         }
-        let once = Once { app: caller.app.clone(), key: key.0.clone(), fingerprint: fingerprint.clone(), answer: String::new() };
+        let once =
+            Once { app: caller.app().to_owned(), key: key.0.clone(), fingerprint: fingerprint.clone(), answer: String::new() };
         match self.submit_new((operation, body), caller, Some(once)).await {
             // A twin that was recorded meanwhile has the hosts, or has taken them out of the inventory.
             Err(rejection) => match self.first(caller, key).await? {
@@ -97,7 +98,7 @@ impl Service {
     }
 
     async fn first(&self, caller: &Caller, key: &Key) -> Result<Option<First>, StoreError> {
-        self.store.first_with_key(&caller.app, &key.0, self.engine.now()).await
+        self.store.first_with_key(caller.app(), &key.0, self.engine.now()).await
     }
 
     async fn submit_new(
@@ -108,7 +109,7 @@ impl Service {
     ) -> Result<Submitted, Rejection> {
         let expanded = match operation {
             Operation::Install => None,
-            Operation::Operate => Some(self.expand(body).await?),
+            Operation::Operate => Some(self.expand(body, &caller.grant).await?),
         };
         let body = expanded.as_ref().unwrap_or(body);
         let Some(once) = once else {

@@ -85,6 +85,8 @@ pub struct SecretSources {
     pub asked: Option<Secret>,
     /// Relative files are looked up here: the job file's directory.
     pub base: PathBuf,
+    /// Did the request come over a line that others can read? Then a secret in clear is a fault.
+    pub exposed: bool,
 }
 
 /// A request that passed its checks.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Service, ServiceError};
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
+use crate::domain::audit::AuditLine;
 use crate::domain::event::{Event, Figures};
 use crate::domain::failure::Failure;
 use crate::domain::host::{Address, Os};
@@ -140,6 +141,10 @@ pub struct JobView {
     pub list: Vec<HostView>,
     /// Does a live process work on it? Its process id.
     pub held_by: Option<u32>,
+    /// Who asked for what. For the terminal only: the callers of one app would read of another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub audit: Option<Vec<AuditLine>>,
 }
 
 /// What a job's details say of its kind.
@@ -290,7 +295,8 @@ impl Service {
         let line = JobLine::of(&row, &self.site, Language::En);
         let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
         let (meta, total, held_by) = ((&line.meta).into(), list.len() as u64, self.store.holder(id).await?);
-        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by }))
+        let audit = Some(self.store.audit(id).await?);
+        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by, audit }))
     }
 
     /// Hosts as they are shown.

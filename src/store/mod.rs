@@ -26,6 +26,7 @@ use bytes::Bytes;
 
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
+use crate::domain::audit::{Asking, AuditLine};
 use crate::domain::credential::Credential;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::host::{Address, HostSpec};
@@ -76,8 +77,10 @@ pub enum StoreError {
 pub struct NewJob {
     /// What it is.
     pub spec: JobSpec,
-    /// For the audit: `bk_username`, else the operating system's user.
+    /// Whose it is in lists: `bk_username`, else whoever asks.
     pub created_by: String,
+    /// For the audit.
+    pub by: Asking,
     /// Was it accepted by `serve`? Then every executor over the record takes it up; a job of `run` waits for the person who
     /// began it.
     pub served: bool,
@@ -250,7 +253,7 @@ pub struct Cancel<'a> {
     /// These of its hosts; `None` = the job.
     pub tasks: Option<&'a [TaskId]>,
     /// Who wants it.
-    pub reason: &'a str,
+    pub by: &'a Asking,
     /// When.
     pub at: Timestamp,
 }
@@ -329,8 +332,8 @@ pub trait Lease: Send + Sync + std::fmt::Debug {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Records a job with its hosts, outlines, sealed credentials, and its first events (`JobAccepted`, then `HostIgnored`
-    /// for those left out) in one transaction. Until it returns, the job does not exist. A host that another unfinished
-    /// job holds makes a `Conflict`.
+    /// for those left out) and its line of the audit in one transaction. Until it returns, the job does not exist. A host
+    /// that another unfinished job holds makes a `Conflict`.
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError>;
 
     /// What tells one request from another, `what` is asked for included. It says nothing of the body to whoever has not the
@@ -387,7 +390,10 @@ pub trait Store: Send + Sync {
 
     /// Opens host tasks of a job again that failed or were cancelled, in one transaction; those that ended otherwise are
     /// passed over. Returns the opened ones. A host that another unfinished job holds makes a `Conflict`.
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Who asked what of a job, the submission first. What was asked for in vain is not in it.
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError>;
 
     /// What was asked of a job.
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError>;

@@ -28,6 +28,8 @@ pub struct JobFilter {
     pub created_by: Option<Vec<String>>,
     /// With a host of one of these businesses.
     pub businesses: Option<Vec<i64>>,
+    /// Of these businesses alone: all those of its hosts are among them, and there is one.
+    pub within: Option<Vec<i64>>,
     /// With one of these hosts.
     pub ips: Option<Vec<IpAddr>>,
     /// Of one of these kinds.

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::event::EventKind;
 use landfall::domain::host::AuthType;
 use landfall::domain::id::{RunId, TaskId};
@@ -69,7 +70,9 @@ impl Place {
                 credential: host.credential,
                 exclusion: None,
             });
-            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), served: false, spec: request.spec };
+            let by = Asker::at_terminal("earlier").asks(Action::Run);
+            let (hosts, spec) = (hosts.collect(), request.spec);
+            let job = NewJob { hosts, created_by: "earlier".into(), by, served: false, spec };
             let at = Timestamp::now();
             let id = store.create_job(job, at).await.unwrap();
             let mut batch: Vec<Write> = Vec::new();

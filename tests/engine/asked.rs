@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::event::EventKind;
 use landfall::domain::id::TaskId;
 use landfall::domain::job::Status;
@@ -23,19 +24,21 @@ fn now() -> Timestamp {
 }
 
 async fn cancel(world: &World) {
-    assert!(world.store.ask_cancel(Cancel { job: world.job, tasks: None, reason: "asked by ops", at: now() }).await.unwrap() > 0);
+    let by = Asker::at_terminal("ops").asks(Action::Cancel);
+    assert!(world.store.ask_cancel(Cancel { job: world.job, tasks: None, by: &by, at: now() }).await.unwrap() > 0);
 }
 
 async fn cancel_hosts(world: &World, hosts: &[usize]) -> u64 {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    world.store.ask_cancel(Cancel { job: world.job, tasks: Some(&ids), reason: "asked by ops", at: now() }).await.unwrap()
+    let by = Asker::at_terminal("ops").asks(Action::Cancel);
+    world.store.ask_cancel(Cancel { job: world.job, tasks: Some(&ids), by: &by, at: now() }).await.unwrap()
 }
 
 async fn retry(world: &World, hosts: &[usize]) -> usize {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    world.store.ask_retry(world.job, &ids, "asked by ops", now()).await.unwrap().len()
+    world.store.ask_retry(world.job, &ids, &Asker::at_terminal("ops").asks(Action::Retry), now()).await.unwrap().len()
 }
 
 fn why(outcome: &Outcome) -> &str {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use landfall::domain::Timestamp;
 use landfall::domain::admission::{Exception, Exclusion};
+use landfall::domain::audit::{Action, Asker, Asking};
 use landfall::domain::credential::{Auth, Credential, Retention};
 use landfall::domain::event::EventKind;
 use landfall::domain::host::{Addressing, AuthType, HostSpec};
@@ -162,7 +163,12 @@ pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
         upload_mb_per_s: 7,
         businesses: vec![2],
     };
-    NewJob { spec, created_by: "operator".into(), served: true, hosts }
+    NewJob { spec, created_by: "operator".into(), by: by("operator", Action::Run), served: true, hosts }
+}
+
+/// Somebody at a terminal asks for something.
+pub(crate) fn by(user: &str, action: Action) -> Asking {
+    Asker::at_terminal(user).asks(action)
 }
 
 /// A job of the hosts of these numbers.

@@ -104,7 +104,8 @@ rules! {
         a_claim_spares_what_is_mine_already,
         a_removed_host_takes_its_kept_logins_with_it,
         output_is_read_once_from_a_cursor_on,
-        pinned_keys_are_listed_in_order;
+        pinned_keys_are_listed_in_order,
+        who_asked_for_what_is_kept_with_the_job;
     rules_pages:
         a_filter_by_status_means_what_the_list_shows,
         every_filter_of_jobs_narrows_the_list,

@@ -1,6 +1,7 @@
 //! What is asked of a job from outside: cancel, retry; and what is read by those who look on.
 
 use bytes::Bytes;
+use landfall::domain::audit::{Action, Asker, AuditLine, Detail, Source};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::{Code, Failure};
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -10,7 +11,7 @@ use landfall::domain::plan::StepKind;
 use landfall::store::news::Topic;
 use landfall::store::{Asked, Cancel, Claim, OutputChunk, PinnedKey, Store, StoreError, Take, Which, Write, Written};
 
-use crate::fixture::{address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
+use crate::fixture::{address, at, by, claim_of, claimed, commit, end, ended, folded, host_write, job, kept, left_out};
 
 async fn fail(store: &dyn Store, claim: Claim, seconds: i64) {
     let failure = Failure::new(Code::NoSpace, "full");
@@ -29,7 +30,7 @@ async fn ids(store: &dyn Store, job: JobId) -> Vec<TaskId> {
 pub(crate) async fn a_cancel_is_seen_by_whoever_looks_and_is_an_event(store: &dyn Store) {
     let (id, _) = claimed(store, job(0..2)).await;
     assert_eq!(store.asked(id).await.unwrap(), Asked::default());
-    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, reason: "asked by ops", at: at(1) }).await.unwrap(), 2);
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, by: &by("ops", Action::Cancel), at: at(1) }).await.unwrap(), 2);
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: true });
     let events = store.events(id, Seq(1), 10).await.unwrap();
     assert!(
@@ -43,12 +44,15 @@ pub(crate) async fn some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_
     let id = store.create_job(job(0..4), at(0)).await.unwrap();
     let all = ids(store, id).await;
     let some = [all[3], all[1]];
-    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: Some(&some), reason: "ops", at: at(1) }).await.unwrap(), 2);
+    assert_eq!(
+        store.ask_cancel(Cancel { job: id, tasks: Some(&some), by: &by("ops", Action::Cancel), at: at(1) }).await.unwrap(),
+        2
+    );
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: false });
     assert_eq!(store.cancelled(id).await.unwrap(), [all[1], all[3]]);
     let told: Vec<(Option<u32>, EventKind)> =
         store.events(id, Seq(1), 10).await.unwrap().into_iter().map(|event| (event.host_index, event.kind)).collect();
-    let asked = EventKind::CancelAsked { reason: "ops".into() };
+    let asked = EventKind::CancelAsked { reason: "asked by ops".into() };
     assert_eq!(told, [(Some(1), asked.clone()), (Some(3), asked)]);
 
     let rows = store.claim(Take { which: Which::Cancelled, ..Take::all(id, "executor") }).await.unwrap();
@@ -57,7 +61,7 @@ pub(crate) async fn some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_
         commit(store, host_write(claim_of(row), 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     }
     assert_eq!(store.cancelled(id).await.unwrap(), []);
-    assert_eq!(store.ask_retry(id, &some, "again", at(3)).await.unwrap(), [all[1], all[3]]);
+    assert_eq!(store.ask_retry(id, &some, &by("ops", Action::Retry), at(3)).await.unwrap(), [all[1], all[3]]);
     assert_eq!(store.cancelled(id).await.unwrap(), [], "a retry goes before an older cancel");
 }
 
@@ -102,7 +106,7 @@ pub(crate) async fn whoever_waits_is_told_what_is_written_and_what_is_asked(stor
     tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Asked(id))).await.unwrap();
     commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted])).await;
     tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Written(id))).await.unwrap();
-    store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(2) }).await.unwrap();
+    store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(2) }).await.unwrap();
     tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Asked(id))).await.unwrap();
 }
 
@@ -110,8 +114,11 @@ pub(crate) async fn there_is_nothing_to_cancel_in_a_job_that_ended(store: &dyn S
     let (id, claims) = claimed(store, job(0..1)).await;
     end(store, claims[0], 1).await;
     let before = store.events(id, Seq(0), 100).await.unwrap().len();
-    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(2) }).await.unwrap(), 0);
-    assert_eq!(store.ask_cancel(Cancel { job: JobId(99), tasks: None, reason: "x", at: at(2) }).await.unwrap(), 0);
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(2) }).await.unwrap(), 0);
+    assert_eq!(
+        store.ask_cancel(Cancel { job: JobId(99), tasks: None, by: &by("x", Action::Cancel), at: at(2) }).await.unwrap(),
+        0
+    );
     assert_eq!(store.asked(id).await.unwrap(), Asked::default());
     assert_eq!(store.events(id, Seq(0), 100).await.unwrap().len(), before);
 }
@@ -122,11 +129,11 @@ pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn St
     end(store, claims[1], 1).await;
     commit(store, host_write(claims[2], 1, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     let all = ids(store, id).await;
-    assert_eq!(store.ask_retry(id, &all, "again", at(2)).await.unwrap(), [all[0], all[2]]);
+    assert_eq!(store.ask_retry(id, &all, &by("ops", Action::Retry), at(2)).await.unwrap(), [all[0], all[2]]);
     let statuses: Vec<Status> = store.tasks(id).await.unwrap().iter().map(|row| row.status).collect();
     assert_eq!(statuses, [Status::Pending, Status::Success, Status::Pending, Status::Pending]);
     assert_eq!(store.busy(&[address(0)]).await.unwrap(), [(address(0), id)]);
-    assert_eq!(store.ask_retry(id, &all, "again", at(3)).await.unwrap(), [], "they are open already");
+    assert_eq!(store.ask_retry(id, &all, &by("ops", Action::Retry), at(3)).await.unwrap(), [], "they are open already");
     let records = folded(store, id).await;
     assert!(records[0].outcome().is_none() && records[1].outcome().is_some());
 }
@@ -134,7 +141,7 @@ pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn St
 pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..1)).await;
     fail(store, claims[0], 1).await;
-    store.ask_retry(id, &ids(store, id).await, "again", at(2)).await.unwrap();
+    store.ask_retry(id, &ids(store, id).await, &by("ops", Action::Retry), at(2)).await.unwrap();
     let late = store.commit(vec![host_write(claims[0], 3, vec![EventKind::HostStarted])]).await.unwrap();
     assert_eq!(late, [Written::Stale]);
     let rows = store.claim(Take::all(id, "executor")).await.unwrap();
@@ -145,10 +152,10 @@ pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dy
 
 pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn Store) {
     let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 1)])).await;
-    store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(1) }).await.unwrap();
+    store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(1) }).await.unwrap();
     commit(store, host_write(claims[0], 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     assert!(matches!(finish(store, id).await, Written::Done(_)));
-    store.ask_retry(id, &ids(store, id).await, "again", at(3)).await.unwrap();
+    store.ask_retry(id, &ids(store, id).await, &by("ops", Action::Retry), at(3)).await.unwrap();
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 2, cancel: false });
     let row = store.job(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.finished_at), (Status::Pending, None));
@@ -163,7 +170,7 @@ pub(crate) async fn a_host_that_another_job_has_cannot_be_opened_again(store: &d
     fail(store, claims[0], 1).await;
     fail(store, claims[1], 1).await;
     let second = store.create_job(job(1..2), at(2)).await.unwrap();
-    let refusal = store.ask_retry(first, &ids(store, first).await, "again", at(3)).await.unwrap_err();
+    let refusal = store.ask_retry(first, &ids(store, first).await, &by("ops", Action::Retry), at(3)).await.unwrap_err();
     assert!(matches!(&refusal, StoreError::Conflict(text) if text.contains(&format!("job {second}"))), "{refusal}");
     assert!(store.tasks(first).await.unwrap().iter().all(|row| row.status == Status::Failed), "nothing was opened");
 }
@@ -225,4 +232,44 @@ pub(crate) async fn pinned_keys_are_listed_in_order(store: &dyn Store) {
     store.commit(pins.into()).await.unwrap();
     let keys: Vec<String> = store.pinned_keys().await.unwrap().into_iter().map(|pinned| pinned.key).collect();
     assert_eq!(keys, ["k1-22", "k1-2222", "k2-22"]);
+}
+
+pub(crate) async fn who_asked_for_what_is_kept_with_the_job(store: &dyn Store) {
+    let app = |user: &str| Asker {
+        app: Some("esb_test".into()),
+        user: user.into(),
+        source: Source::Address("fd00::7".parse().unwrap()),
+    };
+    let mut new = job(0..3);
+    new.by = app("ann").asks(Action::Install);
+    new.hosts.push(left_out(2));
+    let (id, claims) = claimed(store, new).await;
+    end(store, claims[0], 1).await;
+    fail(store, claims[1], 1).await;
+    let cancel = Cancel { job: id, tasks: None, by: &app("bob").asks(Action::Revoke), at: at(2) };
+    assert_eq!(store.ask_cancel(cancel).await.unwrap(), 1);
+    let tasks = [claims[1].task];
+    assert_eq!(store.ask_retry(id, &tasks, &by("root", Action::Retry), at(3)).await.unwrap(), tasks);
+    let line = |seconds: i64, asker: Asker, action: Action, hosts: u64| AuditLine {
+        at: at(seconds),
+        action,
+        app: asker.app,
+        user: asker.user,
+        source: asker.source.to_string(),
+        detail: Detail { hosts },
+    };
+    let told = [
+        line(0, app("ann"), Action::Install, 3),
+        line(2, app("bob"), Action::Revoke, 1),
+        line(3, Asker::at_terminal("root"), Action::Retry, 1),
+    ];
+    assert_eq!(store.audit(id).await.unwrap(), told);
+
+    // What nothing came of leaves no line.
+    assert_eq!(store.ask_retry(id, &tasks, &by("root", Action::Retry), at(4)).await.unwrap(), []);
+    store.create_job(job(1..2), at(4)).await.unwrap_err();
+    let nowhere = Cancel { job: JobId(99), tasks: None, by: &by("root", Action::Cancel), at: at(4) };
+    assert_eq!(store.ask_cancel(nowhere).await.unwrap(), 0);
+    assert_eq!(store.audit(id).await.unwrap(), told);
+    assert_eq!(store.audit(JobId(99)).await.unwrap(), []);
 }

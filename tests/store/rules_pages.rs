@@ -62,6 +62,11 @@ pub(crate) async fn every_filter_of_jobs_narrows_the_list(store: &dyn Store) {
     assert_eq!(only(JobFilter { created_by: Some(vec!["ann".into()]), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { businesses: Some(vec![4, 9]), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { kinds: Some(vec![JobKind::RestartAgent]), ..some() }).await, (1, vec![seven]));
+    // Of these businesses and no other.
+    assert_eq!(only(JobFilter { within: Some(vec![3, 4, 5]), ..some() }).await, (1, vec![seven]));
+    assert_eq!(only(JobFilter { within: Some(vec![2, 4]), ..some() }).await.0, 6);
+    assert_eq!(only(JobFilter { within: Some(vec![3]), ..some() }).await.0, 0);
+    assert_eq!(only(JobFilter { within: Some(Vec::new()), ..some() }).await.0, 0);
     assert_eq!(only(JobFilter { ips: Some(vec![address(3).ip, address(0).ip]), ..some() }).await, (2, vec![all[1], all[0]]));
     assert_eq!(only(JobFilter { from: Some(at(50)), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { until: Some(at(49)), ..some() }).await.0, 6);

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Asking, AuditLine};
 use landfall::domain::credential::Credential;
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::{Address, HostSpec};
@@ -223,8 +224,12 @@ impl Store for MemoryStore {
         Ok(tasks.map(|task| task.row.id).collect())
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        self.lock().retry(job, tasks, reason, at)
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        self.lock().retry(job, tasks, by, at)
+    }
+
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
+        Ok(self.lock().jobs.get(&job).map(|job| job.audit.clone()).unwrap_or_default())
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
@@ -344,6 +349,7 @@ impl Store for MemoryStore {
     }
 
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        assert!(filter.within.is_none(), "lists of jobs are the real records'");
         assert_eq!((filter.created_by.is_some(), order), (false, JobOrder::Newest), "lists of jobs are the real records'");
         let rows = self.jobs(u32::MAX).await?;
         Ok((rows.len() as u64, cut(rows, page)))

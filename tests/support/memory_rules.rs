@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Asking, AuditLine, Detail};
 use landfall::domain::credential::Credential;
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
@@ -83,6 +84,7 @@ pub(super) struct Job {
     pub(super) finished: Option<(Status, Timestamp)>,
     pub(super) asked: Asked,
     pub(super) events: Vec<Event>,
+    pub(super) audit: Vec<AuditLine>,
 }
 
 pub(super) struct Task {
@@ -164,8 +166,10 @@ impl Inner {
             finished: None,
             asked: Asked::default(),
             events: Vec::new(),
+            audit: Vec::new(),
         };
         self.jobs.insert(id, new);
+        self.note(id, &job.by, at, job.hosts.len() - ignored);
         self.append(id, None, at, vec![accepted]);
         for (host, index) in job.hosts.into_iter().zip(0..) {
             let address = host.spec.host.address().unwrap();
@@ -180,6 +184,13 @@ impl Inner {
             }
         }
         Ok(id)
+    }
+
+    pub(super) fn note(&mut self, id: JobId, by: &Asking, at: Timestamp, hosts: usize) {
+        let Asking { asker, action } = by.clone();
+        let (source, detail) = (asker.source.to_string(), Detail { hosts: hosts as u64 });
+        let line = AuditLine { at, action, app: asker.app, user: asker.user, source, detail };
+        self.jobs.entry(id).and_modify(|job| job.audit.push(line));
     }
 
     pub(super) fn append(&mut self, id: JobId, host: Option<(u32, Address)>, at: Timestamp, events: Vec<EventKind>) -> Written {
@@ -323,7 +334,7 @@ impl Inner {
         let count = hosts.len() as u64;
         let asked = &mut self.jobs.get_mut(&cancel.job).unwrap().asked;
         *asked = Asked { count: asked.count + 1, cancel: asked.cancel || cancel.tasks.is_none() };
-        let event = EventKind::CancelAsked { reason: cancel.reason.into() };
+        let event = EventKind::CancelAsked { reason: cancel.by.asker.reason() };
         match cancel.tasks {
             None => drop(self.append(cancel.job, None, cancel.at, vec![event])),
             Some(_) => {
@@ -332,11 +343,12 @@ impl Inner {
                 }
             }
         }
+        self.note(cancel.job, cancel.by, cancel.at, count as usize);
         self.teller.tell(Topic::Asked(cancel.job));
         count
     }
 
-    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
         let ended = |task: &&Task| !task.open && matches!(task.row.status, Status::Failed | Status::Terminated);
         let again: Vec<(TaskId, u32, Address)> = self
             .task_rows(job)
@@ -357,7 +369,7 @@ impl Inner {
             if let Some(kept) = &mut task.credential {
                 kept.purge_at = at + UNFINISHED;
             }
-            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: reason.into() }]);
+            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: by.asker.reason() }]);
         }
         if let Some(job) = self.jobs.get_mut(&job).filter(|_| !again.is_empty()) {
             job.finished = None;

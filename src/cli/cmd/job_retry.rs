@@ -8,6 +8,7 @@ use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::report::{self, Reporter};
 use crate::cli::{Context, text};
 use crate::config;
+use crate::domain::audit::{Action, Asker};
 use crate::domain::id::JobId;
 use crate::service::ask::Again;
 use crate::service::{Service, ServiceError, StoreError};
@@ -21,7 +22,7 @@ async fn retry(id: JobId, hosts: Vec<IpAddr>, context: &mut Context) -> Result<E
     let service = open(context).await?.service;
     let mut reporter = report::choose(context);
     let again = if hosts.is_empty() { Again::Failed } else { Again::Hosts(hosts) };
-    let opened = service.retry(id, &again, &format!("asked by {}", config::caller_name())).await?;
+    let opened = service.retry(id, &again, &Asker::at_terminal(config::caller_name()).asks(Action::Retry)).await?;
     if opened.is_empty() {
         reporter.note(&format!("no host of job {id} failed: there is nothing to try again"));
         return follow::conclude(&service, id, Ok(()), reporter.as_mut()).await;

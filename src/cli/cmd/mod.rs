@@ -22,6 +22,7 @@ pub(super) mod plan;
 pub(super) mod run;
 pub(super) mod serve;
 pub(super) mod site_check;
+pub(super) mod site_hash_secret;
 mod watch;
 
 use serde_json::Value;

@@ -67,7 +67,7 @@ pub(crate) fn job(statuses: &[Status]) -> JobView {
         meta: JobMeta::of(JobKind::InstallAgent, Language::En),
     };
     let (meta, total) = ((&line.meta).into(), list.len() as u64);
-    JobView { job_id: JobId(1), line, meta, total, ip_filter_list: Vec::new(), list, held_by: None }
+    JobView { job_id: JobId(1), line, meta, total, ip_filter_list: Vec::new(), list, held_by: None, audit: None }
 }
 
 fn host(last: u8, status: Status) -> HostView {

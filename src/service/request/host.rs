@@ -239,6 +239,10 @@ fn secret(fields: &mut Fields<'_>, key: &str, sources: &SecretSources) -> Option
             fields.fault(key, "must not contain a NUL byte");
             None
         }
+        Value::String(_) if sources.exposed => {
+            fields.fault(key, "may not be sent in clear: call over TLS");
+            None
+        }
         Value::String(text) => Some(Secret::from(text.clone())),
         Value::Object(reference) if reference.len() == 1 && sources.references => {
             let read = match (reference.get("env"), reference.get("file")) {

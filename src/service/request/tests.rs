@@ -118,7 +118,7 @@ fn secrets_come_as_text_from_a_file_or_from_the_environment_and_never_show() {
     use secrecy::ExposeSecret;
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("secret"), "from file\n").unwrap();
-    let sources = SecretSources { references: true, asked: None, base: dir.path().into() };
+    let sources = SecretSources { references: true, base: dir.path().into(), ..SecretSources::default() };
     let body = job(&[host(json!({"password": {"file": "secret"}}))]);
     let request = parse(&body, &Site::default(), &sources).unwrap();
     let Some(Credential { auth: crate::domain::credential::Auth::Password(password), .. }) = &request.hosts[0].credential else {
@@ -133,6 +133,22 @@ fn secrets_come_as_text_from_a_file_or_from_the_environment_and_never_show() {
 
     let over_http = parse(&body, &Site::default(), &SecretSources::default()).unwrap_err();
     assert_eq!(paths(&over_http), ["hosts[0].password"]);
+}
+
+#[test]
+fn a_secret_in_clear_is_a_fault_on_a_line_that_others_can_read() {
+    let sources = SecretSources { exposed: true, ..SecretSources::default() };
+    let body = job(&[
+        host(json!({"sudo_password": "s"})),
+        host(json!({"auth_type": "KEY", "key": "PEM", "password": null, "passphrase": "p"})),
+    ]);
+    let faults = parse(&body, &Site::default(), &sources).unwrap_err();
+    let places = ["hosts[0].password", "hosts[0].sudo_password", "hosts[1].key", "hosts[1].passphrase"];
+    assert_eq!(paths(&faults).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(places));
+    assert!(faults.iter().all(|fault| fault.message.contains("TLS")), "{faults:?}");
+    // What brings none is taken as ever.
+    let bare = json!({"job_type": "REMOVE_AGENT", "hosts": [host(json!({"password": null}))]});
+    assert!(parse(&bare, &Site::default(), &sources).is_ok());
 }
 
 #[test]

@@ -9,8 +9,9 @@ use super::insert::{Target, insert};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
 use super::session::{Session, either, query, words};
-use super::{Record, computed, outage};
+use super::{Record, audit, computed, outage};
 use crate::domain::Timestamp;
+use crate::domain::audit::Asking;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, TaskId};
@@ -42,6 +43,7 @@ struct Draft {
     spec: String,
     created_by: String,
     created_at: i64,
+    by: Asking,
     served: bool,
     tasks: Vec<TaskDraft>,
     /// Hosts the job will hold.
@@ -69,6 +71,7 @@ impl Draft {
             created_by: job.created_by,
             served: job.served,
             created_at: micros(at),
+            by: job.by,
             tasks: Vec::with_capacity(job.hosts.len()),
             held: Vec::new(),
             credentials: Vec::new(),
@@ -118,6 +121,7 @@ impl Draft {
         self.insert_tasks(&mut tx, id).await?;
         credentials::insert_rows(&mut tx, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
+        audit::note(&mut tx, id, &self.by, self.created_at, self.held.len() as u64).await?;
         if let Some(once) = once {
             super::once::note(&mut tx, once, id).await?;
         }

@@ -7,6 +7,7 @@
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
 //!  once.rs     submissions with a key
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
+//!  audit.rs    who asked for what
 //! ```
 //!
 //! What the databases differ in stays with them: how one is opened (`sqlite`, `postgres`), how a job is held ([`Holds`]),
@@ -16,6 +17,7 @@
 //! (never an edit of an old one), and the room of its rows here.
 
 mod asked;
+mod audit;
 pub(super) mod credentials;
 mod host_id;
 mod insert;
@@ -47,6 +49,7 @@ use super::{
     Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
+use crate::domain::audit::{Asking, AuditLine};
 use crate::domain::credential::Credential;
 use crate::domain::event::Event;
 use crate::domain::host::{Address, HostSpec};
@@ -255,8 +258,12 @@ impl<H: Holds> Store for SqlStore<H> {
         outage::again(|| async { asked::cancelled(&mut self.record.read().await?, job).await }).await
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        outage::again(|| asked::retry(&self.record, job, tasks, (reason, at))).await
+    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        outage::again(|| asked::retry(&self.record, job, tasks, (by, at))).await
+    }
+
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
+        outage::again(|| async { audit::lines(&mut self.record.read().await?, job).await }).await
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {

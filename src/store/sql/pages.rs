@@ -53,7 +53,7 @@ pub(super) async fn jobs(
 }
 
 fn push_jobs(query: &mut Query, filter: &JobFilter) {
-    let JobFilter { ids, statuses, created_by, businesses, ips, kinds, from, until } = filter;
+    let JobFilter { ids, statuses, created_by, businesses, within, ips, kinds, from, until } = filter;
     if let Some(ids) = ids {
         query.push(" and j.id in list(?)").values(numbers(ids.iter().map(|id| id.0)));
     }
@@ -69,6 +69,18 @@ fn push_jobs(query: &mut Query, filter: &JobFilter) {
             " and exists (select 1 from jsonb_array_elements_text(j.spec::jsonb -> 'businesses') b (value) where b.value in list(?))",
         );
         query.push_either(each.0, each.1).values(words(businesses));
+    }
+    if let Some(businesses) = within {
+        let one = (
+            " and json_array_length(j.spec, '$.businesses') > 0",
+            " and jsonb_array_length(coalesce(j.spec::jsonb -> 'businesses', '[]')) > 0",
+        );
+        let each = (
+            " and not exists (select 1 from json_each(j.spec, '$.businesses') b where cast(b.value as text) not in list(?))",
+            " and not exists (select 1 from jsonb_array_elements_text(j.spec::jsonb -> 'businesses') b (value)
+                              where b.value not in list(?))",
+        );
+        query.push_either(one.0, one.1).push_either(each.0, each.1).values(words(businesses));
     }
     if let Some(ips) = ips {
         query.push(" and j.id in (select job_id from host_task where ip in list(?))").values(addresses(ips));
