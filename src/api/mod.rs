@@ -21,6 +21,7 @@ mod answer;
 mod call;
 mod callers;
 mod events;
+mod figures;
 mod health;
 mod hosts_get;
 mod jobs_ask;
@@ -100,6 +101,7 @@ pub fn router(door: Door) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show))
         // The same for every site, and read by tools that know no secret.
         .route("/openapi.json", get(openapi::show))
         .layer(middleware::from_fn_with_state(door.clone(), by_source))
@@ -119,13 +121,17 @@ fn closed(paths: Router<Arc<Door>>, door: Arc<Door>) -> Router {
         .layer(middleware::from_fn_with_state(door.clone(), from_here))
         .layer(middleware::from_fn_with_state(door.clone(), told))
         .layer(CatchPanicLayer::custom(answer::of_panic))
+        .layer(middleware::from_fn(figures::count))
         .with_state(door)
 }
 
 /// The paths of a process that only works.
 pub fn health_router(door: Door) -> Router {
     let door = Arc::new(door);
-    let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let health = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show));
     closed(health.layer(middleware::from_fn_with_state(door.clone(), by_source)), door)
 }
 

@@ -18,7 +18,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApiBuilder, Ref, Required, Response as Told, ResponseBuilder};
 
-use self::shapes::{REFUSED, Shapes, either, list_of, one, typed};
+use self::shapes::{REFUSED, Shape, Shapes, either, list_of, one, typed};
 use super::health::Ready;
 use super::jobs_ask::RetriedNode;
 use super::jobs_submit::Accepted;
@@ -60,6 +60,8 @@ enum Gives {
     Events,
     /// A document of its own.
     Document,
+    /// Prometheus' text.
+    Figures,
 }
 
 /// One operation: method, path, what it does, its body, its query, its answer.
@@ -142,6 +144,7 @@ const OPERATIONS: &[Row] = &[
     ),
     (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[], Gives::Data(shapes::nothing)),
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[], Gives::Data(one::<Ready>)),
+    (HttpMethod::Get, "/metrics", "Figures for Prometheus", Takes::Nothing, &[], Gives::Figures),
     (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[], Gives::Document),
 ];
 
@@ -237,32 +240,30 @@ fn app() -> SecurityScheme {
 
 /// The answer that is no error of HTTP.
 fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
-    let content = ContentBuilder::new();
-    let (description, content) = match gives {
-        Gives::Data(data) => {
-            let data = data(shapes);
-            ("what came of it", content.schema(Some(shapes::envelope(data))))
-        }
+    let json = |schema: Shape| {
+        let example = with_example.then(|| parsed(ANSWER)).flatten();
+        ("application/json", ContentBuilder::new().schema(Some(schema)).example(example).build())
+    };
+    let text = |format| (format, ContentBuilder::new().schema(Some(typed(Type::String))).build());
+    let (description, contents) = match gives {
+        Gives::Data(data) => ("what came of it", vec![json(shapes::envelope(data(shapes)))]),
         Gives::Submission => {
             let data = either([one::<Accepted>(shapes), one::<Preview>(shapes)]);
-            ("what came of it", content.schema(Some(shapes::submission(data, shapes))))
+            ("what came of it", vec![json(shapes::submission(data, shapes))])
         }
         Gives::FromHost(data) => {
             let data = data(shapes);
-            ("what came of it", content.schema(Some(shapes::from_host(data, shapes))))
+            ("what came of it", vec![json(shapes::from_host(data, shapes))])
         }
-        Gives::Events => ("the events, or why there are none", content.schema(Some(Ref::from_schema_name(REFUSED)))),
-        Gives::Document => ("the description", content.schema(Some(ObjectBuilder::new()))),
-    };
-    let example = with_example.then(|| parsed(ANSWER)).flatten();
-    let response = ResponseBuilder::new().description(description).content("application/json", content.example(example).build());
-    match gives {
         Gives::Events => {
-            let text = ContentBuilder::new().schema(Some(typed(Type::String))).build();
-            response.content("text/event-stream", text).build()
+            let why_not = json(Ref::from_schema_name(REFUSED).into());
+            ("the events, or why there are none", vec![text("text/event-stream"), why_not])
         }
-        Gives::Data(_) | Gives::FromHost(_) | Gives::Submission | Gives::Document => response.build(),
-    }
+        Gives::Document => ("the description", vec![json(ObjectBuilder::new().into())]),
+        Gives::Figures => ("the figures", vec![text("text/plain")]),
+    };
+    let response = ResponseBuilder::new().description(description);
+    contents.into_iter().fold(response, |response, (format, content)| response.content(format, content)).build()
 }
 
 /// What HTTP itself has a word for.

@@ -13,6 +13,7 @@ use crate::api::tls::{Tls, TlsError};
 use crate::api::{self, Callers, Door};
 use crate::config::{self, ConfigError, TlsFiles};
 use crate::domain::site::Site;
+use crate::meters;
 use crate::service::Stop;
 use crate::service::shift::Shift;
 
@@ -74,6 +75,9 @@ impl Listening {
         Ok(format!("{scheme}://{}", self.listener.socket.local_addr()?))
     }
 }
+
+/// Between two times that what was measured is put in order.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// What a process does of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +146,7 @@ impl App {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub async fn serve(&self, part: Part, listening: Option<Listening>, stop: Stop) -> io::Result<()> {
+        meters::start();
         let shift = (part != Part::Api).then(|| Shift::new(self.service.clone(), stop.clone()));
         let callers = Callers::new(&self.site)?;
         let door = Door { service: self.service.clone(), shift: shift.clone(), callers, stop: stop.clone() };
@@ -157,7 +162,10 @@ impl App {
                 shift.run().await;
             }
         };
-        tokio::join!(answering, working);
+        tokio::select! {
+            _ = async { tokio::join!(answering, working) } => {}
+            () = tidy() => {}
+        }
         Ok(())
     }
 }
@@ -187,5 +195,15 @@ async fn renew(shown: Option<(TlsFiles, Tls)>, stop: &Stop) {
             }
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the certificate cannot be looked at"),
         }
+    }
+}
+
+/// Never ends.
+async fn tidy() {
+    let mut due = tokio::time::interval(TIDY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        meters::tidy();
     }
 }

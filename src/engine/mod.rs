@@ -29,6 +29,7 @@ mod payload;
 pub mod progress;
 pub mod retry;
 mod steps;
+mod stopwatch;
 mod talk;
 mod terminate;
 

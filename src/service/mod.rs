@@ -11,6 +11,7 @@ pub mod details;
 pub mod feed;
 pub mod host_list;
 pub mod inventory;
+mod measure;
 pub mod once;
 pub mod operate;
 pub mod preview;
@@ -31,6 +32,7 @@ use crate::domain::job::Status;
 use crate::domain::site::{Language, Site};
 use crate::domain::state::IllegalEvent;
 use crate::engine::{Ended, Engine, EngineError};
+use crate::meters;
 use crate::store::{Lease, Store};
 
 // What the doors need of the rooms below: they name this one only.
@@ -153,6 +155,7 @@ impl Service {
             tokio::select! {
                 ended = &mut work => ended,
                 () = lease.lost() => {
+                    meters::lease_lost();
                     stop.hard("the hold of the job could not be renewed: another process may have it");
                     work.await
                 }

@@ -16,6 +16,7 @@ use crate::domain::id::{JobId, TaskId};
 use crate::domain::plan::Step;
 use crate::domain::site::Language;
 use crate::domain::spec::TaskSpec;
+use crate::meters;
 use crate::plan;
 use crate::store::page::Known;
 use crate::store::{Lease, NewHost, NewJob, StoreError};
@@ -135,7 +136,9 @@ impl Service {
     /// [`Rejection`]; nothing was recorded then.
     pub async fn record(&self, body: &Value, caller: &Caller) -> Result<Recorded, Rejection> {
         let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
+        let kind = request.spec.kind;
         let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        meters::job_accepted(kind);
         Ok(Recorded { job, filtered })
     }
 

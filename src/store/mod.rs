@@ -36,7 +36,7 @@ use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
 use news::News;
 use once::{Created, First, Once};
-use page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
+use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -446,6 +446,9 @@ pub trait Store: Send + Sync {
 
     /// The journals of some hosts of a job (by their position in the request), in order of `seq`.
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError>;
+
+    /// How the unfinished jobs stand, in the order of their numbers; from one look.
+    async fn standing(&self) -> Result<Standing, StoreError>;
 
     /// What is known of some hosts, in the order they were asked for; nothing where nothing is known.
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError>;

@@ -8,6 +8,15 @@ use crate::domain::host::{Address, Os};
 use crate::domain::id::JobId;
 use crate::domain::job::{JobKind, Status};
 
+/// What is unfinished in the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Every unfinished job: its kind, and its hosts by status.
+    pub jobs: Vec<(JobKind, Vec<(Status, u64)>)>,
+    /// Since when the host task waits that waits longest to be begun: recorded then, or opened again.
+    pub waits_since: Option<Timestamp>,
+}
+
 /// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {

@@ -32,6 +32,7 @@ mod asks;
 mod collect;
 mod documented;
 mod door;
+mod figures;
 mod hosts;
 mod large;
 mod lists;

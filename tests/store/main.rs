@@ -111,7 +111,8 @@ rules! {
         every_filter_of_jobs_narrows_the_list,
         jobs_are_ordered_and_cut_into_pages,
         the_hosts_of_a_job_are_filtered_and_cut_into_pages,
-        the_journal_of_some_hosts_is_that_part_of_the_journal;
+        the_journal_of_some_hosts_is_that_part_of_the_journal,
+        what_is_unfinished_is_counted_by_kind_and_status_and_who_waits_longest_is_known;
     rules_hosts:
         a_host_without_a_number_gets_one_that_nobody_has,
         a_host_keeps_its_number_until_it_is_removed,

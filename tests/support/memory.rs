@@ -22,7 +22,7 @@ use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
 use landfall::store::once::{Created, First, KEY_LIFE, Once};
-use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
+use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
     Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
 };
@@ -375,6 +375,10 @@ impl Store for MemoryStore {
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         let of_hosts = |event: &Event| event.host_index.is_some_and(|index| hosts.contains(&index));
         Ok(self.journal(job).into_iter().filter(of_hosts).collect())
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        Ok(self.lock().standing())
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {

@@ -16,6 +16,7 @@ use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::news::{Teller, Topic};
 use landfall::store::once::First;
+use landfall::store::page::Standing;
 use landfall::store::{
     Asked, Cancel, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take, TaskRow,
     Which, Write, Written,
@@ -134,6 +135,20 @@ impl Inner {
             statistics: Statistics::of(statuses()),
             status: job.finished.map_or_else(|| Status::fold(statuses()), |(status, _)| status),
         }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let (mut jobs, mut waits) = (Vec::new(), Vec::new());
+        for (id, job) in self.jobs.iter().filter(|(_, job)| job.finished.is_none()) {
+            let mut hosts: BTreeMap<&str, (Status, u64)> = BTreeMap::new();
+            for Task { row, .. } in self.task_rows(*id) {
+                hosts.entry(row.status.word()).or_insert((row.status, 0)).1 += 1;
+                let last = job.events.iter().rfind(|event| event.host_index == Some(row.index));
+                waits.extend((row.status == Status::Pending).then(|| last.map_or(job.created_at, |event| event.at)));
+            }
+            jobs.push((job.spec.kind, hosts.into_values().collect()));
+        }
+        Standing { jobs, waits_since: waits.into_iter().min() }
     }
 
     pub(super) fn holder(&self, host: Address) -> Option<JobId> {

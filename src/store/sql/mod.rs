@@ -41,7 +41,7 @@ use sqlx::migrate::MigrateError;
 use self::session::{Session, numbers, query};
 use super::news::{News, Teller, Topic};
 use super::once::{Created, First, Once};
-use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
+use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::{corrupt, micros};
 use super::seal::Seal;
@@ -332,6 +332,10 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         outage::again(|| async { pages::host_events(&mut self.record.read().await?, job, hosts).await }).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        outage::again(|| async { pages::standing(&mut self.record.read().await?).await }).await
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {

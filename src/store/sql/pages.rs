@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use super::inventory::HostRecord;
 use super::queries::{EventRecord, JobRecord, TaskRecord, with_hosts};
-use super::session::{self, List, Query, Session, numbers, pairs, query, words};
+use super::session::{self, List, Query, Session, either, numbers, pairs, query, words};
 use crate::domain::event::Event;
 use crate::domain::id::JobId;
-use crate::domain::job::Status;
-use crate::store::page::{Counted, HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
-use crate::store::row::{micros, number};
+use crate::domain::job::{JobKind, Status};
+use crate::store::page::{Counted, HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
+use crate::store::row::{corrupt, micros, moment, number, status};
 use crate::store::{HostRow, JobRow, StoreError, TaskRow};
 
 /// The fold of a job's hosts (`Status::fold`) where its journal has not said it yet.
@@ -50,6 +50,38 @@ pub(super) async fn jobs(
     push_page(&mut select, page);
     let records: Vec<JobRecord> = select.all(on, "list jobs").await?;
     Ok((number("count", total)?, with_hosts(on, records).await?))
+}
+
+/// How the unfinished jobs stand. What has ended is not looked at, however much it is.
+pub(super) async fn standing(on: &mut Session) -> Result<Standing, StoreError> {
+    let counts: Vec<(i64, String, String, i64)> = either(
+        "select j.id, j.spec ->> 'kind', t.status, count(*) from job j join host_task t on t.job_id = j.id
+         where j.finished_at is null group by j.id, t.status order by j.id, t.status",
+        "select j.id, j.spec::jsonb ->> 'kind', t.status, count(*) from job j join host_task t on t.job_id = j.id
+         where j.finished_at is null group by j.id, t.status order by j.id, t.status",
+    )
+    .all(on, "count unfinished hosts")
+    .await?;
+    // The last event of a host that waits is the one that opened it again. Where nothing was asked there is none.
+    let waits_since: Option<i64> = query(
+        "select min(case when j.asked = 0 then j.created_at else coalesce(
+                (select max(e.at) from event e where e.job_id = t.job_id and e.host_index = t.host_index), j.created_at) end)
+         from job j join host_task t on t.job_id = j.id where j.finished_at is null and t.status = 'PENDING'",
+    )
+    .one(on, "look who waits longest")
+    .await?;
+    let mut standing = Standing { jobs: Vec::new(), waits_since: waits_since.map(moment).transpose()? };
+    let mut last = None;
+    for (job, kind, word, count) in counts {
+        if last.replace(job) != Some(job) {
+            let kind = JobKind::from_wire(&kind).ok_or_else(|| corrupt(format!("job {job} is of the kind `{kind}`")))?;
+            standing.jobs.push((kind, Vec::new()));
+        }
+        if let Some((_, hosts)) = standing.jobs.last_mut() {
+            hosts.push((status(&word)?, number("count", count)?));
+        }
+    }
+    Ok(standing)
 }
 
 fn push_jobs(query: &mut Query, filter: &JobFilter) {
