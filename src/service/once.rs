@@ -9,7 +9,8 @@ use super::request::{Fault, code};
 use super::submit::{Caller, Recorded, Rejection};
 use super::{Service, ServiceError};
 use crate::domain::id::JobId;
-use crate::store::{Created, First, Once, StoreError};
+use crate::store::StoreError;
+use crate::store::once::{Created, First, Once};
 
 /// Longest key.
 const LONGEST: usize = 255;

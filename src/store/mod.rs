@@ -11,6 +11,7 @@
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
 pub mod news;
+pub mod once;
 pub mod page;
 pub mod postgres;
 mod row;
@@ -34,6 +35,7 @@ use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
 use news::News;
+use once::{Created, First, Once};
 use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 
 /// The record did not do what was asked.
@@ -97,42 +99,6 @@ pub struct NewHost {
     pub credential: Option<Credential>,
     /// Why it is left out.
     pub exclusion: Option<Exclusion>,
-}
-
-/// How long a submission's key counts.
-pub const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
-
-/// What makes a submission be recorded once, however often it comes.
-#[derive(Clone, Debug)]
-pub struct Once {
-    /// Who asks; keys of others are other keys.
-    pub app: String,
-    /// The key.
-    pub key: String,
-    /// What is asked for: [`Store::fingerprint`].
-    pub fingerprint: String,
-    /// What is answered beside the job's number, whenever it comes again.
-    pub answer: String,
-}
-
-/// The submission that came first with a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct First {
-    /// The job that came of it.
-    pub job: JobId,
-    /// What was asked for.
-    pub fingerprint: String,
-    /// What was answered beside the job's number.
-    pub answer: String,
-}
-
-/// What became of a submission with a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It was recorded.
-    New(JobId),
-    /// Nothing was: the key counts for this one.
-    Before(First),
 }
 
 /// A recorded job.

@@ -2,7 +2,8 @@
 
 use futures_util::future::join_all;
 use landfall::domain::id::JobId;
-use landfall::store::{Created, First, Once, Store, StoreError};
+use landfall::store::once::{Created, First, Once};
+use landfall::store::{Store, StoreError};
 
 use crate::fixture::{DAY_S, at, claimed, end, host, job, job_of};
 

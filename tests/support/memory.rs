@@ -21,10 +21,10 @@ use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
+use landfall::store::once::{Created, First, KEY_LIFE, Once};
 use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, Cancel, Created, First, HostRow, JobRow, KEY_LIFE, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError,
-    Take, TaskRow, Write, Written,
+    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
 };
 use memory_rules::{Hold, Inner, Stream, Trap};
 use tokio::sync::Notify;

@@ -15,10 +15,11 @@ use landfall::domain::job::{Statistics, Status};
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::news::{Teller, Topic};
+use landfall::store::once::First;
 use landfall::store::page::Standing;
 use landfall::store::{
-    Asked, Cancel, Claim, First, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take,
-    TaskRow, Which, Write, Written,
+    Asked, Cancel, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take, TaskRow,
+    Which, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.

@@ -17,9 +17,10 @@ use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, TaskId};
 use crate::domain::job::Status;
 use crate::store::news::Topic;
+use crate::store::once::{Created, First, Once};
 use crate::store::row::{corrupt, json, micros};
 use crate::store::seal::Seal;
-use crate::store::{Created, First, NewHost, NewJob, Once, StoreError, Take, TaskRow, Which};
+use crate::store::{NewHost, NewJob, StoreError, Take, TaskRow, Which};
 
 /// Records a job in one transaction.
 pub(super) async fn create(record: &Record, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {

@@ -40,13 +40,13 @@ use sqlx::migrate::MigrateError;
 
 use self::session::{Session, numbers, query};
 use super::news::{News, Teller, Topic};
+use super::once::{Created, First, Once};
 use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::{corrupt, micros};
 use super::seal::Seal;
 use super::{
-    Asked, Cancel, Created, First, HostRow, JobRow, Lease, NewJob, Once, OutputChunk, PinnedKey, Store, StoreError, Take,
-    TaskRow, Write, Written,
+    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
 use crate::domain::audit::{Asking, AuditLine};

@@ -9,8 +9,9 @@ use super::Record;
 use super::session::{Session, query};
 use crate::domain::Timestamp;
 use crate::domain::id::JobId;
+use crate::store::StoreError;
+use crate::store::once::{First, KEY_LIFE, Once};
 use crate::store::row::{corrupt, micros};
-use crate::store::{First, KEY_LIFE, Once, StoreError};
 
 /// Takes the key for this transaction; what came first where somebody else has it.
 pub(super) async fn take(tx: &mut Session, once: &Once, at: i64) -> Result<Option<First>, StoreError> {
