@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["transport/ssh"]),
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
+    ("aws_lc_rs", &["service/envelope"]),
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
     ("utoipa", &["api"]),

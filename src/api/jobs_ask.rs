@@ -11,9 +11,10 @@ use super::jobs_submit::who;
 use super::params;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
-use crate::service::ask::Again;
+use crate::service::ask::{Again, RetryAsk};
 use crate::service::details::{Page, TaskFilter, instance};
-use crate::service::request::Fields;
+use crate::service::logins::LoginList;
+use crate::service::request::{Fields, SecretSources};
 
 pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
     Answer::of(retry_some(&id, &call).await, call.language)
@@ -22,11 +23,22 @@ pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
 /// Gives what upstream calls the list of tasks: a job of ours is one.
 async fn retry_some(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = job(id)?;
-    let names = params::read(&call.body, |fields| {
-        later(fields, &["from_start", "hosts"]);
-        params::list(fields, "instance_id_list", "text", params::text)
+    let (names, from_start, brings) = params::read(&call.body, |fields| {
+        let names = params::list(fields, "instance_id_list", "text", params::text);
+        let brings = match fields.value("hosts") {
+            Some(Value::Array(hosts)) => !hosts.is_empty(),
+            Some(_) => {
+                fields.fault("hosts", "must be an array");
+                false
+            }
+            None => false,
+        };
+        (names, fields.switch("from_start").unwrap_or(false), brings)
     })?;
-    try_again(call, id, names.map_or(Again::Failed, Again::Instances)).await?;
+    let again = if brings { Some(names.unwrap_or_default()) } else { names };
+    let sources = SecretSources::default();
+    let logins = brings.then_some(LoginList { body: &call.body, sources: &sources });
+    try_again(call, id, (again.map_or(Again::Failed, Again::Instances), logins, from_start)).await?;
     Ok(json!([id]))
 }
 
@@ -47,13 +59,17 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
     let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }).await?;
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
-    try_again(call, id, Again::Instances(vec![name.clone()])).await?;
+    try_again(call, id, (Again::Instances(vec![name.clone()]), None, false)).await?;
     Ok(json!({"retry_node_id": name, "retry_node_name": step}))
 }
 
-async fn try_again(call: &Call, id: JobId, again: Again) -> Result<(), Refusal> {
-    let opened = call.door.service.retry(id, &again, &format!("asked by {}", who(&call.body))).await?;
-    if opened.is_empty() {
+async fn try_again(
+    call: &Call,
+    id: JobId,
+    (again, logins, from_start): (Again, Option<LoginList<'_>>, bool),
+) -> Result<(), Refusal> {
+    let ask = RetryAsk { again, logins, from_start, reason: format!("asked by {}", who(&call.body)) };
+    if call.door.service.retry(id, &ask).await?.hosts.is_empty() {
         return Err(Refusal::NoneFailed);
     }
     call.door.shift.take_up(id);

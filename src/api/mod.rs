@@ -20,6 +20,7 @@ mod health;
 mod jobs_ask;
 mod jobs_get;
 mod jobs_submit;
+mod keys;
 mod openapi;
 mod params;
 pub mod server;
@@ -63,6 +64,8 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/retry", post(jobs_ask::retry))
         .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/api/encrypt_rsa/fetch_public_keys", post(keys::fetch))
+        .route("/api/encrypt_asymmetric/fetch_public_keys", post(keys::fetch))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::show))

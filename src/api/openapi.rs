@@ -57,6 +57,8 @@ const OPERATIONS: &[Row] = &[
         Takes::Nothing,
         &[("after", Type::Integer, false)],
     ),
+    (HttpMethod::Post, "/api/encrypt_rsa/fetch_public_keys/", "The key that secrets may be sealed with", Takes::Object, &[]),
+    (HttpMethod::Post, "/api/encrypt_asymmetric/fetch_public_keys/", "The same at upstream's other path", Takes::Object, &[]),
     (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[]),
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[]),
     (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[]),

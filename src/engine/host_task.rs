@@ -91,11 +91,13 @@ impl From<crate::transport::TransportError> for Halt {
 }
 
 impl From<StoreError> for Halt {
-    /// A record that cannot be had is no fault of the host: it is let go, and taken up by the next run. What is stored of
-    /// this host alone and cannot be read is.
+    /// A record that cannot be had, or whose key is elsewhere, is no fault of the host: it is let go, and taken up by the
+    /// next run. What is stored of this host alone and cannot be read is.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } => Self::Left(Left::Journal(JournalError::Failed(error.to_string().into()))),
+            StoreError::Unavailable { .. } | StoreError::Key(_) => {
+                Self::Left(Left::Journal(JournalError::Failed(error.to_string().into())))
+            }
             _ => Self::Failed(Failure::new(Code::Store, error.to_string())),
         }
     }
@@ -146,7 +148,7 @@ impl HostTask {
         let taken_over = match record.state {
             HostState::Running { step, .. } => Some(step),
             // Let go in the middle of a step, or between two tries of it.
-            _ => record.steps.iter().rfind(|step| step.outcome.is_none()).map(|step| step.step),
+            _ => record.steps.iter().rfind(|step| step.outcome.is_none() && !step.is_past).map(|step| step.step),
         };
         let in_flight = record.run_in_flight();
         Self { job, row, claim, record, credential: None, session: None, tried: HashMap::new(), taken_over, in_flight }
@@ -265,8 +267,23 @@ impl HostTask {
     async fn pass(&mut self) -> Result<(), Halt> {
         for step in self.row.spec.outline.clone() {
             if self.is_due(step.kind) {
+                if step.kind.changes_host() {
+                    self.end_past_run().await?;
+                }
                 self.step(step).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Ends a script that may still run of the try before a retry from the first step: it must not meet what is done now.
+    async fn end_past_run(&mut self) -> Result<(), Halt> {
+        let Some(run) = self.record.past_run().filter(|_| self.in_flight).cloned() else { return Ok(()) };
+        let plan = self.plan()?;
+        match steps::script::kill(self, &plan, &run).await {
+            Ok(()) => self.in_flight = false,
+            Err(Halt::Failed(failure)) => return Err(Halt::Failed(failure.at(StepKind::RunScript))),
+            Err(halt) => return Err(halt),
         }
         Ok(())
     }

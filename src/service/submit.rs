@@ -117,7 +117,8 @@ impl Service {
 
     /// Everything of a submission but the recording: `plan` and `check` stop here.
     pub(super) async fn examine(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
-        let mut request = request::parse(body, &self.site, &caller.sources).map_err(Rejection::Faults)?;
+        let sources = self.with_opened(body, &caller.sources).await?;
+        let mut request = request::parse(body, &self.site, &sources).map_err(Rejection::Faults)?;
         request.spec.served = caller.served;
         let excluded = self.admit(&mut request).await?;
         let entry = |index: usize, exclusion: &Exclusion| {

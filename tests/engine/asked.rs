@@ -10,7 +10,7 @@ use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
 use landfall::engine::Ended;
 use landfall::engine::cancel::Stop;
-use landfall::store::Store;
+use landfall::store::{Retry, Store};
 use tokio::time::{Instant, sleep};
 
 use crate::fake::{Ask, Ends, Script, Trouble};
@@ -29,7 +29,8 @@ async fn cancel(world: &World) {
 async fn retry(world: &World, hosts: &[usize]) -> usize {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    world.store.ask_retry(world.job, &ids, "asked by ops", now()).await.unwrap().len()
+    let retry = Retry { tasks: ids, logins: Vec::new(), from_start: false, reason: "asked by ops".into(), at: now() };
+    world.store.ask_retry(world.job, &retry).await.unwrap().len()
 }
 
 fn why(outcome: &Outcome) -> &str {

@@ -79,7 +79,7 @@ async fn no_file_of_the_data_directory_holds_a_secret() {
 async fn a_record_whose_credentials_need_another_key_is_not_opened() {
     let world = Sqlite::new().await;
     world.store.create_job(job(0..2), at(0)).await.unwrap();
-    let key_id = Seal::open(&world.directory.path().join("key")).unwrap().key_id().to_owned();
+    let key_id = Seal::open(&world.directory.path().join("key")).unwrap().key_id();
     std::fs::rename(world.directory.path().join("key"), world.directory.path().join("key.old")).unwrap();
     let refusal = Sqlite::open(world.directory.path().into()).await.unwrap_err();
     assert!(matches!(&refusal, StoreError::Key(text) if text.contains(&key_id)), "{refusal}");
@@ -226,5 +226,5 @@ async fn a_commit_is_on_the_disk_before_it_is_acknowledged() {
     // The pragma is the connection's own: that the writer's is FULL shows in `strace -f -e fdatasync`, one per commit.
     let strict: i64 =
         sqlx::query_scalar("select count(*) from sqlite_schema where sql like '%strict%'").fetch_one(&mut shell).await.unwrap();
-    assert_eq!(strict, 7);
+    assert_eq!(strict, 9);
 }

@@ -7,7 +7,7 @@ use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
-use landfall::store::{Asked, Claim, OutputChunk, PinnedKey, Store, StoreError, Write, Written};
+use landfall::store::{Asked, Claim, OutputChunk, PinnedKey, Retry, Store, StoreError, Write, Written};
 
 use crate::fixture::{address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
 
@@ -23,6 +23,11 @@ async fn finish(store: &dyn Store, job: JobId) -> Written {
 
 async fn ids(store: &dyn Store, job: JobId) -> Vec<TaskId> {
     store.tasks(job).await.unwrap().iter().map(|row| row.id).collect()
+}
+
+/// Tried again at that second, with nothing else changed.
+fn again(tasks: &[TaskId], seconds: i64) -> Retry {
+    Retry { tasks: tasks.to_vec(), logins: Vec::new(), from_start: false, reason: "again".into(), at: at(seconds) }
 }
 
 pub(crate) async fn a_cancel_is_seen_by_whoever_looks_and_is_an_event(store: &dyn Store) {
@@ -54,11 +59,11 @@ pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn St
     end(store, claims[1], 1).await;
     commit(store, host_write(claims[2], 1, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     let all = ids(store, id).await;
-    assert_eq!(store.ask_retry(id, &all, "again", at(2)).await.unwrap(), [all[0], all[2]]);
+    assert_eq!(store.ask_retry(id, &again(&all, 2)).await.unwrap(), [all[0], all[2]]);
     let statuses: Vec<Status> = store.tasks(id).await.unwrap().iter().map(|row| row.status).collect();
     assert_eq!(statuses, [Status::Pending, Status::Success, Status::Pending, Status::Pending]);
     assert_eq!(store.busy(&[address(0)]).await.unwrap(), [(address(0), id)]);
-    assert_eq!(store.ask_retry(id, &all, "again", at(3)).await.unwrap(), [], "they are open already");
+    assert_eq!(store.ask_retry(id, &again(&all, 3)).await.unwrap(), [], "they are open already");
     let records = folded(store, id).await;
     assert!(records[0].outcome().is_none() && records[1].outcome().is_some());
 }
@@ -66,7 +71,7 @@ pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn St
 pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..1)).await;
     fail(store, claims[0], 1).await;
-    store.ask_retry(id, &ids(store, id).await, "again", at(2)).await.unwrap();
+    store.ask_retry(id, &again(&ids(store, id).await, 2)).await.unwrap();
     let late = store.commit(vec![host_write(claims[0], 3, vec![EventKind::HostStarted])]).await.unwrap();
     assert_eq!(late, [Written::Stale]);
     let rows = store.claim(id, &[]).await.unwrap();
@@ -80,7 +85,7 @@ pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn S
     store.ask_cancel(id, "x", at(1)).await.unwrap();
     commit(store, host_write(claims[0], 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     assert!(matches!(finish(store, id).await, Written::Done(_)));
-    store.ask_retry(id, &ids(store, id).await, "again", at(3)).await.unwrap();
+    store.ask_retry(id, &again(&ids(store, id).await, 3)).await.unwrap();
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 2, cancel: false });
     let row = store.job(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.finished_at), (Status::Pending, None));
@@ -95,7 +100,7 @@ pub(crate) async fn a_host_that_another_job_has_cannot_be_opened_again(store: &d
     fail(store, claims[0], 1).await;
     fail(store, claims[1], 1).await;
     let second = store.create_job(job(1..2), at(2)).await.unwrap();
-    let refusal = store.ask_retry(first, &ids(store, first).await, "again", at(3)).await.unwrap_err();
+    let refusal = store.ask_retry(first, &again(&ids(store, first).await, 3)).await.unwrap_err();
     assert!(matches!(&refusal, StoreError::Conflict(text) if text.contains(&format!("job {second}"))), "{refusal}");
     assert!(store.tasks(first).await.unwrap().iter().all(|row| row.status == Status::Failed), "nothing was opened");
 }

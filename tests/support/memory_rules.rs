@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use landfall::domain::Timestamp;
-use landfall::domain::credential::Credential;
+use landfall::domain::credential::{Credential, SecretBytes};
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -14,7 +14,8 @@ use landfall::domain::job::{Statistics, Status};
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::{
-    Asked, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, TaskRow, Write, Written,
+    Asked, Claim, HostRow, JobRow, NewJob, NewLogin, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Retry, StoreError,
+    TaskRow, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -35,6 +36,7 @@ pub(super) struct Inner {
     pub(super) logins_fail: bool,
     pub(super) trap: Option<Trap>,
     pub(super) dead: bool,
+    pub(super) pairs: HashMap<String, SecretBytes>,
 }
 
 pub(super) struct Job {
@@ -218,12 +220,13 @@ impl Inner {
         self.append(claim.job, Some(host), at, events)
     }
 
-    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    pub(super) fn retry(&mut self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
+        let at = retry.at;
         let ended = |task: &&Task| !task.open && matches!(task.row.status, Status::Failed | Status::Terminated);
         let again: Vec<(TaskId, u32, Address)> = self
             .task_rows(job)
             .into_iter()
-            .filter(|task| tasks.contains(&task.row.id))
+            .filter(|task| retry.tasks.contains(&task.row.id))
             .filter(ended)
             .map(|task| (task.row.id, task.row.index, task.row.address))
             .collect();
@@ -238,13 +241,25 @@ impl Inner {
             if let Some(kept) = &mut task.credential {
                 kept.purge_at = at + UNFINISHED;
             }
-            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: reason.into() }]);
+            let (reason, from_start) = (retry.reason.clone(), retry.from_start);
+            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason, from_start }]);
         }
+        let opened = |login: &&NewLogin| again.iter().any(|(id, _, _)| *id == login.task);
+        retry.logins.iter().filter(opened).for_each(|login| self.give(login, at));
         if let Some(job) = self.jobs.get_mut(&job).filter(|_| !again.is_empty()) {
             job.finished = None;
             job.asked = Asked { count: job.asked.count + 1, cancel: false };
         }
         Ok(again.into_iter().map(|(id, _, _)| id).collect())
+    }
+
+    /// Another login.
+    pub(super) fn give(&mut self, login: &NewLogin, at: Timestamp) {
+        let task = self.tasks.get_mut(&login.task).unwrap();
+        task.row.spec = login.spec.clone();
+        if let Some(credential) = &login.credential {
+            task.credential = Some(Kept { credential: credential.clone(), purge_at: at + UNFINISHED, long_term: false });
+        }
     }
 
     pub(super) fn take_output(&mut self, chunk: OutputChunk) {

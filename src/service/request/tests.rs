@@ -118,7 +118,7 @@ fn secrets_come_as_text_from_a_file_or_from_the_environment_and_never_show() {
     use secrecy::ExposeSecret;
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("secret"), "from file\n").unwrap();
-    let sources = SecretSources { references: true, asked: None, base: dir.path().into() };
+    let sources = SecretSources { references: true, base: dir.path().into(), ..SecretSources::default() };
     let body = job(&[host(json!({"password": {"file": "secret"}}))]);
     let request = parse(&body, &Site::default(), &sources).unwrap();
     let Some(Credential { auth: crate::domain::credential::Auth::Password(password), .. }) = &request.hosts[0].credential else {

@@ -2,8 +2,10 @@
 //!
 //! Never here: how a host is cancelled or tried again (the engine's).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::credentials::LoginDraft;
 use super::journal::{self, EventRow};
 use super::session::{Session, query, words};
 use super::{Record, credentials, queries};
@@ -13,7 +15,7 @@ use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
 use crate::store::row::{corrupt, ip, json, micros, number, task_id};
-use crate::store::{Asked, StoreError};
+use crate::store::{Asked, Retry, StoreError};
 
 /// Asks for a job to be cancelled.
 pub(super) async fn cancel(record: &Record, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
@@ -42,16 +44,12 @@ struct Ended {
 }
 
 /// Opens host tasks again.
-pub(super) async fn retry(
-    record: &Record,
-    job: JobId,
-    tasks: &[TaskId],
-    (reason, at): (&str, Timestamp),
-) -> Result<Vec<TaskId>, StoreError> {
+pub(super) async fn retry(record: &Record, job: JobId, retry: &Retry, logins: &[LoginDraft]) -> Result<Vec<TaskId>, StoreError> {
+    let at = micros(retry.at);
     let mut tx = record.begin().await?;
     tx.queue_for_hosts().await?;
     tx.lock_jobs([job]).await?;
-    let ended = ended(&mut tx, job, tasks).await?;
+    let ended = ended(&mut tx, job, &retry.tasks).await?;
     if ended.is_empty() {
         return Ok(Vec::new());
     }
@@ -61,15 +59,18 @@ pub(super) async fn retry(
     }
     let ids: Vec<TaskId> = ended.iter().map(|task| task.id).collect();
     let first = open(&mut tx, job, &ids).await?;
-    let body = json("event", &EventKind::RetryAsked { reason: reason.to_owned() })?;
+    let body = json("event", &EventKind::RetryAsked { reason: retry.reason.clone(), from_start: retry.from_start })?;
     let rows: Vec<EventRow> = ended
         .iter()
         .zip(first..)
-        .map(|(task, seq)| EventRow { job, seq, host: Some(task.index), at: micros(at), body: body.clone() })
+        .map(|(task, seq)| EventRow { job, seq, host: Some(task.index), at, body: body.clone() })
         .collect();
     journal::insert_events(&mut tx, &rows).await?;
-    credentials::keep_on(&mut tx, &ids, micros(at)).await?;
+    credentials::keep_on(&mut tx, &ids, at).await?;
+    let opened: HashSet<TaskId> = ids.iter().copied().collect();
+    credentials::replace(&mut tx, &record.seal, logins.iter().filter(|login| opened.contains(&login.task))).await?;
     tx.commit("ask for a retry").await?;
+    record.pools.soil(logins.len() as u64);
     Ok(ids)
 }
 

@@ -98,7 +98,7 @@ impl Draft {
         }
         let id = self.insert_job(&mut tx).await?;
         self.insert_tasks(&mut tx, id).await?;
-        credentials::insert_rows(&mut tx, &self.credentials).await?;
+        credentials::insert_rows(&mut tx, &record.seal, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
         tx.commit("commit a new job").await?;
         Ok(id)

@@ -1,7 +1,7 @@
 //! The job record in a database that speaks SQL: every statement and every row, once for all of them.
 //!
 //! ```text
-//!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge
+//!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge            keys.rs   key pairs, change of keys
 //!                                 ├─ inventory.rs    hosts, pinned keys
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
@@ -20,6 +20,7 @@ mod insert;
 mod inventory;
 mod jobs;
 mod journal;
+mod keys;
 mod output;
 mod pages;
 mod queries;
@@ -27,20 +28,26 @@ pub(super) mod session;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 
+use self::credentials::LoginDraft;
 use self::session::{Session, numbers, query};
 use super::page::{JobFilter, JobOrder, Known, Page, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::corrupt;
 use super::seal::Seal;
-use super::{Asked, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, TaskRow, Write, Written};
+use super::sqlite;
+use super::{
+    Asked, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store, StoreError,
+    TaskRow, Write, Written,
+};
 use crate::domain::Timestamp;
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, SecretBytes};
 use crate::domain::event::Event;
 use crate::domain::host::{Address, HostSpec};
 use crate::domain::id::{JobId, Seq, TaskId};
@@ -78,7 +85,8 @@ impl<H> SqlStore<H> {
 #[derive(Debug)]
 pub(super) enum Pools {
     /// One writes, so that transactions of this process queue up instead of failing; the others read beside it.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// `soiled`: secrets were removed, and their bytes may stand in the log of the file still.
+    Sqlite { writer: SqlitePool, readers: SqlitePool, soiled: AtomicBool },
     /// All are alike.
     Postgres(Arc<Server>),
 }
@@ -101,6 +109,23 @@ impl Pools {
             }
             Self::Postgres(server) => server.begin("begin").await,
         }
+    }
+
+    /// Secrets were removed.
+    fn soil(&self, removed: u64) {
+        if let (Self::Sqlite { soiled, .. }, 1..) = (self, removed) {
+            soiled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the bytes of secrets that were removed out of the log as well; the file itself has zeros in their place. A log
+    /// that somebody reads just now is left for the next time. PostgreSQL keeps them until it writes over them.
+    async fn scrub(&self) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, soiled, .. } = self else { return Ok(()) };
+        if soiled.swap(false, Ordering::Relaxed) && !sqlite::truncate_log(writer).await? {
+            soiled.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Begins a transaction that reads: all its statements see the same.
@@ -184,8 +209,14 @@ impl<H: Holds> Store for SqlStore<H> {
         outage::again(|| asked::cancel(&self.record, job, reason, at)).await
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], reason: &str, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        outage::again(|| asked::retry(&self.record, job, tasks, (reason, at))).await
+    async fn ask_retry(&self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
+        let logins = LoginDraft::of(&self.record, &retry.logins, retry.at).await?;
+        outage::again(|| asked::retry(&self.record, job, retry, &logins)).await
+    }
+
+    async fn give_logins(&self, job: JobId, logins: &[NewLogin], at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        let logins = LoginDraft::of(&self.record, logins, at).await?;
+        outage::again(|| credentials::give(&self.record, job, &logins)).await
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
@@ -238,6 +269,28 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError> {
         outage::again(|| credentials::purge(&self.record, now)).await
+    }
+
+    async fn key_pair(&self, name: &str) -> Result<Option<SecretBytes>, StoreError> {
+        outage::again(|| keys::pair(&self.record, name)).await
+    }
+
+    async fn keep_key_pair(&self, name: &str, private: &SecretBytes, at: Timestamp) -> Result<SecretBytes, StoreError> {
+        outage::again(|| keys::keep_pair(&self.record, name, private, at)).await?;
+        self.key_pair(name).await?.ok_or_else(|| corrupt(format!("the key pair {name} is gone")))
+    }
+
+    async fn prepare_key(&self) -> Result<KeyChange, StoreError> {
+        let seal = self.record.seal.clone();
+        computed(move || seal.prepare()).await
+    }
+
+    async fn reseal(&self, change: &KeyChange, most: u32) -> Result<Resealed, StoreError> {
+        outage::again(|| keys::reseal(&self.record, change, most)).await
+    }
+
+    async fn retire_key(&self, change: &KeyChange) -> Result<(), StoreError> {
+        keys::retire(&self.record, change).await
     }
 
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
