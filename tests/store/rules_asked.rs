@@ -1,15 +1,17 @@
 //! What is asked of a job from outside: cancel, retry; and what is read by those who look on.
 
 use bytes::Bytes;
+use landfall::domain::credential::{Auth, Credential};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::{Code, Failure};
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
-use landfall::store::{Asked, Claim, OutputChunk, PinnedKey, Retry, Store, StoreError, Write, Written};
+use landfall::store::{Asked, Claim, NewLogin, OutputChunk, PinnedKey, Retry, Store, StoreError, TaskRow, Write, Written};
+use secrecy::ExposeSecret;
 
-use crate::fixture::{address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
+use crate::fixture::{DAY_S, PASSWORD, address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
 
 async fn fail(store: &dyn Store, claim: Claim, seconds: i64) {
     let failure = Failure::new(Code::NoSpace, "full");
@@ -93,6 +95,88 @@ pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn S
     assert_eq!(store.purge_credentials(at(2 * 86_400)).await.unwrap(), 0);
     assert!(store.credential(claims[0].task).await.unwrap().is_some());
     assert_eq!(store.purge_credentials(at(8 * 86_400)).await.unwrap(), 1);
+}
+
+fn password(credential: Option<Credential>) -> String {
+    match credential.map(|credential| credential.auth) {
+        Some(Auth::Password(password)) => password.expose_secret().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Another account, port and password for a host.
+fn login(row: &TaskRow, password: &str) -> NewLogin {
+    let mut spec = row.spec.clone();
+    (spec.host.account, spec.host.port) = ("ops".into(), 2222);
+    let credential = Some(Credential { auth: Auth::Password(password.into()), sudo_password: None });
+    NewLogin { task: row.id, spec, credential }
+}
+
+pub(crate) async fn a_login_that_comes_with_a_retry_takes_the_place_of_the_old_one(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 3), kept(1, 3), kept(2, 0)])).await;
+    for claim in &claims {
+        fail(store, *claim, 1).await;
+    }
+    let rows = store.tasks(id).await.unwrap();
+    // One of the three keeps its own; the login of another one is gone already.
+    let mut port = login(&rows[1], "unused");
+    port.credential = None;
+    let logins = vec![login(&rows[0], "better"), port, login(&rows[2], "new")];
+    let retry = Retry { logins, ..again(&ids(store, id).await, 2) };
+    assert_eq!(store.ask_retry(id, &retry).await.unwrap().len(), 3);
+    let claims: Vec<Claim> = store.claim(id, &[]).await.unwrap().iter().map(claim_of).collect();
+    let rows = store.tasks(id).await.unwrap();
+    let at_host = |index: usize| (rows[index].spec.host.account.as_str(), rows[index].spec.host.port);
+    assert_eq!([at_host(0), at_host(1), at_host(2)], [("ops", 2222); 3]);
+    for (row, expected) in rows.iter().zip(["better", PASSWORD, "new"]) {
+        assert_eq!(password(store.credential(row.id).await.unwrap()), expected);
+    }
+    // Its retention is the host's, from its end on.
+    for claim in &claims {
+        fail(store, *claim, 100).await;
+    }
+    assert!(store.credential(rows[2].id).await.unwrap().is_none());
+    assert_eq!(store.purge_credentials(at(100 + 3 * DAY_S - 1)).await.unwrap(), 0);
+    assert_eq!(password(store.credential(rows[0].id).await.unwrap()), "better");
+    assert_eq!(store.purge_credentials(at(100 + 3 * DAY_S)).await.unwrap(), 2);
+}
+
+pub(crate) async fn a_login_for_a_host_that_is_not_tried_again_changes_nothing(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 3), kept(1, 3)])).await;
+    fail(store, claims[0], 1).await;
+    end(store, claims[1], 1).await;
+    let rows = store.tasks(id).await.unwrap();
+    let retry = Retry { logins: vec![login(&rows[1], "better")], ..again(&ids(store, id).await, 2) };
+    assert_eq!(store.ask_retry(id, &retry).await.unwrap(), [rows[0].id]);
+    let after = store.tasks(id).await.unwrap();
+    assert_eq!(after[1].spec, rows[1].spec);
+    assert_eq!(password(store.credential(rows[1].id).await.unwrap()), PASSWORD);
+}
+
+pub(crate) async fn a_retry_from_the_first_step_says_so_in_the_journal(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..1)).await;
+    fail(store, claims[0], 1).await;
+    let last = store.events(id, Seq(0), 100).await.unwrap().last().unwrap().seq;
+    store.ask_retry(id, &Retry { from_start: true, ..again(&ids(store, id).await, 2) }).await.unwrap();
+    let asked = store.events(id, last, 10).await.unwrap().remove(0).kind;
+    assert_eq!(asked, EventKind::RetryAsked { reason: "again".into(), from_start: true });
+}
+
+pub(crate) async fn unfinished_hosts_without_a_login_are_given_one_and_no_others(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 3), kept(1, 3)])).await;
+    commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted, crate::fixture::interrupted()])).await;
+    end(store, claims[1], 1).await;
+    let rows = store.tasks(id).await.unwrap();
+    let logins = [login(&rows[0], "new"), login(&rows[1], "new")];
+    assert_eq!(store.give_logins(id, &logins, at(2)).await.unwrap(), [], "it has one");
+    assert_eq!(store.purge_credentials(at(7 * DAY_S)).await.unwrap(), 2);
+    assert_eq!(store.give_logins(id, &logins, at(7 * DAY_S)).await.unwrap(), [rows[0].id]);
+    assert_eq!(password(store.credential(rows[0].id).await.unwrap()), "new");
+    assert!(store.credential(rows[1].id).await.unwrap().is_none());
+    let after = store.tasks(id).await.unwrap();
+    assert_eq!((after[0].spec.host.port, after[1].spec.host.port), (2222, 22));
+    // The claim that there is goes on.
+    end(store, claims[0], 8 * DAY_S).await;
 }
 
 pub(crate) async fn a_host_that_another_job_has_cannot_be_opened_again(store: &dyn Store) {
