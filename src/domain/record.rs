@@ -164,12 +164,6 @@ impl HostRecord {
         self.step(StepKind::RunScript).is_some_and(|step| step.outcome.is_none())
     }
 
-    /// The run in flight of a try that is past: it is ended before anything of the new one is done.
-    #[must_use]
-    pub fn past_run(&self) -> Option<&RunId> {
-        self.step(StepKind::RunScript).filter(|step| step.is_past && step.outcome.is_none())?.run_id.as_ref()
-    }
-
     /// Payload bytes sent to the host over all steps and attempts.
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
@@ -217,7 +211,7 @@ mod tests {
     #[test]
     fn a_retry_goes_on_where_it_failed_unless_it_is_to_begin_anew() {
         let record = failed(false);
-        assert!(record.is_done(StepKind::UploadPackage) && record.past_run().is_none());
+        assert!(record.is_done(StepKind::UploadPackage));
         let record = failed(true);
         assert!(!record.is_done(StepKind::UploadPackage) && record.plan.is_none());
         // What was tried is not forgotten: the next attempt is another one.

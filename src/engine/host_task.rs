@@ -267,23 +267,8 @@ impl HostTask {
     async fn pass(&mut self) -> Result<(), Halt> {
         for step in self.row.spec.outline.clone() {
             if self.is_due(step.kind) {
-                if step.kind.changes_host() {
-                    self.end_past_run().await?;
-                }
                 self.step(step).await?;
             }
-        }
-        Ok(())
-    }
-
-    /// Ends a script that may still run of the try before a retry from the first step: it must not meet what is done now.
-    async fn end_past_run(&mut self) -> Result<(), Halt> {
-        let Some(run) = self.record.past_run().filter(|_| self.in_flight).cloned() else { return Ok(()) };
-        let plan = self.plan()?;
-        match steps::script::kill(self, &plan, &run).await {
-            Ok(()) => self.in_flight = false,
-            Err(Halt::Failed(failure)) => return Err(Halt::Failed(failure.at(StepKind::RunScript))),
-            Err(halt) => return Err(halt),
         }
         Ok(())
     }
@@ -351,8 +336,9 @@ impl HostTask {
     pub(super) fn attempt_of(&mut self, kind: StepKind) -> u32 {
         let before = self.record.step(kind).map_or(0, |record| record.attempts);
         let same = match kind {
-            // The run goes on by itself while we reconnect or are replaced; one whose end was seen needs another id.
-            StepKind::RunScript => self.in_flight,
+            // The run goes on by itself while we reconnect or are replaced. One whose end was seen needs another id, and so
+            // does one of before a retry from the first step: starting the new one ends it.
+            StepKind::RunScript => self.in_flight && !self.record.step(kind).is_some_and(|record| record.is_past),
             _ => self.taken_over.take_if(|taken| *taken == kind).is_some(),
         };
         if same { before.max(1) } else { before + 1 }

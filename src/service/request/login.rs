@@ -140,7 +140,7 @@ impl GivenLogin {
         }
         let given =
             Self { account: fields.text("account"), port: port(fields), auth_type, secrets: Secrets::read(fields, sources) };
-        if given.account.is_none() && given.port.is_none() && given.auth_type.is_none() && !given.brings_secrets() {
+        if !["account", "port", "auth_type"].iter().chain(&SECRETS).any(|key| fields.value(key).is_some()) {
             fields.fault("", format!("brings no login: {}, account, port or auth_type", SECRETS.join(", ")));
         }
         given
