@@ -23,5 +23,5 @@ async fn named(call: &Call) -> Result<Value, Refusal> {
     if !names.iter().any(|name| name == KEY_NAME) {
         return Ok(json!([]));
     }
-    Ok(json!([call.door.service.public_key().await?]))
+    Ok(json!([call.door.service.public_key(call.language).await?]))
 }

@@ -29,6 +29,7 @@ use super::request::{Envelopes, Fault, SECRETS, SecretSources, code};
 use super::submit::Rejection;
 use super::{Service, ServiceError, StoreError};
 use crate::domain::credential::{Secret, SecretBytes};
+use crate::domain::site::Language;
 
 /// Name of the key pair that envelopes are under.
 pub const KEY_NAME: &str = "DEFAULT";
@@ -126,11 +127,14 @@ impl Service {
     ///
     /// # Errors
     /// When the record fails.
-    pub async fn public_key(&self) -> Result<PublicKey, ServiceError> {
+    pub async fn public_key(&self, language: Language) -> Result<PublicKey, ServiceError> {
         let pair = self.pair().await?;
         Ok(PublicKey {
             name: KEY_NAME,
-            description: "默认RSA密钥",
+            description: match language {
+                Language::Zh => "默认RSA密钥",
+                Language::En => "the default RSA key",
+            },
             content: pair.public.clone(),
             cipher_type: "RSA",
             block_size: pair.private.key_size_bytes() - PADDING,

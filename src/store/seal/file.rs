@@ -8,7 +8,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chacha20poly1305::aead::Generate;
@@ -77,8 +77,8 @@ fn make(path: &Path) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| refused(path, &format!("it cannot be made: {error}"));
     let directory = directory(path);
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let (beside, file) = write_beside(directory, &[fresh(path)?]).map_err(failed)?;
-    drop(file);
+    let beside = directory.join(format!(".key-{}", Uuid::now_v7()));
+    drop(write_beside(&beside, &[fresh(path)?]).map_err(failed)?);
     let made = match std::fs::hard_link(&beside, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
@@ -87,14 +87,24 @@ fn make(path: &Path) -> Result<(), StoreError> {
     made.and(removed).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)
 }
 
-/// Gives the file these keys; its owner keeps it. It has the old ones or the new ones, whatever happens.
+/// Gives the file these keys; its owner keeps it. It has the old ones or the new ones, whatever happens. Only for whoever has
+/// the turn.
 pub(super) fn replace(path: &Path, keys: &[KeyBytes]) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| refused(path, &format!("it cannot be written: {error}"));
     // A link stays a link to the file that it leads to.
     let path = std::fs::canonicalize(path).map_err(failed)?;
     let owner = std::fs::metadata(&path).map_err(failed)?;
     let directory = directory(&path);
-    let (beside, file) = write_beside(directory, keys).map_err(failed)?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".next");
+    let beside = directory.join(name);
+    // One that was broken off left keys behind.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let file = write_beside(&beside, keys).map_err(failed)?;
     let put = fchown(&file, Some(owner.uid()), Some(owner.gid())).and_then(|()| std::fs::rename(&beside, &path));
     if put.is_err() {
         // What is left behind would be a second copy of the keys.
@@ -103,16 +113,15 @@ pub(super) fn replace(path: &Path, keys: &[KeyBytes]) -> Result<(), StoreError> 
     put.and_then(|()| File::open(directory)?.sync_all()).map_err(failed)
 }
 
-/// A file of its own in the same directory, on the disk.
-fn write_beside(directory: &Path, keys: &[KeyBytes]) -> std::io::Result<(PathBuf, File)> {
-    let beside = directory.join(format!(".key-{}", Uuid::now_v7()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+/// A file of its own, on the disk.
+fn write_beside(beside: &Path, keys: &[KeyBytes]) -> std::io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
     let written = keys.iter().try_for_each(|key| file.write_all(key.as_slice())).and_then(|()| file.sync_all());
     if let Err(error) = written {
-        let _ = std::fs::remove_file(&beside);
+        let _ = std::fs::remove_file(beside);
         return Err(error);
     }
-    Ok((beside, file))
+    Ok(file)
 }
 
 /// Waits for the turn to change the file; it is ours as long as what is returned lives.
@@ -193,6 +202,8 @@ mod tests {
         let old = open(&path).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let both = [old[0].clone(), fresh(&path).unwrap()];
+        // What one left behind that was killed is not left for long.
+        std::fs::write(directory.path().join(".key.next"), b"half a k").unwrap();
         replace(&link, &both).unwrap();
         assert_eq!(read(&path).unwrap().unwrap(), both);
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
