@@ -10,8 +10,9 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 # shellcheck source=scripts/lib/machine.sh
 . scripts/lib/machine.sh
+# shellcheck source=scripts/lib/hosts.sh
+. scripts/lib/hosts.sh
 
-WORLD=$PWD/tests/world/world
 HOSTS=(web db ops)
 KEEP=no
 # Until there is a directory there is nothing to take down.
@@ -44,32 +45,12 @@ build() {
     PATH=$(realpath "${CARGO_TARGET_DIR:-target}/release"):$PATH
 }
 
-# A field of a host in the world's list, which has one host a line.
-field() { # NAME KEY
-    local value
-    value=$(sed -n "s/^.*\"name\":\"$1\",.*\"$2\":\"\(\(\\\\.\|[^\"\\\\]\)*\)\".*$/\1/p" "$DIR/world/hosts.json")
-    [ -n "$value" ] || fail "the test world tells no $2 of $1"
-    value=${value//\\\"/\"}
-    printf '%s' "${value//\\\\/\\}"
-}
-
 start_hosts() {
     local owner=(--owner $$)
     # Whoever owns a world takes it along when it ends.
     [ "$KEEP" = no ] || owner=()
     say "three hosts: web (root, password), db (root, key), ops (sudo with a password)"
     "$WORLD" up --dir "$DIR/world" "${owner[@]}" web=password db=key ops=sudo </dev/null
-}
-
-add_package() {
-    local made
-    say "an agent package: Prometheus node_exporter, from Debian's own build of it"
-    # Lists that are older than the archive name a version that it no longer has.
-    made=$(examples/node-exporter/make-package.sh "$DIR" 2>"$DIR/log") || {
-        apt_quietly update
-        made=$(examples/node-exporter/make-package.sh "$DIR")
-    }
-    landfall package add "$(tail -n 1 <<<"$made")"
 }
 
 # A job is the body of the API call. A secret may stand in it, or in a variable or a file that it names.

@@ -19,7 +19,7 @@ use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
 use crate::transport::ssh::{self, SshSettings, SshTransport};
 
-pub use serve::{ListenError, listen};
+pub use serve::{ListenError, Part, listen};
 
 /// Everything joined.
 pub struct App {
@@ -76,6 +76,9 @@ impl App {
         let seal = Seal::open(&settings.key_file)?;
         let store = record(settings, &site, seal).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        if let Some(id) = site.proxy.iter().filter_map(|proxy| proxy.host_id).max() {
+            store.reserve_host_ids(id).await?;
+        }
         let packages = Arc::new(repository(settings)?);
         let engine = Arc::new(Engine::new(Parts {
             store: store.clone(),

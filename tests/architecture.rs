@@ -60,7 +60,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["service/envelope"]),
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
-    ("utoipa", &["api"]),
+    // Like serde's derives: what a type looks like on the wire stands at the type.
+    ("utoipa", &["api", "service", "domain"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("indicatif", &["cli/report/bars"]),

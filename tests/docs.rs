@@ -85,6 +85,7 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("cloud", "[[cloud]]\nid = 1\n???"),
         ("access_point", "[[access_point]]\nid = 1\n???"),
         ("blacklist", "[[blacklist]]\n???"),
+        ("proxy", "[[proxy]]\ncloud = 2\n???"),
     ] {
         assert!(keys.remove(table), "{table}");
         let name = if toml.starts_with("[[") { format!("{table}[]") } else { table.to_owned() };

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde_json::json;
+use serde::Serialize;
 
 use super::Door;
 use super::answer::{Answer, Refusal, nothing};
+
+/// It can work.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Ready {
+    /// True: else there is no such answer.
+    ready: bool,
+}
 
 /// The process answers.
 pub(super) async fn alive(State(door): State<Arc<Door>>) -> Answer {
@@ -20,5 +27,5 @@ pub(super) async fn ready(State(door): State<Arc<Door>>) -> Answer {
         return Answer::refused(&Refusal::Closing, language);
     }
     let read = door.service.jobs(1).await.map_err(Refusal::from);
-    Answer::of(read.map(|_| json!({"ready": true})), language)
+    Answer::of(read.map(|_| Ready { ready: true }), language)
 }

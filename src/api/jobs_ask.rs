@@ -2,6 +2,7 @@
 //! this process takes it up.
 
 use axum::extract::Path;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
@@ -11,10 +12,20 @@ use super::jobs_submit::who;
 use super::params;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
+use crate::domain::plan::StepKind;
 use crate::service::ask::{Again, RetryAsk};
 use crate::service::details::{Page, TaskFilter, instance};
 use crate::service::logins::LoginList;
-use crate::service::request::{Fields, SecretSources};
+use crate::service::request::SecretSources;
+
+/// A host that is tried again, in upstream's words.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct RetriedNode {
+    /// Its instance id.
+    retry_node_id: String,
+    /// The step it goes on with.
+    retry_node_name: Option<StepKind>,
+}
 
 pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
     Answer::of(retry_some(&id, &call).await, call.language)
@@ -60,7 +71,7 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
     try_again(call, id, (Again::Instances(vec![name.clone()]), None, false)).await?;
-    Ok(json!({"retry_node_id": name, "retry_node_name": step}))
+    Ok(json!(RetriedNode { retry_node_id: name, retry_node_name: step }))
 }
 
 async fn try_again(
@@ -72,29 +83,24 @@ async fn try_again(
     if call.door.service.retry(id, &ask).await?.hosts.is_empty() {
         return Err(Refusal::NoneFailed);
     }
-    call.door.shift.take_up(id);
-    Ok(())
+    call.door.hand_over(id).await
 }
 
 pub(super) async fn revoke(Path(id): Path<String>, call: Call) -> Answer {
-    Answer::of(revoke_all(&id, &call).await, call.language)
+    Answer::of(revoke_some(&id, &call).await, call.language)
 }
 
-async fn revoke_all(id: &str, call: &Call) -> Result<Value, Refusal> {
+async fn revoke_some(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = job(id)?;
-    params::read(&call.body, |fields| later(fields, &["instance_id_list"]))?;
-    if !call.door.service.cancel(id, &format!("asked by {}", who(&call.body))).await? {
+    let names = params::read(&call.body, |fields| params::list(fields, "instance_id_list", "text", params::text))?;
+    let (service, reason) = (&call.door.service, format!("asked by {}", who(&call.body)));
+    let asked = match names {
+        None => service.cancel(id, &reason).await?,
+        Some(names) => service.cancel_hosts(id, &names, &reason).await?,
+    };
+    if !asked {
         return Err(Refusal::NotRunning);
     }
-    call.door.shift.take_up(id);
+    call.door.hand_over(id).await?;
     Ok(json!([id]))
-}
-
-/// What this release does not do is refused, never passed over: a caller must not believe that it was done.
-fn later(fields: &mut Fields<'_>, keys: &[&str]) {
-    for key in keys {
-        if fields.value(key).is_some_and(|value| value != &Value::Bool(false)) {
-            fields.fault(key, "is not supported yet: leave it out");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, fault};
 use super::call::Call;
-use super::params::{self, items, list as list_of};
+use super::params::{self, both, items, list as list_of};
 use crate::domain::id::JobId;
 use crate::domain::job::JobKind;
 use crate::service::ServiceError;
@@ -54,7 +54,6 @@ fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
         kinds: any.then(|| JobKind::ALL.into_iter().filter(meant).collect()),
         from: params::moment(fields, "start_time"),
         until: params::moment(fields, "end_time"),
-        unfinished: false,
     }
 }
 
@@ -126,15 +125,6 @@ fn conditions(fields: &mut Fields<'_>) -> TaskFilter {
 fn names(value: &Value) -> (Vec<TaskName>, Vec<usize>) {
     let (texts, faulty) = items(value, params::text);
     (texts.iter().filter_map(|text| instance(text)).collect(), faulty)
-}
-
-/// What both the conditions so far and this one allow.
-fn both<T: PartialEq>(so_far: &mut Option<Vec<T>>, (mut more, faulty): (Vec<T>, Vec<usize>)) -> Vec<usize> {
-    if let Some(before) = so_far {
-        more.retain(|item| before.contains(item));
-    }
-    *so_far = Some(more);
-    faulty
 }
 
 /// The query of a path, by name.

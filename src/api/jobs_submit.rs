@@ -1,12 +1,27 @@
 //! `install/` and `operate/`: a body → a recorded job that the process works on. The answer waits for no host.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::params;
+use crate::domain::id::JobId;
+use crate::service::answer::FilterEntry;
 use crate::service::request::SecretSources;
 use crate::service::submit::{Caller, Recorded};
+
+/// A job that was recorded.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Accepted {
+    /// Its number.
+    #[schema(value_type = i64)]
+    job_id: JobId,
+    /// Where its details are.
+    job_url: String,
+    /// Hosts that were left out.
+    ip_filter: Vec<FilterEntry>,
+}
 
 pub(super) async fn install(call: Call) -> Answer {
     Answer::of(submit(&call, &call.body).await, call.language)
@@ -26,8 +41,9 @@ async fn submit(call: &Call, body: &Value) -> Result<Value, Refusal> {
         return Ok(json!(call.door.service.preview(body, &caller).await?));
     }
     let Recorded { job, filtered } = call.door.service.record(body, &caller).await?;
-    call.door.shift.take_up(job);
-    Ok(json!({"job_id": job, "job_url": format!("{}/api/job/{job}/details/", call.base), "ip_filter": filtered}))
+    call.door.take_up(job);
+    let job_url = format!("{}/api/job/{job}/details/", call.base);
+    Ok(json!(Accepted { job_id: job, job_url, ip_filter: filtered }))
 }
 
 /// Who asks, for the audit.

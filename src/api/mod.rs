@@ -1,7 +1,7 @@
 //! The HTTP door: a request → a use case → the published envelope.
 //!
 //! ```text
-//! socket ─► server ─► router ─► Call (language, body) ─► jobs_* ─► Service ─► Answer {result, code, data, message, errors}
+//! socket ─► server ─► router ─► Call (language, body) ─► jobs_*, hosts_* ─► Service ─► Answer {result, code, data, message, errors}
 //!                        └─ no such path, wrong method, too large, too late, a panic: the same envelope
 //! ```
 //! Wire quirks of the contract (`data` is called an array and is an object; `job_id` is an int, but `""` when nothing was
@@ -17,6 +17,7 @@ mod answer;
 mod call;
 mod events;
 mod health;
+mod hosts_get;
 mod jobs_ask;
 mod jobs_get;
 mod jobs_submit;
@@ -35,6 +36,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::domain::id::JobId;
 use crate::service::shift::Shift;
 use crate::service::{Service, Stop};
 use answer::{Answer, Refusal};
@@ -46,10 +48,26 @@ const DEADLINE: Duration = Duration::from_secs(300);
 pub struct Door {
     /// The use cases.
     pub service: Service,
-    /// Works on what is accepted.
-    pub shift: Shift,
+    /// Works on what is accepted; `None` where that is left to other processes over the record.
+    pub shift: Option<Shift>,
     /// Streams end with it.
     pub stop: Stop,
+}
+
+impl Door {
+    /// A job that was recorded just now.
+    fn take_up(&self, job: JobId) {
+        if let Some(shift) = &self.shift {
+            shift.take_up(job);
+        }
+    }
+
+    /// A job of which something was asked, whoever began it.
+    async fn hand_over(&self, job: JobId) -> Result<(), Refusal> {
+        self.service.hand_over(job).await?;
+        self.take_up(job);
+        Ok(())
+    }
 }
 
 /// Every path of the door, without trailing slash.
@@ -66,13 +84,19 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
         .route("/api/encrypt_rsa/fetch_public_keys", post(keys::fetch))
         .route("/api/encrypt_asymmetric/fetch_public_keys", post(keys::fetch))
+        .route("/api/host", get(hosts_get::list))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::show))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     // A stream has no deadline.
     let streams = Router::new().route("/api/job/{id}/events", get(events::stream));
-    jobs.merge(streams)
+    closed(jobs.merge(streams), door)
+}
+
+/// What all paths have in common, and what there is beside them.
+fn closed(paths: Router<Arc<Door>>, door: Arc<Door>) -> Router {
+    paths
         .fallback(async |State(door): State<Arc<Door>>| Answer::refused(&Refusal::NoPath, door.service.language()))
         .method_not_allowed_fallback(async |State(door): State<Arc<Door>>| {
             Answer::refused(&Refusal::WrongMethod, door.service.language())
@@ -80,6 +104,13 @@ pub fn router(door: Door) -> Router {
         .layer(middleware::from_fn_with_state(door.clone(), from_here))
         .layer(CatchPanicLayer::custom(answer::of_panic))
         .with_state(door)
+}
+
+/// The paths of a process that only works.
+pub fn health_router(door: Door) -> Router {
+    let door = Arc::new(door);
+    let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    closed(health, door)
 }
 
 /// Whoever asks is on this machine, but a page in a browser on it may come from anywhere: it is known by its `Origin`, or by

@@ -1,8 +1,11 @@
 //! The description of the door for programs, at `/openapi.json`: what `docs/api.md` is for people.
 //!
-//! The body of a submission is described by the schema of the job file (`docs/job.schema.json`), with the published example.
+//! The body of a submission is described by the schema of the job file (`docs/job.schema.json`), with the published example,
+//! other bodies in `asks.json`; what is given, by the types that are written ([`shapes`]).
 //!
 //! To add an endpoint: its row in [`OPERATIONS`]; a test holds the rows against the router.
+
+mod shapes;
 
 use std::sync::LazyLock;
 
@@ -11,11 +14,23 @@ use axum::http::{HeaderValue, Response, header};
 use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, SchemaType, Type};
-use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApiBuilder, Ref, Required, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApiBuilder, Ref, Required, Response as Told, ResponseBuilder};
+
+use self::shapes::{REFUSED, Shapes, either, list_of, one, typed};
+use super::health::Ready;
+use super::jobs_ask::RetriedNode;
+use super::jobs_submit::Accepted;
+use crate::service::details::Tail;
+use crate::service::envelope::PublicKey;
+use crate::service::inventory::HostList;
+use crate::service::preview::Preview;
+use crate::service::view::{JobList, JobView, StepLog};
 
 /// The schema of a submission.
 const JOB: &str = include_str!("../../docs/job.schema.json");
+/// The schemas of other bodies, by name.
+const ASKS: &str = include_str!("openapi/asks.json");
 /// The published example of a submission.
 const EXAMPLE: &str = include_str!("../../tests/api/published/request.json");
 /// What it is answered where cloud 2 has no proxy.
@@ -25,46 +40,115 @@ const ANSWER: &str = include_str!("../../tests/api/published/response.json");
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Nothing,
-    /// An object; its keys stand in `docs/api.md`.
-    Object,
+    /// A body of [`ASKS`].
+    Body(&'static str),
     /// A submission.
     Job,
 }
 
-/// One operation: method, path, what it does, its body, its query.
-type Row = (HttpMethod, &'static str, &'static str, Takes, &'static [(&'static str, Type, bool)]);
+/// What it gives.
+#[derive(Clone, Copy)]
+enum Gives {
+    /// An envelope with such `data`.
+    Data(shapes::Data),
+    /// The same, or which hosts are the reason that no job was made.
+    Submission,
+    /// Server-sent events.
+    Events,
+    /// A document of its own.
+    Document,
+}
+
+/// One operation: method, path, what it does, its body, its query, its answer.
+type Row = (HttpMethod, &'static str, &'static str, Takes, &'static [(&'static str, Type, bool)], Gives);
 
 const OPERATIONS: &[Row] = &[
-    (HttpMethod::Post, "/api/job/install/", "Submit a job", Takes::Job, &[]),
-    (HttpMethod::Post, "/api/job/operate/", "Submit a job on known hosts", Takes::Object, &[]),
-    (HttpMethod::Post, "/api/job/job_list/", "List jobs", Takes::Object, &[]),
-    (HttpMethod::Get, "/api/job/{id}/details/", "A job with its first hosts", Takes::Nothing, &[]),
-    (HttpMethod::Post, "/api/job/{id}/details/", "A job with a page of its hosts", Takes::Object, &[]),
+    (HttpMethod::Post, "/api/job/install/", "Submit a job", Takes::Job, &[], Gives::Submission),
+    (HttpMethod::Post, "/api/job/operate/", "Submit a job on known hosts", Takes::Body("Operation"), &[], Gives::Submission),
+    (HttpMethod::Post, "/api/job/job_list/", "List jobs", Takes::Body("JobListQuestion"), &[], Gives::Data(one::<JobList>)),
+    (HttpMethod::Get, "/api/job/{id}/details/", "A job with its first hosts", Takes::Nothing, &[], Gives::Data(one::<JobView>)),
+    (
+        HttpMethod::Post,
+        "/api/job/{id}/details/",
+        "A job with a page of its hosts",
+        Takes::Body("DetailsQuestion"),
+        &[],
+        Gives::Data(one::<JobView>),
+    ),
     (
         HttpMethod::Get,
         "/api/job/{id}/log/",
         "The log of a host; with offset or limit a tail of what it printed",
         Takes::Nothing,
         &[("instance_id", Type::String, true), ("offset", Type::Integer, false), ("limit", Type::Integer, false)],
+        Gives::Data(|shapes| either([list_of::<StepLog>(shapes), one::<Tail>(shapes)])),
     ),
-    (HttpMethod::Post, "/api/job/{id}/retry/", "Try hosts again that failed or were cancelled", Takes::Object, &[]),
-    (HttpMethod::Post, "/api/job/{id}/retry_node/", "Try one host again", Takes::Object, &[]),
-    (HttpMethod::Post, "/api/job/{id}/revoke/", "Cancel a job", Takes::Object, &[]),
+    (
+        HttpMethod::Post,
+        "/api/job/{id}/retry/",
+        "Try hosts again that failed or were cancelled",
+        Takes::Body("RetryQuestion"),
+        &[],
+        Gives::Data(list_of::<i64>),
+    ),
+    (
+        HttpMethod::Post,
+        "/api/job/{id}/retry_node/",
+        "Try one host again",
+        Takes::Body("RetryNodeQuestion"),
+        &[],
+        Gives::Data(one::<RetriedNode>),
+    ),
+    (HttpMethod::Post, "/api/job/{id}/revoke/", "Cancel a job", Takes::Body("RevokeQuestion"), &[], Gives::Data(list_of::<i64>)),
     (
         HttpMethod::Get,
-        EVENTS,
+        "/api/job/{id}/events/",
         "What happens to a job, as server-sent events; resumable by Last-Event-ID",
         Takes::Nothing,
         &[("after", Type::Integer, false)],
+        Gives::Events,
     ),
-    (HttpMethod::Post, "/api/encrypt_rsa/fetch_public_keys/", "The key that secrets may be sealed with", Takes::Object, &[]),
-    (HttpMethod::Post, "/api/encrypt_asymmetric/fetch_public_keys/", "The same at upstream's other path", Takes::Object, &[]),
-    (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[]),
-    (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[]),
-    (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[]),
+    (
+        HttpMethod::Get,
+        "/api/host/",
+        "List the hosts of the inventory; values parted by commas are a list",
+        Takes::Nothing,
+        &[
+            ("bk_host_id", Type::String, false),
+            ("bk_biz_id", Type::String, false),
+            ("bk_cloud_id", Type::String, false),
+            ("ap_id", Type::String, false),
+            ("ip", Type::String, false),
+            ("node_type", Type::String, false),
+            ("os_type", Type::String, false),
+            ("package", Type::String, false),
+            ("version", Type::String, false),
+            ("page", Type::Integer, false),
+            ("pagesize", Type::Integer, false),
+            ("start", Type::Integer, false),
+        ],
+        Gives::Data(one::<HostList>),
+    ),
+    (
+        HttpMethod::Post,
+        "/api/encrypt_rsa/fetch_public_keys/",
+        "The keys that secrets may be sealed with",
+        Takes::Body("KeyQuestion"),
+        &[],
+        Gives::Data(list_of::<PublicKey>),
+    ),
+    (
+        HttpMethod::Post,
+        "/api/encrypt_asymmetric/fetch_public_keys/",
+        "The same at upstream's other path",
+        Takes::Body("KeyQuestion"),
+        &[],
+        Gives::Data(list_of::<PublicKey>),
+    ),
+    (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[], Gives::Data(shapes::nothing)),
+    (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[], Gives::Data(one::<Ready>)),
+    (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[], Gives::Document),
 ];
-
-const EVENTS: &str = "/api/job/{id}/events/";
 
 /// The document, written once.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
@@ -76,11 +160,13 @@ pub(super) async fn show() -> Response<Body> {
 }
 
 fn document() -> Value {
-    let paths =
-        OPERATIONS.iter().fold(PathsBuilder::new(), |paths, row| paths.path(row.1, PathItem::new(row.0.clone(), operation(row))));
+    let mut shapes = Shapes::default();
+    let paths = OPERATIONS.iter().fold(PathsBuilder::new(), |paths, row| {
+        let operation = operation(row, &mut shapes);
+        paths.path(row.1, PathItem::new(row.0.clone(), operation))
+    });
     let info = InfoBuilder::new().title("Landfall job API").version(env!("CARGO_PKG_VERSION"));
-    let components = ComponentsBuilder::new().schema("Envelope", envelope()).schema("Fault", fault()).build();
-    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build();
+    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(shapes.components())).build();
     let mut document = serde_json::to_value(document).unwrap_or_default();
     // The definitions of the job file become components of their own.
     let mut job: Value = serde_json::from_str(&JOB.replace("#/$defs/", "#/components/schemas/")).unwrap_or_default();
@@ -91,51 +177,69 @@ fn document() -> Value {
             schemas.extend(definitions);
         }
         schemas.insert("Job".into(), job);
+        schemas.extend(serde_json::from_str::<serde_json::Map<_, _>>(ASKS).unwrap_or_default());
     }
     document
 }
 
-fn operation((method, path, summary, takes, query): &Row) -> Operation {
-    let word = path.trim_matches('/').replace("api/job/", "").replace("{id}/", "").replace(['/', '.'], "_");
+fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Shapes) -> Operation {
+    let word = path.trim_matches('/').replace("api/job/", "").replace("api/", "").replace("{id}/", "").replace(['/', '.'], "_");
     let name = if *method == HttpMethod::Get { format!("get_{word}") } else { word };
     let mut operation = OperationBuilder::new().operation_id(Some(name)).summary(Some(*summary));
     if path.contains("{id}") {
         let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
-        operation = operation.parameter(id.schema(Some(typed(Type::Integer))));
+        operation = operation.parameter(id.schema(Some(typed(Type::Integer).minimum(Some(1)))).example(Some(json!(1))));
     }
     for (name, kind, required) in *query {
         let required = if *required { Required::True } else { Required::False };
         let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query).required(required);
-        operation = operation.parameter(parameter.schema(Some(typed(kind.clone()))));
+        // What an id looks like cannot be guessed.
+        let example = (*name == "instance_id").then(|| json!("host|instance|host|127.0.0.5-0-0"));
+        operation = operation.parameter(parameter.schema(Some(typed(kind.clone()))).example(example));
     }
     let content = match takes {
         Takes::Nothing => None,
-        Takes::Object => Some(ContentBuilder::new().schema(Some(ObjectBuilder::new())).build()),
+        Takes::Body(name) => Some(ContentBuilder::new().schema(Some(Ref::from_schema_name(*name))).build()),
         Takes::Job => Some(ContentBuilder::new().schema(Some(Ref::from_schema_name("Job"))).example(parsed(EXAMPLE)).build()),
     };
     if let Some(content) = content {
         operation = operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
     }
-    let events = *path == EVENTS;
-    let document = path.ends_with(".json");
-    let yes = ResponseBuilder::new().description(if events { "the events, or why there are none" } else { "what came of it" });
-    let yes = if document {
-        yes.content("application/json", ContentBuilder::new().schema(Some(ObjectBuilder::new())).build())
-    } else {
-        let example = (*takes == Takes::Job).then(|| parsed(ANSWER)).flatten();
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Envelope")));
-        yes.content("application/json", content.example(example).build())
-    };
-    let text = ContentBuilder::new().schema(Some(typed(Type::String))).build();
-    operation = operation.response("200", if events { yes.content("text/event-stream", text) } else { yes });
-    if events {
+    operation = operation.response("200", told(*gives, *takes == Takes::Job, shapes));
+    if matches!(gives, Gives::Events) {
         operation = operation.response("204", ResponseBuilder::new().description("the job has ended and all is told"));
     }
     for (status, why) in WRONG {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Envelope"))).build();
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(REFUSED))).build();
         operation = operation.response(*status, ResponseBuilder::new().description(*why).content("application/json", content));
     }
     operation.build()
+}
+
+/// The answer that is no error of HTTP.
+fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
+    let content = ContentBuilder::new();
+    let (description, content) = match gives {
+        Gives::Data(data) => {
+            let data = data(shapes);
+            ("what came of it", content.schema(Some(shapes::envelope(data))))
+        }
+        Gives::Submission => {
+            let data = either([one::<Accepted>(shapes), one::<Preview>(shapes)]);
+            ("what came of it", content.schema(Some(shapes::submission(data, shapes))))
+        }
+        Gives::Events => ("the events, or why there are none", content.schema(Some(Ref::from_schema_name(REFUSED)))),
+        Gives::Document => ("the description", content.schema(Some(ObjectBuilder::new()))),
+    };
+    let example = with_example.then(|| parsed(ANSWER)).flatten();
+    let response = ResponseBuilder::new().description(description).content("application/json", content.example(example).build());
+    match gives {
+        Gives::Events => {
+            let text = ContentBuilder::new().schema(Some(typed(Type::String))).build();
+            response.content("text/event-stream", text).build()
+        }
+        Gives::Data(_) | Gives::Submission | Gives::Document => response.build(),
+    }
 }
 
 /// What HTTP itself has a word for.
@@ -149,39 +253,8 @@ const WRONG: &[(&str, &str)] = &[
     ("503", "stopping, or too slow"),
 ];
 
-fn typed(kind: impl Into<SchemaType>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(kind)
-}
-
 fn parsed(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
-}
-
-fn envelope() -> Schema {
-    let nullable = |kind: Type| SchemaType::Array(vec![kind, Type::Null]);
-    ObjectBuilder::new()
-        .description(Some("Every answer. `errors` is null or one entry for every fault."))
-        .property("result", typed(Type::Boolean))
-        .property("code", typed(Type::Integer))
-        .property("data", typed(SchemaType::AnyValue))
-        .property("message", typed(Type::String))
-        .property("errors", ArrayBuilder::new().schema_type(nullable(Type::Array)).items(Ref::from_schema_name("Fault")))
-        .required("result")
-        .required("code")
-        .required("data")
-        .required("message")
-        .required("errors")
-        .into()
-}
-
-fn fault() -> Schema {
-    ObjectBuilder::new()
-        .property("path", typed(Type::String))
-        .property("message", typed(Type::String))
-        .required("path")
-        .required("message")
-        .examples([json!({"path": "hosts[3].port", "message": "70000 must be between 1 and 65535"})])
-        .into()
 }
 
 #[cfg(test)]
@@ -212,5 +285,19 @@ mod tests {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }
         assert!(!text.contains("$defs"));
+    }
+
+    #[test]
+    fn an_answer_is_a_whole_envelope_and_keys_of_a_host_that_was_left_out_may_be_missing() {
+        let document = document();
+        let content = &document["paths"]["/api/job/{id}/details/"]["get"]["responses"]["200"]["content"]["application/json"];
+        let done = &content["schema"]["oneOf"][0];
+        assert_eq!(done["required"], json!(["result", "code", "data", "message", "errors"]));
+        assert_eq!(done["additionalProperties"], false);
+        assert_eq!(done["properties"]["data"]["$ref"], "#/components/schemas/JobView");
+        let host = &document["components"]["schemas"]["HostView"]["allOf"];
+        let exclusion = host.as_array().unwrap().iter().find(|item| item["anyOf"].is_array()).unwrap();
+        assert_eq!(exclusion["anyOf"][0]["$ref"], "#/components/schemas/Exclusion");
+        assert_eq!(exclusion["anyOf"][1], json!({"type": "object"}));
     }
 }

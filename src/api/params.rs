@@ -1,7 +1,5 @@
 //! Parameters of the endpoints that are no submission: lists, pages, moments. Faults are noted like a submission's.
 
-use std::net::IpAddr;
-
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -10,6 +8,7 @@ use super::answer::Refusal;
 use crate::domain::Timestamp;
 use crate::domain::job::Status;
 use crate::service::details::Page;
+pub(super) use crate::service::request::values::{both, ip, items, number, text};
 use crate::service::request::{Fault, Fields};
 
 /// Hosts or jobs of a page when the caller does not say (`reference/upstream.md` 3.1).
@@ -35,35 +34,6 @@ pub(super) fn list<T>(fields: &mut Fields<'_>, key: &str, what: &str, read: impl
         fields.fault(&format!("{key}[{index}]"), format!("must be {what}"));
     }
     Some(read)
-}
-
-/// What of a value can be read, and the places of what cannot.
-pub(super) fn items<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> (Vec<T>, Vec<usize>) {
-    let items = match value {
-        Value::Array(items) => items.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let mut faulty = Vec::new();
-    let read = items.iter().enumerate().filter_map(|(index, item)| {
-        let item = read(item);
-        if item.is_none() {
-            faulty.push(index);
-        }
-        item
-    });
-    (read.collect(), faulty)
-}
-
-pub(super) fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-pub(super) fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
-}
-
-pub(super) fn ip(value: &Value) -> Option<IpAddr> {
-    value.as_str()?.trim().parse().ok()
 }
 
 pub(super) fn status(value: &Value) -> Option<Status> {

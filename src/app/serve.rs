@@ -1,4 +1,4 @@
-//! `serve`: the HTTP door and the executor in one process over one record.
+//! `serve`: the HTTP door and the executor over one record, in one process or each in its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +30,29 @@ pub enum ListenError {
     },
 }
 
+/// What a process does of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It answers and works.
+    Whole,
+    /// It answers; others work.
+    Api,
+    /// It works; others answer.
+    Executor,
+}
+
+impl Part {
+    /// By the flags; at most one of them is given.
+    #[must_use]
+    pub fn of(executor_only: bool, api_only: bool) -> Self {
+        match (executor_only, api_only) {
+            (true, _) => Self::Executor,
+            (false, true) => Self::Api,
+            (false, false) => Self::Whole,
+        }
+    }
+}
+
 /// Opens the socket; from now on callers wait in its queue.
 ///
 /// # Errors
@@ -42,11 +65,22 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 impl App {
-    /// Answers and works until the stop; then nothing new is taken, running steps finish within their grace, and the rest is
-    /// left in the record for the next start.
-    pub async fn serve(&self, listener: TcpListener, stop: Stop) {
-        let shift = Shift::new(self.service.clone(), stop.clone());
+    /// Does its part until the stop; then nothing new is taken, running steps finish within their grace, and the rest is left
+    /// in the record for other executors, or the next start. Without a listener nobody is answered.
+    pub async fn serve(&self, part: Part, listener: Option<TcpListener>, stop: Stop) {
+        let shift = (part != Part::Api).then(|| Shift::new(self.service.clone(), stop.clone()));
         let door = Door { service: self.service.clone(), shift: shift.clone(), stop: stop.clone() };
-        tokio::join!(api::server::serve(listener, api::router(door), stop), shift.run());
+        let answering = async {
+            if let Some(listener) = listener {
+                let router = if part == Part::Executor { api::health_router(door) } else { api::router(door) };
+                api::server::serve(listener, router, stop).await;
+            }
+        };
+        let working = async {
+            if let Some(shift) = shift {
+                shift.run().await;
+            }
+        };
+        tokio::join!(answering, working);
     }
 }

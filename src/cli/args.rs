@@ -78,9 +78,15 @@ pub(crate) enum Command {
     /// Take jobs over HTTP and work on them, until a signal
     #[command(after_help = SERVE)]
     Serve {
-        /// Where to listen: a loopback address, port 0 for any free one
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8420")]
-        listen: SocketAddr,
+        /// Where to listen: a loopback address, port 0 for any free one [default: 127.0.0.1:8420; with --executor-only none]
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Work on jobs only; with --listen its health can be asked there
+        #[arg(long, conflicts_with = "api_only")]
+        executor_only: bool,
+        /// Answer only: other processes over the same record work on the jobs, nothing is dialled from here
+        #[arg(long)]
+        api_only: bool,
     },
     /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
+use crate::app::Part;
 use crate::config::{Flags, Settings};
 use crate::{lifecycle, telemetry};
 use args::{Command, CommandLine, Common, Hostkey, Job, Key, Output, Package, Site};
@@ -88,7 +89,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Run(run) => cmd::run::run(run, context).await,
         Command::Plan(source) => cmd::plan::run(source, context).await,
         Command::Check(source) => cmd::check::run(source, context).await,
-        Command::Serve { listen } => cmd::serve::run(listen, context).await,
+        Command::Serve { listen, executor_only, api_only } => {
+            cmd::serve::run(listen, Part::of(executor_only, api_only), context).await
+        }
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,
         Command::Job(Job::Log { id, host: Some(host), follow: true }) => cmd::job_log_follow::follow(id, host, context).await,

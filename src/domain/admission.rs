@@ -8,7 +8,7 @@ use super::job::Status;
 use super::site::Language;
 
 /// Reason of an `ip_filter` entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exception {
     /// The cloud has no proxy (F1).
@@ -21,7 +21,7 @@ pub enum Exception {
     AgentAlive,
     /// Nothing is known of the host, and the request brings no login (F5).
     NotInstalled,
-    /// The host is known by another number (F6).
+    /// The host is known by another number (F6), or the number is another host's.
     HostIdMismatch,
     /// A proxy is asked for as an agent, or the other way round (F7).
     NodeTypeMismatch,
@@ -86,7 +86,7 @@ impl Exception {
 }
 
 /// Why one host was left out, with what the text needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Exclusion {
     /// The stable word.
     pub exception: Exception,
@@ -110,6 +110,11 @@ impl Exclusion {
         }
     }
 
+    /// Is the detail of [`Exception::HostIdMismatch`] the number that the host has, not the host that has the number?
+    fn names_a_number(&self) -> bool {
+        self.detail.parse::<i64>().is_ok()
+    }
+
     fn in_chinese(&self) -> String {
         let detail = &self.detail;
         match self.exception {
@@ -118,7 +123,8 @@ impl Exclusion {
             Exception::Ipv6Rebound => format!("主机已绑定 IPv6 地址 {detail}，不允许修改"),
             Exception::AgentAlive => format!("动态地址 {detail} 上已有 Agent，请使用重装"),
             Exception::NotInstalled => "主机尚未安装，请求中也没有登录凭据".into(),
-            Exception::HostIdMismatch => format!("主机 ID 不一致，已知为 {detail}"),
+            Exception::HostIdMismatch if self.names_a_number() => format!("主机 ID 不一致，已知为 {detail}"),
+            Exception::HostIdMismatch => format!("主机 ID 已属于主机 {detail}"),
             Exception::NodeTypeMismatch => format!("节点类型不一致，主机为 {detail}"),
             Exception::KeyRequired => "认证方式已改为密钥，但未提供密钥".into(),
             Exception::PasswordRequired => "认证方式已改为密码，但未提供密码".into(),
@@ -138,7 +144,8 @@ impl Exclusion {
             Exception::Ipv6Rebound => format!("the host is known with IPv6 address {detail}, which cannot be changed"),
             Exception::AgentAlive => format!("an agent is at the dynamic address {detail} already: reinstall it instead"),
             Exception::NotInstalled => "nothing is installed there as far as is known, and the request brings no login".into(),
-            Exception::HostIdMismatch => format!("the host is known as number {detail}"),
+            Exception::HostIdMismatch if self.names_a_number() => format!("the host is known as number {detail}"),
+            Exception::HostIdMismatch => format!("the number is that of host {detail}"),
             Exception::NodeTypeMismatch => format!("the host is a node of type {detail}"),
             Exception::KeyRequired => "the kept login is no key, and the request brings none".into(),
             Exception::PasswordRequired => "the kept login is no password, and the request brings none".into(),

@@ -146,7 +146,7 @@ pub enum EventKind {
 }
 
 /// Figures of a step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Figures {
     /// Payload bytes sent in this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{Effect, StepKind};
 
 /// What kind of trouble it is; decides retries and who has to act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// The job may not touch this host.
@@ -159,17 +159,19 @@ codes! {
 }
 
 /// Why a host task or a step failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Failure {
     /// Kind of trouble.
     pub class: FailureClass,
     /// Stable word of the code table or of `scripts/exit_codes.toml`.
+    #[schema(value_type = String)]
     pub code: Cow<'static, str>,
     /// Where it happened.
     pub step: Option<StepKind>,
     /// One safe sentence: lower case, no full stop, no secret.
     pub message: String,
     /// What to do about it.
+    #[schema(value_type = String)]
     pub remedy: Cow<'static, str>,
     /// The chain of causes, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -11,7 +11,7 @@ use super::credential::Retention;
 use super::site::Paths;
 
 /// Operating systems of the published contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Os {
     /// Any Linux distribution.
@@ -45,6 +45,12 @@ impl Os {
             "SunOS" => Some(Self::Solaris),
             _ => None,
         }
+    }
+
+    /// What a package is for; `None` when it is for any.
+    #[must_use]
+    pub fn of_package(os: &str) -> Option<Self> {
+        [Self::Linux, Self::Windows, Self::Aix, Self::Solaris].into_iter().find(|known| known.word().eq_ignore_ascii_case(os))
     }
 }
 

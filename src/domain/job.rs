@@ -6,7 +6,7 @@ use super::outcome::Outcome;
 use super::package::Role;
 
 /// What a job does. The published table plus `REPLACE_PROXY`, which the document names but forgets to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the published words say it")]
 pub enum JobKind {
@@ -136,7 +136,7 @@ impl JobKind {
 }
 
 /// The nine published statuses, of jobs and of hosts in them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the published words say it")]
 pub enum Status {
@@ -200,7 +200,7 @@ impl Status {
 }
 
 /// Hosts of a job by how they stand, under the published keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Statistics {
     /// All hosts of the request.
     pub total_count: u64,

@@ -3,6 +3,8 @@
 //! Never here: reading the file and its environment (`config`). An unknown key is a fault: a misspelt limit must not
 //! pass for the default.
 
+mod proxy;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -10,6 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::host::Address;
+pub use proxy::{Given, Proxy};
 
 /// Language of API messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +44,7 @@ pub struct Site {
     /// Access points; none declared = access point 1 with built-in paths.
     pub access_point: Vec<AccessPoint>,
     /// Proxies known without a job.
-    pub proxy: Vec<toml::Value>,
+    pub proxy: Vec<Proxy>,
     /// Install channels.
     pub install_channel: Vec<toml::Value>,
     /// Who may call the HTTP API.
@@ -316,6 +319,7 @@ impl Site {
         if !(3..=3600).contains(&self.limits.lease_s) {
             faults.push("limits.lease_s: must be 3 to 3600".into());
         }
+        faults.extend(self.proxy_faults());
         for (index, list) in self.blacklist.iter().enumerate() {
             if list.clouds.is_empty() && list.networks.is_empty() {
                 faults.push(format!("blacklist[{index}]: names neither clouds nor networks"));
@@ -354,14 +358,6 @@ impl Site {
     #[must_use]
     pub fn blacklisted(&self, host: Address) -> Option<&str> {
         self.blacklist.iter().find(|list| list.names(host)).map(|list| list.reason.as_str())
-    }
-
-    /// Where the declared proxies are. One that has no inner address is nowhere.
-    pub fn proxies(&self) -> impl Iterator<Item = Address> {
-        self.proxy.iter().filter_map(|proxy| {
-            let ip = ["inner_ip", "inner_ipv6"].into_iter().find_map(|key| proxy.get(key)?.as_str()?.parse().ok())?;
-            Some(Address { cloud: proxy.get("cloud")?.as_integer()?, ip })
-        })
     }
 
     /// The declared cloud of that id.

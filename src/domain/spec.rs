@@ -28,10 +28,6 @@ pub struct JobSpec {
     /// The businesses of its hosts, in ascending order.
     #[serde(default)]
     pub businesses: Vec<i64>,
-    /// Was it accepted by `serve`? Then every `serve` over the record takes it up when nobody works on it; a job of `run`
-    /// waits for the person who began it.
-    #[serde(default)]
-    pub served: bool,
 }
 
 /// What a host task is. Stored as JSON; no secret in it.

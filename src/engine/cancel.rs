@@ -84,6 +84,55 @@ impl Stop {
     }
 }
 
+/// What one host obeys: its job's stop, and a cancel of its own.
+#[derive(Clone, Debug)]
+pub(super) struct HostStop {
+    job: Stop,
+    own: Stop,
+}
+
+impl HostStop {
+    pub(super) fn new(job: Stop) -> Self {
+        Self { job, own: Stop::new() }
+    }
+
+    /// This host is cancelled, whatever the others do.
+    pub(super) fn cancel(&self) {
+        self.own.cancel();
+    }
+
+    /// See [`Stop::is_cancelled`].
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.own.is_cancelled() || self.job.is_cancelled()
+    }
+
+    /// See [`Stop::is_asked`].
+    pub(super) fn is_asked(&self) -> bool {
+        self.own.is_asked() || self.job.is_asked()
+    }
+
+    /// See [`Stop::reason`].
+    pub(super) fn reason(&self) -> &str {
+        if self.own.is_asked() { self.own.reason() } else { self.job.reason() }
+    }
+
+    /// See [`Stop::asked`].
+    pub(super) async fn asked(&self) {
+        tokio::select! {
+            () = self.own.asked() => {}
+            () = self.job.asked() => {}
+        }
+    }
+
+    /// See [`Stop::over`].
+    pub(super) async fn over(&self) {
+        tokio::select! {
+            () = self.own.over() => {}
+            () = self.job.over() => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Bucket;
-use super::cancel::Stop;
+use super::cancel::{HostStop, Stop};
 use super::clock::Clock;
 use super::journal::{Journal, JournalError};
 use super::limits::Limits;
@@ -134,6 +134,7 @@ pub(super) struct HostTask {
     pub(super) record: HostRecord,
     pub(super) credential: Option<Credential>,
     pub(super) session: Option<Box<dyn Session>>,
+    stop: HostStop,
     /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
     /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
     tried: HashMap<(StepKind, bool), u32>,
@@ -144,21 +145,22 @@ pub(super) struct HostTask {
 }
 
 impl HostTask {
-    pub(super) fn new(job: Arc<JobRun>, row: TaskRow, claim: Claim, record: HostRecord) -> Self {
+    pub(super) fn new(job: Arc<JobRun>, (row, claim): (TaskRow, Claim), record: HostRecord, stop: HostStop) -> Self {
         let taken_over = match record.state {
             HostState::Running { step, .. } => Some(step),
             // Let go in the middle of a step, or between two tries of it.
             _ => record.steps.iter().rfind(|step| step.outcome.is_none() && !step.is_past).map(|step| step.step),
         };
         let in_flight = record.run_in_flight();
-        Self { job, row, claim, record, credential: None, session: None, tried: HashMap::new(), taken_over, in_flight }
+        let (credential, session, tried) = (None, None, HashMap::new());
+        Self { job, row, claim, record, credential, session, stop, tried, taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
     pub(super) async fn run(mut self) -> Result<(), Left> {
-        let cancelled = self.job.stop.is_cancelled();
+        let cancelled = self.stop.is_cancelled();
         let mut ended = if cancelled { Err(Halt::Stopped) } else { self.work().await };
-        if matches!(ended, Err(Halt::Stopped)) && self.job.stop.is_cancelled() {
+        if matches!(ended, Err(Halt::Stopped)) && self.stop.is_cancelled() {
             ended = self.terminate().await;
         }
         let outcome = match ended {
@@ -214,7 +216,7 @@ impl HostTask {
             HostState::Running { step, .. } => format!("during {step}"),
             _ => "between steps".into(),
         };
-        format!("{} {when}", self.job.stop.reason())
+        format!("{} {when}", self.stop.reason())
     }
 
     async fn work(&mut self) -> Result<Outcome, Halt> {
@@ -288,14 +290,14 @@ impl HostTask {
     }
 
     async fn step(&mut self, step: Step) -> Result<(), Halt> {
-        if self.job.stop.is_asked() {
+        if self.stop.is_asked() {
             return Err(Halt::Stopped);
         }
         let kind = step.kind;
         let attempt = self.attempt_of(kind);
         let run_id = (kind == StepKind::RunScript).then(|| RunId::new(self.row.id, kind, attempt));
         self.append(vec![EventKind::StepStarted { step: kind, attempt, run_id }]).await?;
-        let stop = self.job.stop.clone();
+        let stop = self.stop.clone();
         let let_go = async {
             // Nothing was begun on the host yet: no reason to wait for it.
             if kind == StepKind::Connect { stop.asked().await } else { stop.over().await }
@@ -363,7 +365,7 @@ impl HostTask {
         self.append(vec![EventKind::AttemptFailed { step, failure, retry_in_ms }]).await?;
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
-            () = self.job.stop.asked() => Err(Halt::Stopped),
+            () = self.stop.asked() => Err(Halt::Stopped),
         }
     }
 

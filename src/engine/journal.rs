@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::store::{OutputChunk, Store, Write, Written};
@@ -36,7 +36,6 @@ struct Request {
 #[derive(Clone, Debug)]
 pub struct Journal {
     queue: mpsc::Sender<Request>,
-    commits: watch::Receiver<u64>,
 }
 
 impl Journal {
@@ -44,9 +43,8 @@ impl Journal {
     #[must_use]
     pub fn start(store: Arc<dyn Store>, tracker: &TaskTracker) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
-        let (committed, commits) = watch::channel(0);
-        tracker.spawn(write(store, requests, committed));
-        Self { queue, commits }
+        tracker.spawn(write(store, requests));
+        Self { queue }
     }
 
     /// Writes and waits until it is durable.
@@ -67,15 +65,9 @@ impl Journal {
     pub async fn output(&self, chunk: OutputChunk) {
         let _ = self.queue.send(Request { write: Write::Output(chunk), answer: None }).await;
     }
-
-    /// Changes with every transaction.
-    #[must_use]
-    pub fn commits(&self) -> watch::Receiver<u64> {
-        self.commits.clone()
-    }
 }
 
-async fn write(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>, committed: watch::Sender<u64>) {
+async fn write(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(BATCH);
     while requests.recv_many(&mut batch, BATCH).await > 0 {
         let (writes, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|request| (request.write, request.answer)).unzip();
@@ -87,7 +79,6 @@ async fn write(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>, com
                 vec![Err(JournalError::Failed(text)); answers.len()]
             }
         };
-        committed.send_modify(|count| *count += 1);
         for (answer, result) in answers.into_iter().zip(results) {
             if let Some(answer) = answer {
                 // Whoever asked may have been stopped since.

@@ -66,6 +66,11 @@ impl Limits {
         self.hosts.clone().acquire_owned().await.ok()
     }
 
+    /// How many more hosts may begin right now.
+    pub fn free_hosts(&self) -> usize {
+        self.hosts.available_permits()
+    }
+
     /// A place among the uploads in flight.
     pub async fn upload(&self) -> Option<OwnedSemaphorePermit> {
         self.uploads.clone().acquire_owned().await.ok()

@@ -17,6 +17,7 @@ pub mod bucket;
 pub mod cancel;
 pub mod check;
 pub mod clock;
+mod crew;
 mod dispatcher;
 mod host_keys;
 mod host_task;
@@ -32,14 +33,13 @@ mod terminate;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::Timestamp;
 use crate::domain::id::JobId;
 use crate::domain::site::Site;
 use crate::packages::PackageSource;
-use crate::store::{Store, StoreError};
+use crate::store::{Lease, Store, StoreError};
 use crate::transport::{HostKeys, Transport};
 use cancel::Stop;
 use clock::Clock;
@@ -84,6 +84,8 @@ pub enum Ended {
     Finished,
     /// It was stopped; `resume` goes on.
     Interrupted,
+    /// Nothing is left for this process; other executors work on the rest.
+    Elsewhere,
 }
 
 /// A run of a job could not go on.
@@ -119,24 +121,18 @@ impl Engine {
         }
     }
 
-    /// Works on a held job until every host ended or `stop` made it let go.
+    /// Works on a held job until every host ended, nothing is left for this process, or `stop` made it let go.
     ///
     /// # Errors
     /// When the record fails. Hosts that were being worked on are taken up by the next run.
-    pub async fn run(&self, job: JobId, stop: Stop) -> Result<Ended, EngineError> {
-        dispatcher::run(self, job, stop).await
+    pub async fn run(&self, job: JobId, lease: &dyn Lease, stop: Stop) -> Result<Ended, EngineError> {
+        dispatcher::run(self, job, lease, stop).await
     }
 
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Changes with every transaction of the journal.
-    #[must_use]
-    pub fn commits(&self) -> watch::Receiver<u64> {
-        self.journal.commits()
     }
 
     /// What the running hosts are sending right now.

@@ -1,21 +1,17 @@
 //! What others ask of a job while this process works on it: a cancel, a retry.
 //!
-//! They write it into the record, from whatever process; nothing of theirs can wake us, so the record is looked at.
+//! They write it into the record, from whatever process. News of that wake us; where another process's are not heard, the
+//! record is looked at again and again.
 //!
 //! Never here: obeying (the dispatcher's).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::MissedTickBehavior;
 
 use crate::domain::id::JobId;
 use crate::store::{Asked, Store, StoreError};
-
-/// Between two looks: one row by its key.
-const PERIOD: Duration = Duration::from_millis(500);
 
 /// Looks at what is asked of one job until it is dropped.
 pub(super) struct Orders {
@@ -26,12 +22,11 @@ pub(super) struct Orders {
 impl Orders {
     /// Looks once, then again and again.
     pub(super) async fn watch(store: Arc<dyn Store>, job: JobId) -> Result<Self, StoreError> {
+        let mut news = store.news();
         let (sender, asked) = watch::channel(store.asked(job).await?);
         let looking = tokio::spawn(async move {
-            let mut period = tokio::time::interval(PERIOD);
-            period.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                period.tick().await;
+                news.next(|topic| topic.concerns(job) && topic.calls()).await;
                 match store.asked(job).await {
                     Ok(now) => drop(sender.send_if_modified(|last| std::mem::replace(last, now) != now)),
                     // Whoever cannot write the record finds out by himself; a missed look is made good by the next.

@@ -44,6 +44,7 @@ pub fn describe(step: &Step, subject: &Subject<'_>) -> String {
                 JobKind::UninstallAgent | JobKind::UninstallProxy => ("uninstall", ""),
                 JobKind::RestartAgent | JobKind::RestartProxy => ("restart", ""),
                 JobKind::ReloadAgent | JobKind::ReloadProxy => ("reload", ""),
+                JobKind::UpgradeAgent | JobKind::UpgradeProxy => ("upgrade", paths.setup_path.as_str()),
                 _ => ("install", paths.setup_path.as_str()),
             };
             let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
@@ -98,7 +99,7 @@ mod tests {
             "access_point": {"id": 1}, "cloud_name": "", "outline": []
         });
         let task: TaskSpec = serde_json::from_value(task).unwrap();
-        for kind in JobKind::ALL.into_iter().filter(|kind| kind.is_carried_out()) {
+        for kind in JobKind::ALL {
             let job: JobSpec = serde_json::from_value(serde_json::json!({"kind": kind})).unwrap();
             let paths = crate::plan::settle::paths(&job, &task);
             let login = "ops at 10.0.0.5:22 by password";

@@ -22,7 +22,10 @@ pub fn outline(kind: JobKind, script_timeout_s: u64) -> Vec<Step> {
         | JobKind::ReinstallAgent
         | JobKind::UpgradeAgent
         | JobKind::InstallProxy
-        | JobKind::ReinstallProxy => &[
+        | JobKind::ReinstallProxy
+        | JobKind::UpgradeProxy
+        // What becomes of the old proxy comes with the release that carries it out.
+        | JobKind::ReplaceProxy => &[
             StepKind::Connect,
             StepKind::Probe,
             StepKind::UploadPackage,
@@ -47,8 +50,6 @@ pub fn outline(kind: JobKind, script_timeout_s: u64) -> Vec<Step> {
             &[StepKind::Connect, StepKind::Probe, StepKind::UploadFiles, StepKind::RunScript, StepKind::Verify]
         }
         JobKind::RemoveAgent => &[StepKind::Forget],
-        // Known by name only in this release: their hosts are left out before a plan is needed.
-        JobKind::UpgradeProxy | JobKind::ReplaceProxy => &[],
     };
     let step = |kind: &StepKind| Step { kind: *kind, timeout_s: timeout(*kind, script_timeout_s) };
     kinds.iter().map(step).collect()
@@ -78,8 +79,8 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_that_is_carried_out_has_steps_and_connects_before_it_touches_the_host() {
-        for kind in JobKind::ALL.into_iter().filter(|kind| kind.is_carried_out()) {
+    fn every_kind_has_steps_and_connects_before_it_touches_the_host() {
+        for kind in JobKind::ALL {
             let steps = outline(kind, 600);
             let first = steps.first().map(|step| step.kind);
             assert_eq!(first, Some(if kind.touches_host() { StepKind::Connect } else { StepKind::Forget }), "{kind:?}");

@@ -27,6 +27,8 @@ struct Known<'a> {
     logins: HashMap<Address, (HostSpec, Credential)>,
     /// Where each host stands first.
     first: HashMap<Address, usize>,
+    /// Whose each number is: of the inventory, of the site, else of the first host of the request that names it.
+    ids: HashMap<i64, Address>,
 }
 
 impl Service {
@@ -38,6 +40,9 @@ impl Service {
             request.hosts.iter().filter(|host| borrows(kind, host)).filter_map(|host| host.spec.address()).collect();
         let logins = if borrowers.is_empty() { Vec::new() } else { self.store.kept_logins(&borrowers).await? };
         let rows = self.store.known_hosts(Which::At(&addresses)).await?;
+        let asked: Vec<i64> = request.hosts.iter().filter_map(|host| host.spec.bk_host_id).collect();
+        let numbered = self.store.host_ids(Which::Numbered(&asked)).await?;
+        let declared = self.site.proxy.iter().filter_map(|proxy| Some((proxy.host_id?, proxy.address()?)));
         let mut known = Known {
             kind,
             site: &self.site,
@@ -45,6 +50,7 @@ impl Service {
             inventory: rows.into_iter().map(|row| (row.address, row)).collect(),
             logins: logins.into_iter().map(|(address, spec, credential)| (address, (spec, credential))).collect(),
             first: HashMap::new(),
+            ids: numbered.into_iter().map(|(host, id)| (id, host)).chain(declared).collect(),
         };
         let mut excluded = Vec::with_capacity(request.hosts.len());
         for (index, host) in request.hosts.iter_mut().enumerate() {
@@ -72,12 +78,14 @@ impl Known<'_> {
     fn exclusion(&mut self, index: usize, host: &RequestedHost) -> Option<Exclusion> {
         let address = host.spec.address()?;
         let first = *self.first.entry(address).or_insert(index);
+        let holder = host.spec.bk_host_id.map(|id| *self.ids.entry(id).or_insert(address));
         let duplicate = (first != index).then(|| Exclusion::new(Exception::Duplicate, format!("hosts[{first}]")));
         self.no_proxy(host)
             .or_else(|| self.site.blacklisted(address).map(|reason| Exclusion::new(Exception::Blacklisted, reason)))
             .or(duplicate)
             .or_else(|| self.busy.get(&address).map(|job| Exclusion::new(Exception::Busy, job.to_string())))
             .or_else(|| self.identity(address, host))
+            .or_else(|| elsewhere(address, holder))
             .or_else(|| unsupported(host, self.kind))
             .or_else(|| self.login(address, host))
     }
@@ -114,7 +122,8 @@ impl Known<'_> {
                 if let Some(role) = role.filter(|role| *role != self.kind.role()) {
                     return Some(Exclusion::new(Exception::NodeTypeMismatch, role.word().to_uppercase()));
                 }
-                let known = row.and_then(|row| row.spec.bk_host_id);
+                let declared = || self.site.proxy_at(address).and_then(|proxy| proxy.host_id);
+                let known = row.and_then(|row| row.spec.bk_host_id).or_else(declared);
                 let differs = known.zip(spec.bk_host_id).filter(|(known, asked)| known != asked);
                 differs.map(|(known, _)| Exclusion::new(Exception::HostIdMismatch, known.to_string()))
             }
@@ -155,6 +164,12 @@ impl Known<'_> {
         let name = self.site.business_name(id);
         if name.is_empty() { id.to_string() } else { format!("{name} ({id})") }
     }
+}
+
+/// A number belongs to one host: one that is another's is no number of this one.
+fn elsewhere(address: Address, holder: Option<Address>) -> Option<Exclusion> {
+    let other = holder.filter(|holder| *holder != address)?;
+    Some(Exclusion::new(Exception::HostIdMismatch, other.to_string()))
 }
 
 /// What this release knows of but does not carry out (DESIGN 2).

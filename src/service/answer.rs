@@ -27,7 +27,7 @@ pub struct Envelope {
 }
 
 /// One host that was left out. Key order is the document's.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct FilterEntry {
     bk_biz_id: i64,
     bk_biz_name: String,

@@ -13,7 +13,7 @@ use super::{Service, ServiceError, view};
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
-use crate::store::{Retry, StoreError, TaskRow};
+use crate::store::{Cancel, Retry, StoreError, TaskRow};
 
 /// Which hosts of a job are to be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,30 @@ impl Service {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
-        Ok(self.store.ask_cancel(job, reason, self.engine.now()).await?)
+        Ok(self.store.ask_cancel(Cancel { job, tasks: None, reason, at: self.engine.now() }).await? > 0)
+    }
+
+    /// The same for some hosts of a job, by `instance_id`; the others go on. Those that have ended keep their result: false
+    /// when all have.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`], [`ServiceError::NoInstance`]: nothing is asked then; when the record fails.
+    pub async fn cancel_hosts(&self, job: JobId, names: &[String], reason: &str) -> Result<bool, ServiceError> {
+        if self.store.job(job).await?.is_none() {
+            return Err(ServiceError::NoJob(job));
+        }
+        let tasks = self.store.tasks(job).await?;
+        let chosen = named(job, &tasks, names, |task| matches!(task.status, Status::Pending | Status::Running))?;
+        let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
+        Ok(self.store.ask_cancel(Cancel { job, tasks: Some(&ids), reason, at: self.engine.now() }).await? > 0)
+    }
+
+    /// Leaves a job to whichever executor is there: what was asked of it must not wait for the person who began it.
+    ///
+    /// # Errors
+    /// When the record fails.
+    pub async fn hand_over(&self, job: JobId) -> Result<(), ServiceError> {
+        Ok(self.store.hand_over(job).await?)
     }
 
     /// Asks for hosts to be tried again. Gives those that will be; none when no host failed.
@@ -128,32 +151,32 @@ fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again, entries: &[Entry<
             Ok(in_order(hosts.iter().map(one).collect::<Result<_, _>>()?))
         }
         Again::Instances(names) => {
-            let mut chosen = named(job, tasks, names)?;
-            for Entry { task, .. } in entries {
-                if !failed(task) {
-                    return Err(ServiceError::NotFailed { job, host: task.address.ip, status: task.status });
-                }
-                chosen.push(task);
+            let mut chosen = named(job, tasks, names, |task| failed(&task))?;
+            chosen.extend(entries.iter().map(|entry| entry.task));
+            let ended = |task: &&TaskRow| ServiceError::NotFailed { job, host: task.address.ip, status: task.status };
+            match chosen.iter().find(|task| !failed(task)) {
+                Some(task) => Err(ended(task)),
+                None => Ok(in_order(chosen)),
             }
-            Ok(in_order(chosen))
         }
         Again::Listed => Ok(in_order(entries.iter().map(|entry| entry.task).filter(failed).collect())),
     }
 }
 
-/// The host tasks that these `instance_id`s name.
-fn named<'a>(job: JobId, tasks: &'a [TaskRow], names: &[String]) -> Result<Vec<&'a TaskRow>, ServiceError> {
+/// The host tasks that these `instance_id`s name; of several with the same name the one that is `wanted`.
+fn named<'a>(
+    job: JobId,
+    tasks: &'a [TaskRow],
+    names: &[String],
+    wanted: impl Fn(&TaskRow) -> bool,
+) -> Result<Vec<&'a TaskRow>, ServiceError> {
     let mut known: HashMap<String, Vec<&TaskRow>> = HashMap::new();
     for task in tasks {
         known.entry(view::instance_id(task)).or_default().push(task);
     }
     let one = |name: &String| match known.get(name).map(Vec::as_slice) {
         None | Some([]) => Err(ServiceError::NoInstance { job, instance: name.clone() }),
-        Some(of_host @ [first, ..]) => of_host.iter().copied().find(failed).ok_or(ServiceError::NotFailed {
-            job,
-            host: first.address.ip,
-            status: first.status,
-        }),
+        Some(of_host @ [first, ..]) => Ok(of_host.iter().copied().find(|task| wanted(task)).unwrap_or(first)),
     };
     names.iter().map(one).collect()
 }

@@ -10,7 +10,6 @@ use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
 use crate::domain::plan::StepKind;
-use crate::domain::record::HostRecord;
 use crate::store::TaskRow;
 
 // What the doors need of the record's lists.
@@ -37,7 +36,7 @@ pub fn instance(text: &str) -> Option<TaskName> {
 }
 
 /// What a host printed after a cursor.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Tail {
     /// The cursor after it: `offset` of the next request.
     pub offset: i64,
@@ -48,7 +47,7 @@ pub struct Tail {
 }
 
 /// A piece of a step's output.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Piece {
     /// The step.
     pub step: StepKind,
@@ -91,9 +90,7 @@ impl Service {
     async fn hosts_of(&self, id: JobId, tasks: &[TaskRow]) -> Result<Vec<HostView>, ServiceError> {
         let places: Vec<u32> = tasks.iter().map(|task| task.index).collect();
         let records = view::fold(&self.store.host_events(id, &places).await?)?;
-        let empty = HostRecord::default();
-        let view = |task: &TaskRow| view::host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site);
-        Ok(tasks.iter().map(view).collect())
+        self.views(tasks, &records).await
     }
 
     /// The host task that an `instance_id` names. Of a host that stands twice in the request the one that is worked on.

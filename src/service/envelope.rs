@@ -58,7 +58,7 @@ pub fn is_one(text: &str) -> bool {
 }
 
 /// A public key, as upstream's endpoint gives it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct PublicKey {
     /// What it is asked for by.
     pub name: &'static str,

@@ -1,22 +1,16 @@
 //! A job's events as they become durable, and what its hosts print.
 //!
-//! A feed reads the record after a cursor and is woken by the journal, so a slow reader never holds up a host, loses no
+//! A feed reads the record after a cursor and is woken by news of it, so a slow reader never holds up a host, loses no
 //! event, and costs no memory for what it has not read yet.
-
-use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::{Service, ServiceError};
 use crate::domain::event::Event;
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::store::OutputChunk;
+use crate::store::news::News;
 
 /// Events read at once.
 const PAGE: u32 = 500;
-
-/// How often the record is looked at when another process writes it: nothing wakes us then.
-const FOREIGN_PERIOD: Duration = Duration::from_millis(500);
 
 /// Pieces of output read at once: at most 4 MiB.
 const PIECES: u32 = 64;
@@ -34,14 +28,14 @@ pub struct Feed {
     service: Service,
     job: JobId,
     after: Seq,
-    wake: watch::Receiver<u64>,
+    news: News,
 }
 
 impl Service {
     /// The events of `job` after `after`.
     #[must_use]
     pub fn feed(&self, job: JobId, after: Seq) -> Feed {
-        Feed { service: self.clone(), job, after, wake: self.engine.commits() }
+        Feed { service: self.clone(), job, after, news: self.store.news() }
     }
 }
 
@@ -78,13 +72,14 @@ impl Feed {
     /// When the record cannot be read.
     pub async fn next(&mut self) -> Result<Vec<Event>, ServiceError> {
         loop {
-            self.wake.mark_unchanged();
+            // What was told so far is about what is read now.
+            self.news.forget();
             let events = self.ready().await?;
             if !events.is_empty() {
                 return Ok(events);
             }
-            // A closed channel means that the engine is gone: only the period is left.
-            let _ = tokio::time::timeout(FOREIGN_PERIOD, self.wake.changed()).await;
+            let job = self.job;
+            self.news.next(|topic| topic.concerns(job)).await;
         }
     }
 

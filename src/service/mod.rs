@@ -10,6 +10,7 @@ pub mod details;
 pub mod envelope;
 pub mod feed;
 pub mod host_list;
+pub mod inventory;
 pub mod keys;
 pub mod logins;
 pub mod operate;
@@ -119,12 +120,14 @@ impl Service {
     /// # Errors
     /// When the record fails; hosts that were running are taken up by the next `resume`.
     pub async fn run(&self, job: JobId, lease: Box<dyn Lease>, stop: Stop) -> Result<Ended, ServiceError> {
-        let mut work = std::pin::pin!(self.engine.run(job, stop.clone()));
-        let ended = tokio::select! {
-            ended = &mut work => ended,
-            () = lease.lost() => {
-                stop.hard("the hold of the job could not be renewed: another process may have it");
-                work.await
+        let ended = {
+            let mut work = std::pin::pin!(self.engine.run(job, lease.as_ref(), stop.clone()));
+            tokio::select! {
+                ended = &mut work => ended,
+                () = lease.lost() => {
+                    stop.hard("the hold of the job could not be renewed: another process may have it");
+                    work.await
+                }
             }
         };
         lease.release().await;

@@ -1,23 +1,37 @@
-//! Operations on hosts that are known: named by number, or by cloud and address, they become the submission that an install
-//! would be, with what the inventory knows of each host filled in.
+//! Operations on hosts that are known: named by number, or by cloud and address, or chosen over all pages of the inventory.
+//! They become the submission that an install would be, with what is known of each host filled in.
 //!
 //! Never here: admission and recording (`submit`).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::inventory::{self, HostQuery};
+use super::request::values::{self, items};
 use super::request::{Fault, Fields, SECRETS, code};
 use super::submit::Rejection;
 use super::{Service, ServiceError};
 use crate::domain::host::Address;
 use crate::domain::job::JobKind;
+use crate::domain::package::Role;
+use crate::domain::site::Proxy;
 use crate::store::HostRow;
-use crate::store::page::Known;
+use crate::store::page::{Known, Page};
 
-/// How upstream selects hosts over all pages of its list.
-const ACROSS_PAGES: [&str; 2] = ["exclude_hosts", "conditions"];
+/// What says that hosts are chosen over all pages: those that are left out, none of them if it is empty. Without it nothing
+/// is chosen: a request that lost its hosts on the way must not reach all there are.
+const MARK: &str = "exclude_hosts";
+
+/// What they are chosen by.
+const CHOICE: [&str; 3] = ["conditions", "bk_biz_id", "version"];
+
+/// Hosts of an operation.
+enum Meant {
+    Named(Vec<Asked>),
+    Chosen(Box<HostQuery>),
+}
 
 /// One host of an operation.
 struct Asked {
@@ -42,18 +56,12 @@ impl Service {
         let mut faults = Vec::new();
         let empty = Map::new();
         let object = body.as_object().unwrap_or(&empty);
-        let asked = read(&mut Fields::new(object, String::new(), &mut faults));
-        let rows = self.rows(&asked).await?;
-        let mut hosts = Vec::with_capacity(asked.len());
-        for host in asked {
-            match rows.of(&host.name) {
-                Some(row) => hosts.push(filled_in(row, host.given)),
-                None => {
-                    let message = "there is no such host in the inventory".into();
-                    faults.push(Fault { path: host.path, message, code: code::NO_HOST });
-                }
-            }
-        }
+        let hosts = match read(&mut Fields::new(object, String::new(), &mut faults)) {
+            Meant::Named(asked) => self.named(asked, &mut faults).await?,
+            // A choice that is not understood reaches nobody.
+            Meant::Chosen(query) if faults.is_empty() => self.chosen(&query, &mut faults).await?,
+            Meant::Chosen(_) => Vec::new(),
+        };
         if !faults.is_empty() {
             return Err(Rejection::Faults(faults));
         }
@@ -61,6 +69,36 @@ impl Service {
         submission.remove("bk_host_id");
         submission.insert("hosts".into(), hosts.into());
         Ok(Value::Object(submission))
+    }
+
+    async fn named(&self, asked: Vec<Asked>, faults: &mut Vec<Fault>) -> Result<Vec<Value>, ServiceError> {
+        let rows = self.rows(&asked).await?;
+        let mut hosts = Vec::with_capacity(asked.len());
+        for host in asked {
+            let declared = match host.name {
+                Name::Number(id) => self.site.proxy_numbered(id),
+                Name::At(address) => self.site.proxy_at(address),
+            };
+            match (declared, rows.of(&host.name)) {
+                (Some(proxy), _) => hosts.push(over(of_proxy(proxy), host.given)),
+                (None, Some(row)) => hosts.push(filled_in(row, host.given)),
+                (None, None) => faults.push(unknown(host.path, "there is no such host in the inventory")),
+            }
+        }
+        Ok(hosts)
+    }
+
+    async fn chosen(&self, query: &HostQuery, faults: &mut Vec<Fault>) -> Result<Vec<Value>, ServiceError> {
+        let mut hosts: Vec<Value> =
+            inventory::declared(&self.site, query).map(|proxy| over(of_proxy(proxy), Map::new())).collect();
+        if query.means(Role::Agent) {
+            let (_, rows) = self.store.host_page(&query.filter, Page { offset: 0, limit: None }).await?;
+            hosts.extend(rows.iter().map(|row| filled_in(row, Map::new())));
+        }
+        if hosts.is_empty() {
+            faults.push(unknown(MARK.into(), "no host of the inventory is chosen"));
+        }
+        Ok(hosts)
     }
 
     async fn rows(&self, asked: &[Asked]) -> Result<Rows, ServiceError> {
@@ -95,28 +133,72 @@ impl Rows {
     }
 }
 
+fn unknown(path: String, message: &str) -> Fault {
+    Fault { path, message: message.into(), code: code::NO_HOST }
+}
+
 /// The hosts of an operation; what is wrong is noted.
-fn read(top: &mut Fields<'_>) -> Vec<Asked> {
+fn read(top: &mut Fields<'_>) -> Meant {
     let installs = [JobKind::InstallAgent, JobKind::InstallProxy, JobKind::ReplaceProxy];
-    if let Some(kind) = top.text("job_type").as_deref().and_then(JobKind::from_wire).filter(|kind| installs.contains(kind)) {
+    let kind = top.text("job_type").as_deref().and_then(JobKind::from_wire);
+    if let Some(kind) = kind.filter(|kind| installs.contains(kind)) {
         top.fault("job_type", format!("{} is no operation on known hosts: submit it to install/", kind.wire_name()));
     }
-    for key in ACROSS_PAGES {
+    let is_named = top.value("bk_host_id").is_some() || top.value("hosts").is_some();
+    if !is_named && top.value(MARK).is_some() {
+        return Meant::Chosen(Box::new(choice(top, kind.map(JobKind::role))));
+    }
+    for key in [MARK].into_iter().chain(CHOICE) {
         if top.value(key).is_some() {
-            top.fault(key, "is not supported: name the hosts");
+            top.fault(key, if is_named { "cannot stand beside hosts that are named" } else { "needs exclude_hosts beside it" });
         }
     }
     match (top.value("bk_host_id"), top.value("hosts")) {
         (Some(_), Some(_)) => top.fault("hosts", "cannot stand beside bk_host_id"),
         (Some(Value::Array(numbers)), None) => {
-            return numbers.iter().enumerate().filter_map(|entry| number(top, entry)).collect();
+            return Meant::Named(numbers.iter().enumerate().filter_map(|entry| number(top, entry)).collect());
         }
         (Some(_), None) => top.fault("bk_host_id", "must be an array of numbers"),
-        (None, Some(Value::Array(hosts))) => return hosts.iter().enumerate().filter_map(|entry| host(top, entry)).collect(),
+        (None, Some(Value::Array(hosts))) => {
+            return Meant::Named(hosts.iter().enumerate().filter_map(|entry| host(top, entry)).collect());
+        }
         (None, Some(_)) => top.fault("hosts", "must be an array"),
-        (None, None) => top.fault("hosts", "hosts or bk_host_id is required"),
+        (None, None) => top.fault("hosts", "hosts, bk_host_id or exclude_hosts is required"),
     }
-    Vec::new()
+    Meant::Named(Vec::new())
+}
+
+/// Which hosts of all pages; agents or proxies, as the kind has it.
+fn choice(top: &mut Fields<'_>, role: Option<Role>) -> HostQuery {
+    let mut query = HostQuery { roles: role.map(|role| vec![role]), ..HostQuery::default() };
+    let mut narrow = |top: &mut Fields<'_>, (path, key): (&str, &str), value: &Value| match query.narrow(key, value) {
+        None => top.fault(&format!("{path}.key"), format!("must be one of {}", HostQuery::KEYS.join(", "))),
+        Some(faulty) => faulty.into_iter().for_each(|place| top.fault(&format!("{path}[{place}]"), "is not understood")),
+    };
+    for key in ["bk_biz_id", "version"] {
+        if let Some(value) = top.value(key) {
+            narrow(top, (key, key), value);
+        }
+    }
+    match top.value("conditions") {
+        None => {}
+        Some(Value::Array(conditions)) => {
+            for (index, condition) in conditions.iter().enumerate() {
+                let (path, value) = (format!("conditions[{index}]"), condition.get("value").unwrap_or(&Value::Null));
+                match condition.get("key").and_then(Value::as_str) {
+                    Some(key) if HostQuery::KEYS.contains(&key) => narrow(top, (&format!("{path}.value"), key), value),
+                    key => narrow(top, (&path, key.unwrap_or_default()), value),
+                }
+            }
+        }
+        Some(_) => top.fault("conditions", "must be an array of {key, value}"),
+    }
+    let (excluded, faulty) = top.value(MARK).map(|value| items(value, values::number)).unwrap_or_default();
+    for place in faulty {
+        top.fault(&format!("{MARK}[{place}]"), "must be a whole number");
+    }
+    query.filter.excluded = excluded;
+    query
 }
 
 fn number(top: &mut Fields<'_>, (index, value): (usize, &Value)) -> Option<Asked> {
@@ -160,7 +242,26 @@ fn filled_in(row: &HostRow, given: Map<String, Value>) -> Value {
             host.remove(key);
         }
     }
+    over(host, given)
+}
+
+/// What the site says of a proxy, in the words of the wire.
+fn of_proxy(proxy: &Proxy) -> Map<String, Value> {
+    let said = [
+        ("bk_host_id", json!(proxy.host_id)),
+        ("bk_biz_id", json!(proxy.business)),
+        ("bk_cloud_id", json!(proxy.cloud)),
+        ("inner_ip", json!(proxy.inner_ip)),
+        ("inner_ipv6", json!(proxy.inner_ipv6)),
+        ("outer_ip", json!(proxy.outer_ip)),
+        ("outer_ipv6", json!(proxy.outer_ipv6)),
+    ];
+    said.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What is known of a host, and what the entry says over it.
+fn over(mut known: Map<String, Value>, given: Map<String, Value>) -> Value {
     let is_said = |(_, value): &(String, Value)| !value.is_null() && value.as_str() != Some("");
-    host.extend(given.into_iter().filter(is_said));
-    Value::Object(host)
+    known.extend(given.into_iter().filter(is_said));
+    Value::Object(known)
 }

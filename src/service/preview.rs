@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::submit::{Admitted, Caller, Rejection};
+use super::submit::{Admitted, Caller, Rejection, is_for_later};
 use super::{Service, ServiceError};
 use crate::domain::admission::Exclusion;
 use crate::domain::credential::{Auth, Credential};
@@ -22,7 +22,7 @@ use crate::plan::render::{self, Templates, Values};
 use crate::plan::{choose, outline, settle};
 
 /// A job that was not begun.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Preview {
     /// Its kind.
     pub job_type: JobKind,
@@ -31,9 +31,10 @@ pub struct Preview {
 }
 
 /// What would be done on one host.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostPreview {
     /// Inner address.
+    #[schema(value_type = Option<String>)]
     pub ip: Option<IpAddr>,
     /// Its cloud.
     pub bk_cloud_id: i64,
@@ -46,12 +47,12 @@ pub struct HostPreview {
     pub login: String,
     /// The packages it may get: one for each CPU, as long as that is not known.
     pub packages: Vec<PackagePreview>,
-    /// Its steps, in order.
+    /// Its steps, in order; also of a host that a later release will take (`unsupported`).
     pub steps: Vec<StepPreview>,
 }
 
 /// A package a host may get.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PackagePreview {
     /// Its name.
     pub name: String,
@@ -74,7 +75,7 @@ pub struct PackagePreview {
 }
 
 /// A step that would be done.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 pub struct StepPreview {
     /// Which.
     pub step: StepKind,
@@ -108,7 +109,7 @@ impl Service {
     /// # Errors
     /// [`Rejection`], as for [`Service::submit`].
     pub async fn preview(&self, body: &Value, caller: &Caller) -> Result<Preview, Rejection> {
-        let Admitted { request, excluded, .. } = self.examine(body, caller).await?;
+        let Admitted { request, excluded, .. } = self.examine_plan(body, caller).await?;
         let outline = outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let shelf = self.shelf(&request.spec).await?;
         let mut list = Vec::with_capacity(request.hosts.len());
@@ -167,7 +168,8 @@ fn host_preview(job: &JobSpec, task: &TaskSpec, (exclusion, login): (Option<Excl
         timeout_s: step.timeout_s,
         detail: describe(step, &subject),
     };
-    let steps = if exclusion.is_some() { Vec::new() } else { task.outline.iter().map(step).collect() };
+    let is_planned = exclusion.as_ref().is_none_or(is_for_later);
+    let steps = if is_planned { task.outline.iter().map(step).collect() } else { Vec::new() };
     let (ip, bk_cloud_id) = (task.host.address().map(|address| address.ip), task.host.bk_cloud_id);
     let login = if job.kind.touches_host() { login } else { String::new() };
     HostPreview { ip, bk_cloud_id, status, exclusion, login, packages, steps }
@@ -230,7 +232,7 @@ fn login(host: &HostSpec, credential: Option<&Credential>) -> String {
 pub fn alike(preview: &Preview) -> Vec<(Vec<&HostPreview>, &[StepPreview])> {
     let mut groups: Vec<(Vec<&HostPreview>, &[StepPreview])> = Vec::new();
     let mut known: HashMap<(Vec<&StepPreview>, Vec<&str>), usize> = HashMap::new();
-    for host in preview.list.iter().filter(|host| host.exclusion.is_none()) {
+    for host in preview.list.iter().filter(|host| host.exclusion.is_none() || !host.steps.is_empty()) {
         // Every login reads differently.
         let steps: Vec<&StepPreview> = host.steps.iter().filter(|step| step.step != StepKind::Connect).collect();
         let packages: Vec<&str> =

@@ -12,6 +12,7 @@ mod host;
 mod login;
 #[cfg(test)]
 mod tests;
+pub(crate) mod values;
 
 pub use host::FIELDS as HOST_FIELDS;
 pub(super) use login::GivenLogin;
@@ -33,7 +34,7 @@ use crate::domain::spec::JobSpec;
 pub(crate) use fields::Fields;
 
 /// One thing wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// Where: `hosts[3].port`.
     pub path: String,
@@ -135,12 +136,15 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
         return Err(vec![Fault { path: String::new(), message: "the body must be a JSON object".into(), code: code::INVALID }]);
     };
     let mut top = Fields::new(object, String::new(), &mut faults);
-    let kind = job_kind(&mut top);
-    // Other kinds are sent it too, and it means nothing for them.
-    let replaced = top.integer("replace_host_id");
-    if kind == Some(JobKind::ReplaceProxy) && replaced.is_none() {
-        top.fault("replace_host_id", "is required for REPLACE_PROXY");
-    }
+    let kind = match (job_kind(&mut top), replaced(&mut top)) {
+        (Some(JobKind::InstallProxy), Some(_)) => Some(JobKind::ReplaceProxy),
+        (Some(JobKind::ReplaceProxy), None) => {
+            top.fault("replace_host_id", "is required for REPLACE_PROXY");
+            Some(JobKind::ReplaceProxy)
+        }
+        // Other kinds are sent it too, and it means nothing for them.
+        (kind, _) => kind,
+    };
     top.switch("is_install_latest_plugins");
     let username = top.text("bk_username");
     let package: PackageChoice = top.structure("package").unwrap_or_default();
@@ -161,8 +165,22 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
     let Some(kind) = kind.filter(|_| faults.is_empty()) else { return Err(faults) };
     let businesses: BTreeSet<i64> = hosts.iter().map(|host| host.spec.bk_biz_id).collect();
     let businesses = businesses.into_iter().collect();
-    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses, served: false };
+    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses };
     Ok(Request { spec, username, hosts })
+}
+
+/// The proxy that a body wants replaced, whatever else is wrong with it.
+#[must_use]
+pub fn replaces(body: &Value) -> Option<i64> {
+    let (mut faults, empty) = (Vec::new(), Map::new());
+    let mut top = Fields::new(body.as_object().unwrap_or(&empty), String::new(), &mut faults);
+    let kind = top.text("job_type").as_deref().and_then(JobKind::from_wire);
+    replaced(&mut top).filter(|_| matches!(kind, Some(JobKind::ReplaceProxy | JobKind::InstallProxy)))
+}
+
+/// 0 is how clients say that nothing is replaced.
+fn replaced(top: &mut Fields<'_>) -> Option<i64> {
+    top.integer("replace_host_id").filter(|id| *id != 0)
 }
 
 fn job_kind(top: &mut Fields<'_>) -> Option<JobKind> {

@@ -1,10 +1,11 @@
 //! The jobs that a process works on in the background: those it is given, and those of `serve` that nobody works on.
 //!
 //! ```text
-//! take_up(job) ─► hold ─► Service::run ─► ended ─► let go        look (at the start, then now and then):
-//!      ▲            └─ another process has it ─► let it          jobs of `serve` without a holder are taken up
-//!      └──────────────── opened again meanwhile? ◄┘              a stop: each job's own, then wait for all
+//! take_up(job) ─► join ─► Service::run ─► ended ─► let go        look (when there are news, and now and then):
+//!      ▲            └─ somebody has it for himself ─► let him     jobs of `serve` with something to do are taken up
+//!      └──────────────── opened again meanwhile? ◄┘               a stop: each job's own, then wait for all
 //! ```
+//! Where the record is shared, other executors work on the same jobs; each takes the hosts that it can begin.
 //! The limits of hosts in flight are the engine's, so however many jobs there are, no more hosts are worked on at once.
 //!
 //! Never here: what a job does (the engine's), signals (`lifecycle`).
@@ -14,16 +15,17 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::{Service, ServiceError, Stop};
 use crate::domain::id::JobId;
+use crate::engine::Ended;
 use crate::store::StoreError;
-use crate::store::page::{JobFilter, JobOrder, Page};
+use crate::store::news::{News, Topic};
 
-/// Between two looks for jobs that nobody works on: a holder that died is noticed after that at the latest.
-const LOOK: Duration = Duration::from_secs(15);
+/// Pause after a look that failed.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Between two purges of credentials whose time has come (DESIGN 11).
 const PURGE: Duration = Duration::from_secs(3600);
 /// A host that is let go of has that long to say so in the record.
@@ -55,19 +57,21 @@ impl Shift {
 
     /// Takes up what is left over, again and again, until the stop; then sees that everything is let go of properly.
     pub async fn run(&self) {
-        let mut look = tokio::time::interval(LOOK);
+        let mut news = self.service.store.news();
         let mut purge = tokio::time::interval(PURGE);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What was left over before this process began.
+        let mut done = self.look().await;
         loop {
-            let done = tokio::select! {
+            if let Err(error) = &done {
+                tracing::warn!(%error, "cannot look after the job record");
+                sleep(PAUSE).await;
+            }
+            done = tokio::select! {
                 () = self.stop.asked() => break,
-                _ = look.tick() => self.look().await,
+                () = self.something_to_do(&mut news) => self.look().await,
                 _ = purge.tick() => self.service.purge_credentials().await.map(drop),
             };
-            if let Err(error) = done {
-                tracing::warn!(%error, "cannot look after the job record");
-            }
         }
         self.each(|stop| stop.soft(self.stop.reason()));
         self.tracker.close();
@@ -80,8 +84,18 @@ impl Shift {
         }
     }
 
+    /// Waits for news, or until a hold of somebody who died may have ended: nothing tells that.
+    async fn something_to_do(&self, news: &mut News) {
+        let patience = self.service.patience();
+        let look = if patience.is_zero() { news.period() } else { patience / 10 };
+        tokio::select! {
+            () = news.next(Topic::calls) => {}
+            () = sleep(look) => {}
+        }
+    }
+
     async fn look(&self) -> Result<(), ServiceError> {
-        for job in self.service.left_over().await? {
+        for job in self.service.store.left_over().await? {
             self.take_up(job);
         }
         Ok(())
@@ -113,8 +127,9 @@ impl Shift {
             let worked = self.work_once(job, stop).await;
             self.lock().remove(&job);
             match worked {
-                Ok(true) => {}
-                Ok(false) => return,
+                Ok(Some(Ended::Finished)) => {}
+                // The next look takes it up again, when there is something to do.
+                Ok(Some(Ended::Elsewhere | Ended::Interrupted) | None) => return,
                 Err(error) => {
                     // The next look takes it up again.
                     tracing::error!(%job, error = &error as &dyn std::error::Error, "cannot work on a job");
@@ -132,33 +147,20 @@ impl Shift {
         }
     }
 
-    /// False when another process has the job.
-    async fn work_once(&self, job: JobId, stop: Stop) -> Result<bool, ServiceError> {
-        match self.service.hold(job).await {
-            Ok(lease) => self.service.run(job, lease, stop).await.map(|_| true),
-            Err(ServiceError::Store(StoreError::Held { pid, .. })) => {
+    /// `None` when another process has the job for itself.
+    async fn work_once(&self, job: JobId, stop: Stop) -> Result<Option<Ended>, ServiceError> {
+        match self.service.store.join(job).await {
+            Ok(lease) => self.service.run(job, lease, stop).await.map(Some),
+            Err(StoreError::Held { pid, .. }) => {
                 tracing::debug!(%job, pid, "another process works on it");
-                Ok(false)
+                Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
 impl Service {
-    /// Unfinished jobs of `serve` that no live process holds.
-    async fn left_over(&self) -> Result<Vec<JobId>, ServiceError> {
-        let filter = JobFilter { unfinished: true, ..JobFilter::default() };
-        let (_, rows) = self.store.job_page(&filter, JobOrder::Newest, Page { offset: 0, limit: None }).await?;
-        let mut jobs = Vec::new();
-        for row in rows.into_iter().rev().filter(|row| row.spec.served) {
-            if self.store.holder(row.id).await?.is_none() {
-                jobs.push(row.id);
-            }
-        }
-        Ok(jobs)
-    }
-
     /// Removes the credentials whose time has come; how many.
     ///
     /// # Errors

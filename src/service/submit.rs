@@ -15,6 +15,7 @@ use crate::domain::plan::Step;
 use crate::domain::site::Language;
 use crate::domain::spec::TaskSpec;
 use crate::plan;
+use crate::store::page::Known;
 use crate::store::{Lease, NewHost, NewJob, StoreError};
 
 /// Who submits, and how to talk to them.
@@ -26,7 +27,7 @@ pub struct Caller {
     pub language: Language,
     /// Where secrets may come from.
     pub sources: SecretSources,
-    /// Does it come in by `serve`, so that any `serve` may carry it out?
+    /// Does it come in by `serve`, so that any executor may carry it out?
     pub served: bool,
 }
 
@@ -94,6 +95,11 @@ impl Rejection {
     }
 }
 
+/// Will a later release take the host?
+pub(super) fn is_for_later(exclusion: &Exclusion) -> bool {
+    exclusion.exception == Exception::Unsupported
+}
+
 impl Service {
     /// Checks a body, admits its hosts and records the job. When this returns, nothing of it can be lost.
     ///
@@ -115,11 +121,41 @@ impl Service {
         Ok(Recorded { job, filtered })
     }
 
-    /// Everything of a submission but the recording: `plan` and `check` stop here.
+    /// Everything of a submission but the recording: `check` stops here.
     pub(super) async fn examine(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
+        let mut admitted = self.consider(body, caller).await?;
+        if admitted.excluded.iter().all(Option::is_some) {
+            return Err(Rejection::AllFiltered(admitted.filtered));
+        }
+        self.check_package(&mut admitted.request).await?;
+        Ok(admitted)
+    }
+
+    /// The same, also for hosts that nothing stands against but that this release does not carry it out: `plan` stops here.
+    pub(super) async fn examine_plan(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
+        let mut admitted = self.consider(body, caller).await?;
+        if !admitted.excluded.iter().any(|exclusion| exclusion.as_ref().is_none_or(is_for_later)) {
+            return Err(Rejection::AllFiltered(admitted.filtered));
+        }
+        if admitted.excluded.iter().any(Option::is_none) {
+            self.check_package(&mut admitted.request).await?;
+        }
+        Ok(admitted)
+    }
+
+    /// Checks a body and admits its hosts.
+    async fn consider(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
+        let mut faults: Vec<Fault> = self.replaced_fault(body).await?.into_iter().collect();
         let sources = self.with_opened(body, &caller.sources).await?;
-        let mut request = request::parse(body, &self.site, &sources).map_err(Rejection::Faults)?;
-        request.spec.served = caller.served;
+        let request = request::parse(body, &self.site, &sources);
+        let mut request = match request {
+            Ok(request) if faults.is_empty() => request,
+            Ok(_) => return Err(Rejection::Faults(faults)),
+            Err(more) => {
+                faults.splice(..0, more);
+                return Err(Rejection::Faults(faults));
+            }
+        };
         let excluded = self.admit(&mut request).await?;
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
@@ -138,11 +174,20 @@ impl Service {
             return Err(Rejection::NoProxy(no_proxy));
         }
         let filtered = entries(None);
-        if filtered.len() == request.hosts.len() {
-            return Err(Rejection::AllFiltered(filtered));
-        }
-        self.check_package(&mut request).await?;
         Ok(Admitted { request, excluded, filtered })
+    }
+
+    /// A proxy that is replaced has to be known as one.
+    async fn replaced_fault(&self, body: &Value) -> Result<Option<Fault>, ServiceError> {
+        let Some(id) = request::replaces(body) else { return Ok(None) };
+        if self.site.proxy_numbered(id).is_some() {
+            return Ok(None);
+        }
+        let message = match self.store.known_hosts(Known::Numbered(&[id])).await?.first() {
+            Some(row) => format!("host {id} ({}) is an agent, no proxy", row.address),
+            None => format!("there is no host {id} in the inventory"),
+        };
+        Ok(Some(Fault { path: "replace_host_id".into(), message, code: code::NO_HOST }))
     }
 
     /// Settles which package the job is about, as far as that can be known before the hosts are.
@@ -167,7 +212,12 @@ impl Service {
             spec: self.task_spec(host.spec, &outline),
             exclusion,
         });
-        NewJob { hosts: hosts.collect(), created_by: request.username.unwrap_or_else(|| caller.name.clone()), spec: request.spec }
+        NewJob {
+            hosts: hosts.collect(),
+            created_by: request.username.unwrap_or_else(|| caller.name.clone()),
+            served: caller.served,
+            spec: request.spec,
+        }
     }
 
     /// A host with what the site says of it.

@@ -1,7 +1,7 @@
 //! What the record shows of a job: lists, details, logs. Keys are the published API's (`reference/upstream.md` 3.1 to 3.3),
 //! with ours beside them; the terminal's tables and `--output json` are both made from these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
 use crate::domain::event::{Event, Figures};
 use crate::domain::failure::Failure;
-use crate::domain::host::Os;
+use crate::domain::host::{Address, Os};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::outcome::{Outcome, StepOutcome};
@@ -19,12 +19,14 @@ use crate::domain::plan::StepKind;
 use crate::domain::record::{HostRecord, StepRecord};
 use crate::domain::site::Site;
 use crate::domain::state::HostState;
+use crate::store::page::Known;
 use crate::store::{JobRow, OutputChunk, TaskRow};
 
 /// One job in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobLine {
     /// Its number.
+    #[schema(value_type = i64)]
     pub id: JobId,
     /// Its kind.
     pub job_type: JobKind,
@@ -35,8 +37,10 @@ pub struct JobLine {
     /// Who asked for it.
     pub created_by: String,
     /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
     pub start_time: Timestamp,
     /// When its last host ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
@@ -48,7 +52,7 @@ pub struct JobLine {
 }
 
 /// What a job does to what, in upstream's words.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobMeta {
     /// `AGENT` or `PROXY`.
     pub step_type: String,
@@ -81,7 +85,7 @@ impl From<&JobRow> for JobLine {
 }
 
 /// The data of a job list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobList {
     /// Jobs on all pages.
     pub total: u64,
@@ -90,9 +94,10 @@ pub struct JobList {
 }
 
 /// The data of a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobView {
     /// Its number.
+    #[schema(value_type = i64)]
     pub job_id: JobId,
     /// Everything the list shows.
     #[serde(flatten)]
@@ -102,6 +107,7 @@ pub struct JobView {
     /// Hosts on all pages.
     pub total: u64,
     /// Inner addresses of the hosts that were left out.
+    #[schema(value_type = Vec<String>)]
     pub ip_filter_list: Vec<IpAddr>,
     /// Its hosts, in the order of the request.
     pub list: Vec<HostView>,
@@ -110,15 +116,16 @@ pub struct JobView {
 }
 
 /// One host in a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct HostView {
     /// `host|instance|host|<ip>-<cloud>-0`, or with the host's id.
     pub instance_id: String,
     /// Inner address.
+    #[schema(value_type = String)]
     pub ip: IpAddr,
     /// Its cloud.
     pub bk_cloud_id: i64,
-    /// The inventory's id.
+    /// Its number: the request's, else the inventory's.
     pub bk_host_id: Option<i64>,
     /// Its business.
     pub bk_biz_id: i64,
@@ -145,8 +152,10 @@ pub struct HostView {
     /// Payload bytes sent.
     pub bytes_sent: u64,
     /// When an executor took it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Seconds it took.
     pub cost_time: Option<f64>,
@@ -158,11 +167,13 @@ pub struct HostView {
 }
 
 /// Where a host is, under the published keys.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Place {
     /// Inner address, v4.
+    #[schema(value_type = Option<String>)]
     pub inner_ip: Option<Ipv4Addr>,
     /// Inner address, v6.
+    #[schema(value_type = Option<String>)]
     pub inner_ipv6: Option<Ipv6Addr>,
     /// Name of its cloud.
     pub bk_cloud_name: String,
@@ -177,15 +188,17 @@ pub struct Place {
 }
 
 /// One step of a host in a job's details.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct StepView {
     /// Which.
     pub step: StepKind,
     /// Wire status: PENDING, RUNNING, SUCCESS or FAILED.
     pub status: Status,
     /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub finish_time: Option<Timestamp>,
     /// Tries.
     pub attempts: u32,
@@ -196,15 +209,17 @@ pub struct StepView {
 }
 
 /// One step of a host's log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct StepLog {
     /// Which.
     pub step: StepKind,
     /// Wire status.
     pub status: Status,
     /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub start_time: Option<Timestamp>,
     /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub finish_time: Option<Timestamp>,
     /// What happened and what the target printed, one line each.
     pub log: String,
@@ -248,9 +263,7 @@ impl Service {
         let Some(row) = self.store.job(id).await? else { return Ok(None) };
         let tasks = self.store.tasks(id).await?;
         let records = self.records(id).await?;
-        let empty = HostRecord::default();
-        let view = |task: &TaskRow| host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site);
-        let list: Vec<HostView> = tasks.iter().map(view).collect();
+        let list = self.views(&tasks, &records).await?;
         let line = JobLine::from(&row);
         let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
         let (meta, total, held_by) = (line.meta.clone(), list.len() as u64, self.store.holder(id).await?);
@@ -276,6 +289,24 @@ impl Service {
             logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
         }
         Ok(Some(logs))
+    }
+
+    /// Hosts as they are shown.
+    pub(super) async fn views(
+        &self,
+        tasks: &[TaskRow],
+        records: &BTreeMap<u32, HostRecord>,
+    ) -> Result<Vec<HostView>, ServiceError> {
+        // Who came without a number may have got one since.
+        let unnumbered = tasks.iter().filter(|task| task.spec.host.bk_host_id.is_none());
+        let places: Vec<Address> = unnumbered.map(|task| task.address).collect();
+        let ids: HashMap<Address, i64> = self.store.host_ids(Known::At(&places)).await?.into_iter().collect();
+        let empty = HostRecord::default();
+        let view = |task: &TaskRow| HostView {
+            bk_host_id: task.spec.host.bk_host_id.or_else(|| ids.get(&task.address).copied()),
+            ..host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site)
+        };
+        Ok(tasks.iter().map(view).collect())
     }
 
     /// The journals of a job's hosts, folded.
@@ -341,7 +372,7 @@ pub(super) fn instance_id(task: &TaskRow) -> String {
     }
 }
 
-pub(super) fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
+fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
     let outcome = record.outcome();
     let step = match (&record.state, outcome.and_then(Outcome::failure)) {
         (HostState::Running { step, .. }, _) => Some(*step),

@@ -11,6 +11,7 @@
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
 mod asking;
+pub mod news;
 pub mod page;
 pub mod postgres;
 mod row;
@@ -33,7 +34,8 @@ use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
 pub use asking::{KeyChange, NewLogin, Resealed, Retry};
-use page::{JobFilter, JobOrder, Known, Page, TaskFilter};
+use news::News;
+use page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,9 @@ pub struct NewJob {
     pub spec: JobSpec,
     /// For the audit: `bk_username`, else the operating system's user.
     pub created_by: String,
+    /// Was it accepted by `serve`? Then every executor over the record takes it up; a job of `run` waits for the person who
+    /// began it.
+    pub served: bool,
     /// Its hosts, in the order of the request, left-out ones included.
     pub hosts: Vec<NewHost>,
 }
@@ -129,6 +134,8 @@ pub struct TaskRow {
     pub status: Status,
     /// Claims so far.
     pub epoch: Epoch,
+    /// Is it to be cancelled?
+    pub cancel_asked: bool,
 }
 
 /// Who appends: the claim that gives the right to.
@@ -167,11 +174,12 @@ pub enum Write {
     },
     /// A piece of a step's output.
     Output(OutputChunk),
-    /// What a host has now: replaces its inventory row.
+    /// What a host has now: replaces its inventory row. A host without a number (`bk_host_id`), or with one that is another
+    /// host's, keeps the number it has, or gets one that no host ever had.
     Register(Box<HostRow>),
-    /// The host has nothing any more: its inventory row goes.
+    /// The host has nothing any more: its inventory row goes. It keeps its number.
     Forget(Address),
-    /// The host is no longer ours: its inventory row goes, and the logins that ended jobs kept.
+    /// The host is no longer ours: its inventory row goes, its number, and the logins that ended jobs kept.
     Remove(Address),
     /// The host key that was seen first.
     PinKey(PinnedKey),
@@ -202,12 +210,57 @@ pub struct OutputChunk {
     pub data: Bytes,
 }
 
+/// Host tasks that somebody wants to work on.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    /// Of this job.
+    pub job: JobId,
+    /// For this hold ([`Lease::owner`]).
+    pub owner: &'a str,
+    /// Those that he works on already stay as they are.
+    pub mine: &'a [TaskId],
+    /// How many of the others.
+    pub which: Which,
+}
+
+/// Which host tasks are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that nobody alive works on.
+    All,
+    /// So many of them.
+    Next(u32),
+    /// Those of them that are to be cancelled.
+    Cancelled,
+}
+
+impl<'a> Take<'a> {
+    /// All that are unfinished.
+    #[must_use]
+    pub fn all(job: JobId, owner: &'a str) -> Self {
+        Self { job, owner, mine: &[], which: Which::All }
+    }
+}
+
+/// Somebody wants a job to be cancelled.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancel<'a> {
+    /// The job.
+    pub job: JobId,
+    /// These of its hosts; `None` = the job.
+    pub tasks: Option<&'a [TaskId]>,
+    /// Who wants it.
+    pub reason: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What was asked of a job by whoever does not work on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// How often something was asked; grows with every cancel and retry.
     pub count: i64,
-    /// Is it to be cancelled?
+    /// Is the whole job to be cancelled?
     pub cancel: bool,
 }
 
@@ -229,6 +282,8 @@ pub struct HostRow {
     pub version: String,
     /// SHA-256 of the package archive.
     pub digest: String,
+    /// CPU the package is for; empty when it is for any.
+    pub cpu: String,
     /// The job that put it there.
     pub job: JobId,
     /// When.
@@ -253,6 +308,14 @@ pub struct PinnedKey {
 /// Keeps the job for this process; dropping it lets go.
 #[async_trait]
 pub trait Lease: Send + Sync + std::fmt::Debug {
+    /// Name of this hold, for claims. No other hold ever has it.
+    fn owner(&self) -> &str;
+
+    /// May others work on the job at the same time?
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Waits until another process may have the job: nothing more may be begun then. Never, where a hold cannot be lost.
     async fn lost(&self) {
         std::future::pending().await
@@ -274,6 +337,21 @@ pub trait Store: Send + Sync {
     /// not alive may take [`Store::patience`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
 
+    /// Joins those who work on a job. One that somebody holds for himself is [`StoreError::Held`], without any wait. Where a
+    /// record has one executor at a time, this is [`Store::hold`].
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.hold(job).await
+    }
+
+    /// Unfinished jobs of `serve` in which something is to do that nobody alive does.
+    async fn left_over(&self) -> Result<Vec<JobId>, StoreError>;
+
+    /// Makes a job one of `serve`: any executor may take it up.
+    async fn hand_over(&self, job: JobId) -> Result<(), StoreError>;
+
+    /// What others write, as it happens.
+    fn news(&self) -> News;
+
     /// How long a job stays held when its holder is killed.
     fn patience(&self) -> Duration {
         Duration::ZERO
@@ -282,11 +360,16 @@ pub trait Store: Send + Sync {
     /// Which live process holds a job.
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
 
-    /// Claims the unfinished host tasks of a held job but those that are `mine` already: raises and returns their epochs.
-    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError>;
+    /// Claims unfinished host tasks of a held job, in the order of the request: raises their epochs and returns them. What
+    /// somebody else works on whose hold is alive is passed over.
+    async fn claim(&self, take: Take<'_>) -> Result<Vec<TaskRow>, StoreError>;
 
-    /// Asks whoever works on a job to cancel it, or whoever takes it up next; false when no host of it is unfinished.
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError>;
+    /// Asks whoever works on a job to cancel it or some of its hosts, or whoever takes it up next. Gives how many hosts that
+    /// is about: the unfinished ones.
+    async fn ask_cancel(&self, cancel: Cancel<'_>) -> Result<u64, StoreError>;
+
+    /// Unfinished host tasks of a job that are to be cancelled.
+    async fn cancelled(&self, job: JobId) -> Result<Vec<TaskId>, StoreError>;
 
     /// Opens host tasks of a job again that failed or were cancelled, with the logins that come for them, in one transaction;
     /// those that ended otherwise are passed over. Returns the opened ones. A host that another unfinished job holds makes
@@ -350,6 +433,19 @@ pub trait Store: Send + Sync {
 
     /// What is known of some hosts, in the order they were asked for; nothing where nothing is known.
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError>;
+
+    /// The hosts of a page of the inventory, by number, and how many there are on all pages; both from one look.
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError>;
+
+    /// For which of these hosts a login is kept, and until when; without end when it is long term.
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError>;
+
+    /// Hosts and their numbers (`bk_host_id`), those of hosts that were uninstalled included, in the order they were asked for;
+    /// nothing where there is none.
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError>;
+
+    /// Numbers up to this one are not given to hosts any more: somebody else gives them.
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError>;
 
     /// The pinned key of an endpoint.
     async fn pinned_key(&self, cloud: i64, address: std::net::IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError>;

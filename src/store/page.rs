@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::domain::Timestamp;
-use crate::domain::host::Address;
+use crate::domain::host::{Address, Os};
 use crate::domain::id::JobId;
 use crate::domain::job::{JobKind, Status};
 
@@ -36,8 +36,6 @@ pub struct JobFilter {
     pub from: Option<Timestamp>,
     /// Recorded then or earlier.
     pub until: Option<Timestamp>,
-    /// Only those whose journal has not come to JobFinished.
-    pub unfinished: bool,
 }
 
 /// What a list of jobs is ordered by; the newest first among equals.
@@ -95,6 +93,29 @@ pub enum TaskName {
     At(Address),
     /// By the `bk_host_id` of the request.
     Numbered(i64),
+}
+
+/// Which hosts of the inventory a list shows. `None` means all, an empty list none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostFilter {
+    /// With one of these numbers.
+    pub ids: Option<Vec<i64>>,
+    /// None of these numbers.
+    pub excluded: Vec<i64>,
+    /// Of one of these businesses.
+    pub businesses: Option<Vec<i64>>,
+    /// In one of these clouds.
+    pub clouds: Option<Vec<i64>>,
+    /// With one of these access points.
+    pub access_points: Option<Vec<i64>>,
+    /// With one of these inner addresses, v4 or v6.
+    pub ips: Option<Vec<IpAddr>>,
+    /// With one of these systems.
+    pub systems: Option<Vec<Os>>,
+    /// With one of these packages.
+    pub packages: Option<Vec<String>>,
+    /// With one of these versions of their package.
+    pub versions: Option<Vec<String>>,
 }
 
 /// Which hosts of the inventory are meant.

@@ -60,7 +60,7 @@ fn an_install_is_held_against_what_is_at_the_address() {
 
 #[test]
 fn an_operation_is_held_against_what_is_known_of_the_host() {
-    let place = Place::with("[[proxy]]\ncloud = 0\nhost_id = 5\ninner_ip = \"127.0.0.5\"\n");
+    let place = Place::with("[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\nhost_id = 5\ninner_ip = \"127.0.0.5\"\n");
     place.installed(&[with(host("127.0.0.9"), json!({"bk_host_id": 17}))]);
     let nothing = ["主机尚未安装", "nothing is installed there"];
     assert_refused(&place, ("UNINSTALL_AGENT", bare("127.0.0.8")), "not_installed", nothing);
@@ -69,10 +69,39 @@ fn an_operation_is_held_against_what_is_known_of_the_host() {
     let as_proxy = with(host("127.0.0.9"), json!({"outer_ip": "127.0.1.9"}));
     // In the direct zone there are no proxies: the body itself is wrong there, so the mismatch shows for agents only.
     assert_eq!(place.server.post("/api/job/install/", &job("RESTART_PROXY", &[as_proxy])).refusal(), (200, 3_801_006));
-    assert_refused(&place, ("RESTART_AGENT", host("127.0.0.5")), "node_type_mismatch", ["主机为 PROXY", "type PROXY"]);
+    let proxy = |more: Value| with(with(host("127.0.0.5"), json!({"bk_cloud_id": 2, "outer_ip": "127.0.1.5"})), more);
+    assert_refused(&place, ("RESTART_AGENT", proxy(json!({}))), "node_type_mismatch", ["主机为 PROXY", "type PROXY"]);
+    let other = proxy(json!({"bk_host_id": 6}));
+    assert_refused(&place, ("RESTART_PROXY", other), "host_id_mismatch", ["已知为 5", "number 5"]);
     // A host that nobody knows, with a login: it may be one of another record.
     let stranger = with(job("UNINSTALL_AGENT", &[host("127.0.0.8")]), json!({"dry_run": true}));
     assert_eq!(place.server.post("/api/job/install/", &stranger).data()["list"][0]["status"], "PENDING");
+}
+
+#[test]
+fn a_number_is_that_of_one_host() {
+    let place = Place::with("[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\nhost_id = 5\ninner_ip = \"127.0.0.5\"\n");
+    place.installed(&[with(host("127.0.0.9"), json!({"bk_host_id": 17}))]);
+    let numbered = |ip: &str, id: i64| with(host(ip), json!({"bk_host_id": id}));
+    for (kind, id, whose) in
+        [("INSTALL_AGENT", 17, "127.0.0.9"), ("RESTART_AGENT", 17, "127.0.0.9"), ("INSTALL_AGENT", 5, "127.0.0.5")]
+    {
+        assert_refused(&place, (kind, numbered("127.0.0.8", id)), "host_id_mismatch", [whose, whose]);
+    }
+    // Its own it may say, or another one that is nobody's; 0 is none, and any number of hosts may say it.
+    let hosts = [numbered("127.0.0.9", 17), numbered("127.0.0.10", 18), numbered("127.0.0.11", 18), numbered("127.0.0.12", 0)];
+    let hosts = [&hosts[..], &[numbered("127.0.0.13", 0)]].concat();
+    let data = place.server.post("/api/job/install/", &with(job("INSTALL_AGENT", &hosts), json!({"dry_run": true}))).data();
+    let statuses: Vec<&Value> = data["list"].as_array().unwrap().iter().map(|host| &host["status"]).collect();
+    assert_eq!(statuses, ["PENDING", "PENDING", "IGNORED", "PENDING", "PENDING"], "{data}");
+    assert_eq!(data["list"][2]["exception"], "host_id_mismatch");
+}
+
+#[test]
+fn hosts_of_a_cloud_with_a_proxy_are_not_carried_out_yet() {
+    let place = Place::with("[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\ninner_ip = \"127.0.0.5\"\n");
+    let behind = with(host("127.0.0.9"), json!({"bk_cloud_id": 2}));
+    assert_refused(&place, ("INSTALL_AGENT", behind), "unsupported", ["bk_cloud_id", "bk_cloud_id"]);
 }
 
 #[test]

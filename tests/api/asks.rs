@@ -20,9 +20,6 @@ fn a_running_job_is_cancelled_and_goes_on_when_it_is_retried() {
     let id = place.server.submit(&job("INSTALL_AGENT", &[with(host("127.0.0.1"), json!({"port": port}))]));
     place.server.becomes(id, "RUNNING");
     let revoke = |body: Value| place.server.post(&format!("/api/job/{id}/revoke/"), &body);
-    // A part of a job cannot be cancelled yet: that is said, and nothing is cancelled.
-    let part = revoke(json!({"instance_id_list": [name("127.0.0.1")]}));
-    assert_eq!((part.refusal(), &part.envelope()["errors"][0]["path"]), ((200, 3_800_001), &json!("instance_id_list")));
     assert_eq!(revoke(json!({"bk_username": "admin"})).data(), json!([id]));
     let details = place.server.becomes(id, "TERMINATED");
     assert_eq!(statuses(&details), ["TERMINATED"]);
@@ -35,6 +32,32 @@ fn a_running_job_is_cancelled_and_goes_on_when_it_is_retried() {
     place.server.becomes(id, "RUNNING");
     revoke(json!({})).data();
     place.server.becomes(id, "TERMINATED");
+}
+
+#[test]
+fn some_hosts_of_a_job_are_cancelled_and_the_others_go_on() {
+    let place = Place::new();
+    let (_door, port) = deaf();
+    let at = |ip: &str| with(host(ip), json!({"port": port}));
+    let id = place.server.submit(&job("INSTALL_AGENT", &[at("127.0.0.1"), at("127.0.0.2"), at("127.0.0.3")]));
+    let revoke = |names: Value| place.server.post(&format!("/api/job/{id}/revoke/"), &json!({"instance_id_list": names}));
+    for (names, code) in [
+        (json!([name("127.0.0.9")]), 3_800_007),
+        (json!([name("127.0.0.1"), "nobody"]), 3_800_007),
+        (json!([7]), 3_800_001),
+        (json!([]), 3_800_016),
+    ] {
+        assert_eq!(revoke(names.clone()).refusal(), (200, code), "{names}");
+    }
+    assert_eq!(revoke(json!([name("127.0.0.1"), name("127.0.0.3")])).data(), json!([id]));
+    let ended = || place.server.details(id)["statistics"]["failed_count"] == 2;
+    crate::restart::until("two hosts to end", ended);
+    let details = place.server.details(id);
+    assert_eq!((statuses(&details)[0], statuses(&details)[2]), ("TERMINATED", "TERMINATED"));
+    assert!(["PENDING", "RUNNING"].contains(&statuses(&details)[1]), "{details}");
+    assert_eq!(revoke(json!([name("127.0.0.1")])).refusal(), (200, 3_800_016), "it has ended");
+    assert_eq!(revoke(json!(name("127.0.0.2"))).data(), json!([id]));
+    place.server.becomes(id, "FAILED");
 }
 
 #[test]

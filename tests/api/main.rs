@@ -32,6 +32,7 @@ mod asks;
 mod documented;
 mod door;
 mod envelopes;
+mod hosts;
 mod keys;
 mod large;
 mod lists;

@@ -17,7 +17,7 @@ use landfall::domain::spec::TaskSpec;
 use landfall::service::request::{self, SecretSources};
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, HostRow, NewHost, NewJob, Store as _, Write};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Store as _, Take, Write};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -85,12 +85,12 @@ impl Place {
                 credential: host.credential,
                 exclusion: None,
             });
-            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), spec: request.spec };
+            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), served: false, spec: request.spec };
             let at = Timestamp::now();
             let id = store.create_job(job, at).await.unwrap();
             let ended = EventKind::HostFinished { outcome: Outcome::Succeeded };
             let mut batch: Vec<Write> = Vec::new();
-            for task in store.claim(id, &[]).await.unwrap() {
+            for task in store.claim(Take::all(id, "executor")).await.unwrap() {
                 let claim = Claim { job: id, task: task.id, index: task.index, epoch: task.epoch };
                 batch.push(Write::Host { claim, at, events: vec![EventKind::HostStarted, ended.clone()] });
             }
@@ -98,7 +98,8 @@ impl Place {
             batch.extend(specs.into_iter().map(|spec| {
                 let address = spec.address().unwrap();
                 let (package, version) = ("tiny".into(), "1.0.0".into());
-                Write::Register(Box::new(HostRow { address, spec, package, version, digest: digest.clone(), job: id, at }))
+                let (digest, cpu) = (digest.clone(), "x86_64".into());
+                Write::Register(Box::new(HostRow { address, spec, package, version, digest, cpu, job: id, at }))
             }));
             let status = landfall::domain::job::Status::Success;
             batch.push(Write::Job { job: id, at, events: vec![EventKind::JobFinished { status }] });

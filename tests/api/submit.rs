@@ -103,46 +103,85 @@ fn every_fault_of_every_host_is_told_with_its_path() {
     }
 }
 
+/// Every kind of the document and REPLACE_PROXY: does this release carry it out, and its first and last step.
+const KINDS: [(&str, bool, &str, &str); 14] = [
+    ("INSTALL_AGENT", true, "connect", "cleanup"),
+    ("RESTART_AGENT", true, "connect", "verify"),
+    ("REINSTALL_AGENT", true, "connect", "cleanup"),
+    ("UNINSTALL_AGENT", true, "connect", "cleanup"),
+    ("REMOVE_AGENT", true, "forget", "forget"),
+    ("UPGRADE_AGENT", false, "connect", "cleanup"),
+    ("RELOAD_AGENT", true, "connect", "verify"),
+    ("INSTALL_PROXY", false, "connect", "cleanup"),
+    ("RESTART_PROXY", false, "connect", "verify"),
+    ("REINSTALL_PROXY", false, "connect", "cleanup"),
+    ("UNINSTALL_PROXY", false, "connect", "cleanup"),
+    ("UPGRADE_PROXY", false, "connect", "cleanup"),
+    ("RELOAD_PROXY", false, "connect", "verify"),
+    ("REPLACE_PROXY", false, "connect", "cleanup"),
+];
+
+/// The site of the example with a proxy in cloud 2.
+fn site_with_proxy() -> String {
+    format!("{EXAMPLE_SITE}[[proxy]]\ncloud = 2\nhost_id = 100\ninner_ip = \"127.0.0.5\"\n")
+}
+
 #[test]
-fn a_dry_run_shows_every_kind_and_records_nothing() {
-    let place = Place::with(EXAMPLE_SITE);
-    let kinds = [
-        "INSTALL_AGENT",
-        "RESTART_AGENT",
-        "REINSTALL_AGENT",
-        "UNINSTALL_AGENT",
-        "REMOVE_AGENT",
-        "UPGRADE_AGENT",
-        "RELOAD_AGENT",
-        "INSTALL_PROXY",
-        "RESTART_PROXY",
-        "REINSTALL_PROXY",
-        "UNINSTALL_PROXY",
-        "UPGRADE_PROXY",
-        "RELOAD_PROXY",
-        "REPLACE_PROXY",
-    ];
-    for kind in kinds {
+fn every_kind_is_planned_over_http_and_by_the_terminal_and_nothing_is_recorded() {
+    let place = Place::with(&site_with_proxy());
+    for (kind, carried_out, first, last) in KINDS {
         let proxy = kind.ends_with("PROXY");
         let more = if proxy { json!({"bk_cloud_id": 2, "outer_ip": "127.0.1.1"}) } else { json!({}) };
-        let body = with(job(kind, &[with(host("127.0.0.9"), more)]), json!({"dry_run": true, "replace_host_id": 1}));
-        let envelope = place.server.post("/api/job/install/", &body).envelope();
-        match envelope["code"].as_i64().unwrap() {
-            0 => assert_eq!(
-                (&envelope["data"]["job_type"], &envelope["data"]["list"][0]["status"]),
-                (&json!(kind), &json!("PENDING"))
-            ),
-            code => {
-                // Known, and honestly not carried out.
-                assert_eq!((code, &envelope["data"]["ip_filter"][0]["exception"]), (3_801_018, &json!("unsupported")), "{kind}");
-            }
+        let mut body = job(kind, &[with(host("127.0.0.9"), more)]);
+        if kind == "REPLACE_PROXY" {
+            body["replace_host_id"] = json!(100);
+        }
+        let over_http = place.server.post("/api/job/install/", &with(body.clone(), json!({"dry_run": true}))).data();
+        place.desk.job(&body);
+        let exit = if carried_out { 0 } else { 1 };
+        let by_terminal = place.desk.landfall("plan job.json --site site.toml --output json").exits(exit).last();
+        assert_eq!(over_http, by_terminal, "{kind}");
+        let planned = &over_http["list"][0];
+        let steps: Vec<&str> = planned["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+        assert_eq!((&over_http["job_type"], steps.first(), steps.last()), (&json!(kind), Some(&first), Some(&last)), "{kind}");
+        let expected = if carried_out { (json!("PENDING"), Value::Null) } else { (json!("IGNORED"), json!("unsupported")) };
+        assert_eq!((planned["status"].clone(), planned["exception"].clone()), expected, "{kind}");
+        let page = place.desk.landfall("plan job.json --site site.toml").exits(exit).out;
+        assert!(page.contains(first) && page.contains("unsupported") != carried_out, "{kind}: {page}");
+        if !carried_out {
+            // Planned, and honestly not carried out.
+            assert_eq!(place.server.post("/api/job/install/", &body).refusal(), (200, 3_801_018), "{kind}");
         }
     }
-    let preview =
-        place.server.post("/api/job/install/", &with(job("INSTALL_AGENT", &[host("127.0.0.9")]), json!({"dry_run": true})));
-    let steps = preview.data()["list"][0]["steps"].as_array().unwrap().len();
-    assert!(steps > 5, "{}", preview.text);
     assert_eq!(place.server.post("/api/job/job_list/", &json!({})).data()["total"], 0);
+}
+
+#[test]
+fn a_proxy_that_is_replaced_has_to_be_known() {
+    let place = Place::with(&site_with_proxy());
+    place.installed(&[with(host("127.0.0.9"), json!({"bk_host_id": 17}))]);
+    let replace = |kind: &str, id: Value, more: Value| {
+        let new = with(host("127.0.0.6"), json!({"bk_cloud_id": 2, "outer_ip": "127.0.1.6"}));
+        let body = with(job(kind, &[with(new, more)]), json!({"replace_host_id": id, "dry_run": true}));
+        place.server.ask("POST", "/api/job/install/", &[("accept-language", "en")], body.to_string().into())
+    };
+    for kind in ["REPLACE_PROXY", "INSTALL_PROXY"] {
+        for (id, message) in [(99, "there is no host 99 in the inventory"), (17, "host 17 (127.0.0.9) is an agent, no proxy")] {
+            let reply = replace(kind, json!(id), json!({}));
+            assert_eq!(reply.refusal(), (200, 3_801_010), "{kind} {id}");
+            assert_eq!(reply.envelope()["errors"], json!([{"path": "replace_host_id", "message": message}]));
+        }
+        // To install a proxy instead of another one is to replace that.
+        assert_eq!(replace(kind, json!("100"), json!({})).data()["job_type"], "REPLACE_PROXY");
+        // Told with everything else that is wrong; the code is the first one's.
+        let reply = replace(kind, json!(99), json!({"port": 0}));
+        let errors = reply.envelope()["errors"].clone();
+        assert_eq!(reply.refusal(), (200, 3_800_001));
+        assert_eq!((&errors[0]["path"], &errors[1]["path"]), (&json!("hosts[0].port"), &json!("replace_host_id")));
+    }
+    assert_eq!(replace("REPLACE_PROXY", json!(0), json!({})).refusal(), (200, 3_800_001));
+    assert_eq!(replace("INSTALL_PROXY", json!(0), json!({})).data()["job_type"], "INSTALL_PROXY");
+    assert_eq!(replace("RESTART_PROXY", json!(99), json!({})).data()["job_type"], "RESTART_PROXY");
 }
 
 #[test]
@@ -170,6 +209,50 @@ fn an_operation_finds_known_hosts_by_number_and_by_place() {
 }
 
 #[test]
+fn an_operation_reaches_over_all_pages_what_is_chosen_and_not_left_out() {
+    let place = Place::with(
+        "[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\nhost_id = 5\ninner_ip = \"127.0.0.5\"\nouter_ip = \"127.0.1.5\"\nbusiness = 2\n",
+    );
+    let known = |n: i64, business: i64| with(host(&format!("127.0.0.{n}")), json!({"bk_host_id": n, "bk_biz_id": business}));
+    let hosts = [known(11, 2), known(12, 2), known(13, 3), known(14, 2)];
+    place.installed(&hosts);
+    let reached = |more: Value| {
+        let body = with(with(json!({"job_type": "RESTART_AGENT", "dry_run": true}), json!({"exclude_hosts": []})), more);
+        let data = place.server.post("/api/job/operate/", &body).data();
+        let ips: Vec<String> =
+            data["list"].as_array().unwrap().iter().map(|host| host["ip"].as_str().unwrap()[8..].to_owned()).collect();
+        ips.join(" ")
+    };
+    for (more, ips) in [
+        (json!({}), "11 12 13 14"),
+        (json!({"exclude_hosts": [12, "14", 99]}), "11 13"),
+        (json!({"bk_biz_id": [2], "exclude_hosts": [11]}), "12 14"),
+        (json!({"bk_biz_id": 3}), "13"),
+        (json!({"version": ["1.0.0"], "conditions": [{"key": "ip", "value": ["127.0.0.12", "127.0.0.13"]}]}), "12 13"),
+        (json!({"conditions": [{"key": "bk_biz_id", "value": 2}, {"key": "bk_host_id", "value": [11, 12, 13]}]}), "11 12"),
+    ] {
+        assert_eq!(reached(more.clone()), ips, "{more}");
+    }
+    // Proxies are reached by kinds for proxies only, and are not carried out yet.
+    for body in [
+        json!({"exclude_hosts": []}),
+        json!({"bk_host_id": [5]}),
+        json!({"hosts": [{"bk_cloud_id": 2, "inner_ip": "127.0.0.5"}]}),
+    ] {
+        let reply = place.server.post("/api/job/operate/", &with(body.clone(), json!({"job_type": "RESTART_PROXY"})));
+        let entries = reply.envelope()["data"]["ip_filter"].clone();
+        assert_eq!(entries.as_array().map(Vec::len), Some(1), "{body} {}", reply.text);
+        assert_eq!((&entries[0]["ip"], &entries[0]["exception"]), (&json!("127.0.0.5"), &json!("unsupported")), "{body}");
+    }
+    let gone = place.server.post("/api/job/operate/", &json!({"job_type": "REMOVE_AGENT", "exclude_hosts": [13]})).data();
+    let details = place.server.becomes(gone["job_id"].as_i64().unwrap(), "SUCCESS");
+    assert_eq!(details["total"], 3);
+    assert_eq!(place.server.get("/api/host/?node_type=AGENT").data()["total"], 1);
+    let none = place.server.post("/api/job/operate/", &json!({"job_type": "REMOVE_AGENT", "exclude_hosts": [13]}));
+    assert_eq!((none.refusal(), &none.envelope()["errors"][0]["path"]), ((200, 3_801_010), &json!("exclude_hosts")));
+}
+
+#[test]
 fn an_operation_that_cannot_be_meant_is_refused_with_every_reason() {
     let place = Place::new();
     for (body, paths) in [
@@ -180,6 +263,19 @@ fn an_operation_that_cannot_be_meant_is_refused_with_every_reason() {
             json!({"job_type": "RESTART_AGENT", "exclude_hosts": [1], "hosts": [{"inner_ip": "10.0.0.1"}]}),
             &["exclude_hosts", "hosts[0]"],
         ),
+        (
+            json!({"job_type": "RESTART_AGENT", "exclude_hosts": [], "version": "1", "bk_host_id": [1]}),
+            &["exclude_hosts", "version", "bk_host_id[0]"],
+        ),
+        // Whoever lost the hosts on the way does not reach them all.
+        (json!({"job_type": "UNINSTALL_AGENT", "bk_biz_id": [2], "conditions": []}), &["conditions", "bk_biz_id", "hosts"]),
+        (
+            json!({"job_type": "RESTART_AGENT", "exclude_hosts": ["x"], "bk_biz_id": "two", "conditions": [
+                {"key": "colour", "value": 1}, {"key": "ip", "value": ["here", "127.0.0.1"]}, 7]}),
+            &["bk_biz_id[0]", "conditions[0].key", "conditions[1].value[0]", "conditions[2].key", "exclude_hosts[0]"],
+        ),
+        (json!({"job_type": "RESTART_AGENT", "exclude_hosts": [], "conditions": "all"}), &["conditions"]),
+        (json!({"job_type": "RESTART_AGENT", "exclude_hosts": []}), &["exclude_hosts"]),
     ] {
         let reply = place.server.post("/api/job/operate/", &body).envelope();
         let errors = reply["errors"].as_array().unwrap_or_else(|| panic!("{reply}"));

@@ -1,14 +1,12 @@
-#!/usr/bin/env python3
-"""Seals the secrets of a job as upstream's Python clients do, and has Landfall carry it out.
+"""Seals the secrets of an install with bk-crypto-python-sdk, as upstream's clients do, and follows the job until it has ended:
+exits with 0 only if every host is SUCCESS with what came out of the envelopes, and a broken envelope was refused without a
+word of why.
 
-Usage: rsa.py BASE_URL JOB.json
-
-BASE_URL is that of `landfall serve` (http://127.0.0.1:8420); JOB.json is a body of `install/` with its secrets in clear text.
-Needs the PyPI package bk-crypto-python-sdk. Exit code 0 when every host ended SUCCESS with what came out of the envelopes, and
-when a broken envelope was refused without a word of why.
+Usage: rsa.py URL HOSTS.json     URL of landfall serve; HOSTS.json as the test world writes it
 """
 
 import base64
+import copy
 import json
 import sys
 import time
@@ -20,90 +18,100 @@ from bkcrypto.contrib.basic.ciphers import get_asymmetric_cipher
 
 NAME = "DEFAULT"
 SECRETS = ("password", "key", "passphrase", "sudo_password")
-# Seconds until a job must have ended.
-PATIENCE = 300
+# An install here takes seconds; one that takes minutes hangs.
+PATIENCE_S = 120
+PAUSE_S = 0.5
 
 
-def ask(base, path, body):
+def ask(url, path, body):
     """The envelope of an answer."""
-    request = urllib.request.Request(
-        base.rstrip("/") + path, json.dumps(body).encode(), {"Content-Type": "application/json", "Accept-Language": "en"}
-    )
+    head = {"Content-Type": "application/json", "Accept-Language": "en"}
+    request = urllib.request.Request(url.rstrip("/") + path, json.dumps(body).encode(), head)
     with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
-def data(base, path, body):
+def data_of(url, path, body):
     """The data of an answer that must say yes."""
-    envelope = ask(base, path, body)
-    if envelope["code"] != 0:
-        sys.exit(f"{path}: {envelope['message']} {envelope['errors']}")
-    return envelope["data"]
+    answer = ask(url, path, body)
+    if answer["code"] != 0:
+        raise SystemExit(f"{path} is refused with {answer['code']}: {answer['message']} {answer['errors']}")
+    return answer["data"]
 
 
-def sealer(base):
+def sealer(url):
     """Seals a secret as upstream's front end does: the name of the key in base64, then what the SDK makes."""
-    keys = [data(base, f"/api/encrypt_{kind}/fetch_public_keys/", {"names": [NAME]}) for kind in ("rsa", "asymmetric")]
+    keys = [data_of(url, f"/api/encrypt_{kind}/fetch_public_keys/", {"names": [NAME]}) for kind in ("rsa", "asymmetric")]
     key = keys[0][0]
-    assert keys[0] == keys[1] and (key["name"], key["cipher_type"]) == (NAME, "RSA"), keys
+    if keys[0] != keys[1] or (key["name"], key["cipher_type"]) != (NAME, "RSA"):
+        raise SystemExit(f"these are not the keys that were asked for: {keys}")
     rsa = constants.AsymmetricCipherType.RSA.value
-    options = RSAAsymmetricOptions(
-        public_key_string=key["content"], padding=constants.RSACipherPadding.PKCS1_v1_5
-    )
+    options = RSAAsymmetricOptions(public_key_string=key["content"], padding=constants.RSACipherPadding.PKCS1_v1_5)
     cipher = get_asymmetric_cipher(cipher_type=rsa, cipher_options={rsa: options})
-    assert cipher.get_block_size(cipher.config.public_key) == key["block_size"], key
+    if cipher.get_block_size(cipher.config.public_key) != key["block_size"]:
+        raise SystemExit(f"the SDK puts another number of bytes into a block than {key['block_size']}")
     prefix = base64.b64encode(NAME.encode()).decode()
     return lambda secret: prefix + cipher.encrypt(secret)
 
 
-def sealed(job, seal):
-    """The job with every secret in an envelope."""
-    count = 0
-    for host in job["hosts"]:
-        for name in SECRETS:
-            if host.get(name):
-                host[name] = seal(host[name])
-                count += 1
-    assert count > 0, "the job has no secret to seal"
-    return job, count
+def install_on(hosts, seal):
+    """The published body for hosts of the test world, every secret in an envelope."""
+    job = {"bk_username": "admin", "job_type": "INSTALL_AGENT", "hosts": []}
+    for host in hosts:
+        entry = {"bk_biz_id": 2, "bk_cloud_id": 0, "ap_id": 1, "inner_ip": host["ip"], "os_type": "LINUX"}
+        entry.update({"account": host["user"], "port": host["port"], "sudo_password": host["sudo_password"]})
+        if host["password"]:
+            entry.update({"auth_type": "PASSWORD", "password": host["password"]})
+        else:
+            with open(host["key_file"], encoding="utf-8") as file:
+                entry.update({"auth_type": "KEY", "key": file.read()})
+        entry.update({name: seal(entry[name]) for name in SECRETS if entry.get(name)})
+        job["hosts"].append(entry)
+    return job
 
 
-def refuses_a_broken_envelope(base, job):
-    """A changed envelope is a fault of its place and says no more; nothing is recorded."""
-    broken = json.loads(json.dumps(job))
+def refused(url, job):
+    """A changed envelope is a fault of its place, and nothing is recorded."""
+    broken = copy.deepcopy(job)
     host = broken["hosts"][0]
     name = next(name for name in SECRETS if host.get(name))
     middle = len(host[name]) // 2
-    host[name] = host[name][:middle] + ("A" if host[name][middle] != "A" else "B") + host[name][middle + 1 :]
-    envelope = ask(base, "/api/job/install/", broken)
-    assert envelope["code"] == 3800001 and envelope["errors"][0]["path"] == f"hosts[0].{name}", envelope
+    host[name] = host[name][:middle] + ("B" if host[name][middle] == "A" else "A") + host[name][middle + 1 :]
+    answer = ask(url, "/api/job/install/", broken)
+    if answer["code"] != 3800001 or [error["path"] for error in answer["errors"]] != [f"hosts[0].{name}"]:
+        raise SystemExit(f"a broken envelope is answered with {answer}")
+    print(f"a broken envelope: {answer['message']}")
 
 
-def end_of(base, job_id):
+def follow(url, job):
     """The details of a job that has ended."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        details = data(base, f"/api/job/{job_id}/details/", {"pagesize": -1})
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        details = data_of(url, f"/api/job/{job}/details/", {"pagesize": -1})
         if details["status"] not in ("PENDING", "RUNNING"):
             return details
-        time.sleep(0.5)
-    sys.exit(f"job {job_id} did not end within {PATIENCE} s")
+        if time.monotonic() > end:
+            raise SystemExit(f"job {job} is still {details['status']} after {PATIENCE_S} s: {details['statistics']}")
+        time.sleep(PAUSE_S)
 
 
-def main():
-    """Runs the story."""
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    base = sys.argv[1]
-    with open(sys.argv[2], encoding="utf-8") as file:
-        job, count = sealed(json.load(file), sealer(base))
-    refuses_a_broken_envelope(base, job)
-    job_id = data(base, "/api/job/install/", job)["job_id"]
-    details = end_of(base, job_id)
-    hosts = [(host["ip"], host["status"], (host.get("failure") or {}).get("code")) for host in details["list"]]
-    print(f"job {job_id}, {count} secrets sealed: {details['status']} {hosts}")
-    sys.exit(0 if details["status"] == "SUCCESS" else 1)
+def main(url, hosts_file):
+    with open(hosts_file, encoding="utf-8") as file:
+        body = install_on(json.load(file), sealer(url))
+    secrets = sum(name in host for host in body["hosts"] for name in SECRETS if host.get(name))
+    refused(url, body)
+    accepted = data_of(url, "/api/job/install/", body)
+    if accepted["ip_filter"]:
+        raise SystemExit(f"hosts were left out: {accepted['ip_filter']}")
+    details = follow(url, accepted["job_id"])
+    for host in details["list"]:
+        print(f"  {host['ip']:<15} {host['status']} {host['status_display']}")
+    print(f"job {accepted['job_id']} with {secrets} sealed secrets is {details['status']}")
+    if details["status"] != "SUCCESS" or len(details["list"]) != len(body["hosts"]):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    main(*sys.argv[1:])

@@ -12,7 +12,7 @@ use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
 use landfall::engine::Ended;
 use landfall::engine::cancel::Stop;
-use landfall::store::{NewLogin, Retry, Store};
+use landfall::store::{Cancel, NewLogin, Retry, Store};
 use tokio::time::{Instant, sleep};
 
 use crate::fake::{Agent, Ask, Ends, Script, Trouble};
@@ -25,7 +25,13 @@ fn now() -> Timestamp {
 }
 
 async fn cancel(world: &World) {
-    assert!(world.store.ask_cancel(world.job, "asked by ops", now()).await.unwrap());
+    assert!(world.store.ask_cancel(Cancel { job: world.job, tasks: None, reason: "asked by ops", at: now() }).await.unwrap() > 0);
+}
+
+async fn cancel_hosts(world: &World, hosts: &[usize]) -> u64 {
+    let tasks = world.store.tasks(world.job).await.unwrap();
+    let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
+    world.store.ask_cancel(Cancel { job: world.job, tasks: Some(&ids), reason: "asked by ops", at: now() }).await.unwrap()
 }
 
 async fn retry(world: &World, hosts: &[usize]) -> usize {
@@ -274,4 +280,44 @@ async fn a_cancelled_job_goes_on_when_it_is_retried() {
     assert!((0..3).all(|host| world.outcome(host) == Outcome::Succeeded));
     assert_eq!(world.status().await, Status::Success);
     assert_eq!(world.host(0).history().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_are_cancelled_one_by_one_and_the_others_go_on() {
+    let mut world = World::install(4).await;
+    world.site.limits.concurrency = 2;
+    world.host(0).runs([Script::takes(60)]);
+    world.host(1).runs([Script::takes(300)]);
+    let asking = async {
+        sleep(10 * SECOND).await;
+        assert_eq!(cancel_hosts(&world, &[1, 2]).await, 2);
+    };
+    let (ended, ()) = tokio::join!(world.run(), asking);
+    assert_eq!(ended.unwrap(), Ended::Finished);
+    assert_eq!((world.outcome(0), world.outcome(3)), (Outcome::Succeeded, Outcome::Succeeded));
+    assert!(why(&world.outcome(1)).contains("was ended on the host"), "{:?}", world.outcome(1));
+    assert!(why(&world.outcome(2)).contains("before it began"), "{:?}", world.outcome(2));
+    assert_eq!(world.host(2).count(Ask::Connect), 0);
+    assert_eq!(world.status().await, Status::PartFailed, "the job itself was not cancelled");
+    world.laws();
+
+    assert_eq!(retry(&world, &[1, 2]).await, 2);
+    world.host(1).runs([]);
+    world.run().await.unwrap();
+    assert_eq!((world.outcome(1), world.outcome(2)), (Outcome::Succeeded, Outcome::Succeeded));
+    assert_eq!(world.status().await, Status::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_was_cancelled_while_nobody_worked_on_it_is_ended_by_the_next_executor() {
+    let world = World::install(2).await;
+    for host in world.hosts() {
+        host.runs([Script::takes(300)]);
+    }
+    assert!(world.run_until_death(sleep(20 * SECOND)).await);
+    assert_eq!(cancel_hosts(&world, &[0]).await, 1);
+    assert_eq!(world.run().await.unwrap(), Ended::Finished);
+    assert!(why(&world.outcome(0)).contains("was ended on the host"), "{:?}", world.outcome(0));
+    assert_eq!(world.outcome(1), Outcome::Succeeded);
+    world.laws();
 }

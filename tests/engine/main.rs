@@ -28,4 +28,5 @@ mod retries;
 mod runs;
 mod stops;
 mod takeover;
+mod together;
 mod verify;

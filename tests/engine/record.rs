@@ -6,7 +6,7 @@ use landfall::domain::event::EventKind;
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::engine::{Ended, EngineError};
-use landfall::store::Store;
+use landfall::store::{Store, Take};
 use tokio::time::Instant;
 
 use crate::fake::{Ask, Script};
@@ -20,7 +20,7 @@ async fn whoever_lost_the_claim_ends_silently_and_writes_nothing_more() {
     }
     let claiming = async {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        world.store.claim(world.job, &[]).await.unwrap();
+        world.store.claim(Take::all(world.job, "executor")).await.unwrap();
         world.store.journal(world.job).len()
     };
     let (ended, before) = tokio::join!(world.run(), claiming);

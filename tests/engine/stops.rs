@@ -145,6 +145,10 @@ struct Fleeting(Duration);
 
 #[async_trait::async_trait]
 impl Lease for Fleeting {
+    fn owner(&self) -> &str {
+        "fleeting"
+    }
+
     async fn lost(&self) {
         tokio::time::sleep(self.0).await;
     }

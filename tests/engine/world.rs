@@ -27,7 +27,7 @@ use landfall::engine::clock::Clock;
 use landfall::engine::{Ended, Engine, EngineError, Parts};
 use landfall::packages::{PackageError, PackageSource};
 use landfall::plan::outline::outline;
-use landfall::store::{NewHost, NewJob, Store};
+use landfall::store::{Lease, NewHost, NewJob, Store};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -134,7 +134,6 @@ impl World {
             paths: Paths::default(),
             upload_mb_per_s: 0,
             businesses: vec![2],
-            served: false,
         };
         let outline = outline(kind, self.site.limits.script_timeout_s);
         let hosts = self.fleet.hosts().iter().map(|host| {
@@ -152,7 +151,7 @@ impl World {
                 },
             }
         });
-        let new = NewJob { spec, created_by: "operator".into(), hosts: hosts.collect() };
+        let new = NewJob { spec, created_by: "operator".into(), served: true, hosts: hosts.collect() };
         self.job = self.store.create_job(new, self.clock.now()).await.unwrap();
         self.fleet.witnessed(witness(&self.store, self.job));
     }
@@ -184,7 +183,17 @@ impl World {
 
     pub async fn run_until_stop(&self, stop: &Stop) -> Result<Ended, EngineError> {
         let engine = self.engine();
-        tokio::time::timeout(FOREVER, engine.run(self.job, stop.clone())).await.expect("the engine hangs")
+        let lease = Unseen::default();
+        let running = engine.run(self.job, &lease, stop.clone());
+        tokio::time::timeout(FOREVER, running).await.expect("the engine hangs")
+    }
+
+    /// A new executor works beside others until nothing is left for it.
+    pub async fn join(&self, stop: &Stop) -> Result<Ended, EngineError> {
+        let engine = self.engine();
+        let lease = self.store.join(self.job).await.unwrap();
+        let running = engine.run(self.job, lease.as_ref(), stop.clone());
+        tokio::time::timeout(FOREVER, running).await.expect("the engine hangs")
     }
 
     /// A new executor works, and asks itself to stop softly after some time.
@@ -202,8 +211,9 @@ impl World {
     /// A new executor works until it dies of its record, or of `death`. True when it died.
     pub async fn run_until_death(&self, death: impl Future<Output = ()>) -> bool {
         let engine = self.engine();
+        let lease = Unseen::default();
         let died = tokio::select! {
-            ended = engine.run(self.job, Stop::new()) => {
+            ended = engine.run(self.job, &lease, Stop::new()) => {
                 ended.unwrap();
                 false
             }
@@ -292,6 +302,22 @@ impl World {
             assert_eq!(history.iter().collect::<HashSet<_>>().len(), history.len(), "host {index}: {history:?}");
             assert_eq!(host.breaches(), [""; 0], "host {index}");
         }
+    }
+}
+
+/// A hold that nobody knows of: whoever claims after its owner takes the hosts from him.
+#[derive(Debug)]
+struct Unseen(String);
+
+impl Default for Unseen {
+    fn default() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+}
+
+impl Lease for Unseen {
+    fn owner(&self) -> &str {
+        &self.0
     }
 }
 

@@ -35,6 +35,7 @@ mod asked;
 mod boot;
 mod crash;
 mod doors;
+mod executors;
 mod kinds;
 mod life;
 mod link;

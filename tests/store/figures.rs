@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use landfall::domain::host::Address;
 use landfall::domain::id::Seq;
 use landfall::domain::job::Status;
-use landfall::store::{Store, StoreError, Write};
+use landfall::store::{Store, StoreError, Take, Write};
 
 use crate::fixture::{Postgres, Sqlite, address, at, claim_of, good_course, host_write, job};
 
@@ -43,7 +43,7 @@ async fn work_off(store: &dyn Store) {
     assert!(matches!(&refusal, StoreError::Conflict(text) if text.contains("and 9999 more")), "{refusal}");
 
     let begun = Instant::now();
-    let rows = store.claim(id, &[]).await.unwrap();
+    let rows = store.claim(Take::all(id, "executor")).await.unwrap();
     print("hosts claimed", rows.len(), begun.elapsed());
 
     // Three events of a hundred hosts a commit: what a writer that groups commits sees with some hundred hosts in flight.

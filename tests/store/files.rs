@@ -8,7 +8,7 @@ use landfall::domain::event::EventKind;
 use landfall::domain::id::Seq;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{NewHost, Store, StoreError};
+use landfall::store::{NewHost, Store, StoreError, Take};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use crate::fixture::{DAY_S, Sqlite, at, claimed, commit, end, host, host_write, job, job_of, kept};
@@ -199,7 +199,7 @@ async fn rows_that_make_no_sense_are_corrupt_and_not_a_panic() {
         change(&world, sql).await;
         let refusal = world.store.tasks(id).await.unwrap_err();
         assert!(matches!(refusal, StoreError::Corrupt { .. }), "{sql}: {refusal}");
-        let refused = world.store.claim(id, &[]).await.unwrap_err();
+        let refused = world.store.claim(Take::all(id, "executor")).await.unwrap_err();
         assert!(matches!(refused, StoreError::Corrupt { .. }), "{sql}: {refused}");
         let mut shell = shell(&world).await;
         let epoch: i64 = sqlx::query_scalar("select epoch from host_task").fetch_one(&mut shell).await.unwrap();

@@ -20,7 +20,7 @@ use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, NewHost, NewJob, Store, StoreError, TaskRow, Write, Written};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Store, StoreError, Take, TaskRow, Write, Written};
 use sqlx::Connection;
 use tempfile::TempDir;
 
@@ -161,9 +161,8 @@ pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
         paths: Paths::default(),
         upload_mb_per_s: 7,
         businesses: vec![2],
-        served: false,
     };
-    NewJob { spec, created_by: "operator".into(), hosts }
+    NewJob { spec, created_by: "operator".into(), served: true, hosts }
 }
 
 /// A job of the hosts of these numbers.
@@ -178,7 +177,7 @@ pub(crate) fn claim_of(row: &TaskRow) -> Claim {
 /// Records a job at second 0 and claims it.
 pub(crate) async fn claimed(store: &dyn Store, job: NewJob) -> (JobId, Vec<Claim>) {
     let id = store.create_job(job, at(0)).await.unwrap();
-    let rows = store.claim(id, &[]).await.unwrap();
+    let rows = store.claim(Take::all(id, "executor")).await.unwrap();
     (id, rows.iter().map(claim_of).collect())
 }
 
@@ -236,6 +235,20 @@ pub(crate) async fn folded(store: &dyn Store, job: JobId) -> Vec<HostRecord> {
                 records[index as usize].apply(&event.kind, event.at).unwrap();
             }
         }
+    }
+}
+
+/// An inventory row.
+pub(crate) fn known(index: u32, id: Option<i64>, job: JobId) -> HostRow {
+    HostRow {
+        address: address(index),
+        spec: HostSpec { bk_host_id: id, ..host_spec(index) },
+        package: "node-exporter".into(),
+        version: "1".into(),
+        digest: "d".repeat(64),
+        cpu: "x86_64".into(),
+        job,
+        at: at(4),
     }
 }
 

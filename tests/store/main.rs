@@ -19,9 +19,11 @@ mod figures;
 mod files;
 mod fixture;
 mod keys;
+mod migrations;
 mod processes;
 mod rules_asked;
 mod rules_credentials;
+mod rules_hosts;
 mod rules_jobs;
 mod rules_journal;
 mod rules_pages;
@@ -89,6 +91,10 @@ rules! {
         the_key_that_was_seen_first_stays_pinned;
     rules_asked:
         a_cancel_is_seen_by_whoever_looks_and_is_an_event,
+        some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_for_that,
+        hosts_are_claimed_piece_by_piece,
+        a_job_of_serve_is_left_over_until_its_end_is_written,
+        whoever_waits_is_told_what_is_written_and_what_is_asked,
         there_is_nothing_to_cancel_in_a_job_that_ended,
         a_retry_opens_hosts_that_failed_and_no_others,
         a_host_that_is_opened_again_is_lost_to_who_had_it,
@@ -108,8 +114,16 @@ rules! {
         every_filter_of_jobs_narrows_the_list,
         jobs_are_ordered_and_cut_into_pages,
         the_hosts_of_a_job_are_filtered_and_cut_into_pages,
-        the_journal_of_some_hosts_is_that_part_of_the_journal,
-        hosts_are_known_by_place_and_by_number;
+        the_journal_of_some_hosts_is_that_part_of_the_journal;
+    rules_hosts:
+        a_host_without_a_number_gets_one_that_nobody_has,
+        a_host_keeps_its_number_until_it_is_removed,
+        the_number_of_a_request_goes_before_unless_it_is_another_hosts,
+        numbers_that_others_give_are_left_to_them,
+        many_that_register_at_once_get_numbers_of_their_own,
+        hosts_are_known_by_place_and_by_number,
+        the_inventory_is_filtered_and_cut_into_pages,
+        until_when_a_login_is_kept_is_known_without_opening_it;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

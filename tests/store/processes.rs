@@ -11,7 +11,7 @@ use landfall::domain::event::EventKind;
 use landfall::domain::id::{JobId, Seq};
 use landfall::domain::outcome::StepOutcome;
 use landfall::domain::plan::StepKind;
-use landfall::store::{Claim, OutputChunk, Store, StoreError, Write, Written};
+use landfall::store::{Claim, OutputChunk, Store, StoreError, Take, Write, Written};
 
 use crate::fixture::{Postgres, Sqlite, claim_of, folded, host_write, job};
 
@@ -123,7 +123,7 @@ async fn in_another_process() {
 /// Claims the job and works on all its hosts at once until it is killed; says every `seq` that was acknowledged.
 async fn append(store: &dyn Store) {
     let _lease = store.hold(JobId(1)).await.unwrap();
-    let claims: Vec<Claim> = store.claim(JobId(1), &[]).await.unwrap().iter().map(claim_of).collect();
+    let claims: Vec<Claim> = store.claim(Take::all(JobId(1), "executor")).await.unwrap().iter().map(claim_of).collect();
     let step = StepKind::RunScript;
     let mut batch: Vec<Write> = claims.iter().map(|claim| host_write(*claim, 0, vec![EventKind::HostStarted])).collect();
     for attempt in 1.. {

@@ -8,7 +8,10 @@ use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
-use landfall::store::{Asked, Claim, NewLogin, OutputChunk, PinnedKey, Retry, Store, StoreError, TaskRow, Write, Written};
+use landfall::store::news::Topic;
+use landfall::store::{
+    Asked, Cancel, Claim, NewLogin, OutputChunk, PinnedKey, Retry, Store, StoreError, Take, TaskRow, Which, Write, Written,
+};
 use secrecy::ExposeSecret;
 
 use crate::fixture::{DAY_S, PASSWORD, address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
@@ -35,7 +38,7 @@ fn again(tasks: &[TaskId], seconds: i64) -> Retry {
 pub(crate) async fn a_cancel_is_seen_by_whoever_looks_and_is_an_event(store: &dyn Store) {
     let (id, _) = claimed(store, job(0..2)).await;
     assert_eq!(store.asked(id).await.unwrap(), Asked::default());
-    assert!(store.ask_cancel(id, "asked by ops", at(1)).await.unwrap());
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, reason: "asked by ops", at: at(1) }).await.unwrap(), 2);
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: true });
     let events = store.events(id, Seq(1), 10).await.unwrap();
     assert!(
@@ -45,12 +48,79 @@ pub(crate) async fn a_cancel_is_seen_by_whoever_looks_and_is_an_event(store: &dy
     );
 }
 
+pub(crate) async fn some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_for_that(store: &dyn Store) {
+    let id = store.create_job(job(0..4), at(0)).await.unwrap();
+    let all = ids(store, id).await;
+    let some = [all[3], all[1]];
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: Some(&some), reason: "ops", at: at(1) }).await.unwrap(), 2);
+    assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: false });
+    assert_eq!(store.cancelled(id).await.unwrap(), [all[1], all[3]]);
+    let told: Vec<(Option<u32>, EventKind)> =
+        store.events(id, Seq(1), 10).await.unwrap().into_iter().map(|event| (event.host_index, event.kind)).collect();
+    let asked = EventKind::CancelAsked { reason: "ops".into() };
+    assert_eq!(told, [(Some(1), asked.clone()), (Some(3), asked)]);
+
+    let rows = store.claim(Take { which: Which::Cancelled, ..Take::all(id, "executor") }).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.index, row.cancel_asked)).collect::<Vec<_>>(), [(1, true), (3, true)]);
+    for row in &rows {
+        commit(store, host_write(claim_of(row), 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
+    }
+    assert_eq!(store.cancelled(id).await.unwrap(), []);
+    assert_eq!(store.ask_retry(id, &again(&some, 3)).await.unwrap(), [all[1], all[3]]);
+    assert_eq!(store.cancelled(id).await.unwrap(), [], "a retry goes before an older cancel");
+}
+
+pub(crate) async fn hosts_are_claimed_piece_by_piece(store: &dyn Store) {
+    let id = store.create_job(job(0..5), at(0)).await.unwrap();
+    let mut mine = Vec::new();
+    for piece in [&[0, 1][..], &[2, 3], &[4], &[]] {
+        let take = Take { mine: &mine, which: Which::Next(2), ..Take::all(id, "executor") };
+        let rows = store.claim(take).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.index).collect::<Vec<_>>(), piece);
+        mine.extend(rows.iter().map(|row| row.id));
+    }
+}
+
+pub(crate) async fn a_job_of_serve_is_left_over_until_its_end_is_written(store: &dyn Store) {
+    let mut own = job(10..11);
+    own.served = false;
+    let own = store.create_job(own, at(0)).await.unwrap();
+    let (id, claims) = claimed(store, job(0..2)).await;
+    assert_eq!(store.left_over().await.unwrap(), [id]);
+    let lease = store.hold(id).await.unwrap();
+    assert_eq!(store.left_over().await.unwrap(), [], "somebody has it for himself");
+    lease.release().await;
+    assert_eq!(store.left_over().await.unwrap(), [id]);
+    store.hand_over(own).await.unwrap();
+    assert_eq!(store.left_over().await.unwrap(), [own, id]);
+    end(store, claims[0], 1).await;
+    end(store, claims[1], 1).await;
+    assert_eq!(store.left_over().await.unwrap(), [own, id]);
+    finish(store, id).await;
+    assert_eq!(store.left_over().await.unwrap(), [own]);
+    let twice = Write::Job { job: id, at: at(9), events: vec![EventKind::JobFinished { status: Status::Failed }] };
+    assert_eq!(store.commit(vec![twice]).await.unwrap(), [Written::Stale], "a job ends once");
+}
+
+pub(crate) async fn whoever_waits_is_told_what_is_written_and_what_is_asked(store: &dyn Store) {
+    const SOON: std::time::Duration = std::time::Duration::from_secs(3);
+    let mut news = store.news();
+    // Whoever listens through a server is told first that he does.
+    let _ = tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Anything)).await;
+    let (id, claims) = claimed(store, job(0..1)).await;
+    tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Asked(id))).await.unwrap();
+    commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted])).await;
+    tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Written(id))).await.unwrap();
+    store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(2) }).await.unwrap();
+    tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Asked(id))).await.unwrap();
+}
+
 pub(crate) async fn there_is_nothing_to_cancel_in_a_job_that_ended(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..1)).await;
     end(store, claims[0], 1).await;
     let before = store.events(id, Seq(0), 100).await.unwrap().len();
-    assert!(!store.ask_cancel(id, "x", at(2)).await.unwrap());
-    assert!(!store.ask_cancel(JobId(99), "x", at(2)).await.unwrap());
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(2) }).await.unwrap(), 0);
+    assert_eq!(store.ask_cancel(Cancel { job: JobId(99), tasks: None, reason: "x", at: at(2) }).await.unwrap(), 0);
     assert_eq!(store.asked(id).await.unwrap(), Asked::default());
     assert_eq!(store.events(id, Seq(0), 100).await.unwrap().len(), before);
 }
@@ -76,7 +146,7 @@ pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dy
     store.ask_retry(id, &again(&ids(store, id).await, 2)).await.unwrap();
     let late = store.commit(vec![host_write(claims[0], 3, vec![EventKind::HostStarted])]).await.unwrap();
     assert_eq!(late, [Written::Stale]);
-    let rows = store.claim(id, &[]).await.unwrap();
+    let rows = store.claim(Take::all(id, "executor")).await.unwrap();
     assert_eq!(rows[0].epoch, Epoch(3));
     end(store, claim_of(&rows[0]), 4).await;
     assert_eq!(store.job(id).await.unwrap().unwrap().status, Status::Success);
@@ -84,7 +154,7 @@ pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dy
 
 pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn Store) {
     let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 1)])).await;
-    store.ask_cancel(id, "x", at(1)).await.unwrap();
+    store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(1) }).await.unwrap();
     commit(store, host_write(claims[0], 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     assert!(matches!(finish(store, id).await, Written::Done(_)));
     store.ask_retry(id, &again(&ids(store, id).await, 3)).await.unwrap();
@@ -124,7 +194,7 @@ pub(crate) async fn a_login_that_comes_with_a_retry_takes_the_place_of_the_old_o
     let logins = vec![login(&rows[0], "better"), port, login(&rows[2], "new")];
     let retry = Retry { logins, ..again(&ids(store, id).await, 2) };
     assert_eq!(store.ask_retry(id, &retry).await.unwrap().len(), 3);
-    let claims: Vec<Claim> = store.claim(id, &[]).await.unwrap().iter().map(claim_of).collect();
+    let claims: Vec<Claim> = store.claim(Take::all(id, "executor")).await.unwrap().iter().map(claim_of).collect();
     let rows = store.tasks(id).await.unwrap();
     let at_host = |index: usize| (rows[index].spec.host.account.as_str(), rows[index].spec.host.port);
     assert_eq!([at_host(0), at_host(1), at_host(2)], [("ops", 2222); 3]);
@@ -200,7 +270,7 @@ pub(crate) async fn a_job_with_an_unfinished_host_cannot_be_finished(store: &dyn
 
 pub(crate) async fn a_claim_spares_what_is_mine_already(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..3)).await;
-    let rows = store.claim(id, &[claims[0].task, claims[2].task]).await.unwrap();
+    let rows = store.claim(Take { mine: &[claims[0].task, claims[2].task], ..Take::all(id, "executor") }).await.unwrap();
     assert_eq!(rows.iter().map(|row| (row.index, row.epoch)).collect::<Vec<_>>(), [(1, Epoch(2))]);
     commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted])).await;
 }

@@ -7,7 +7,7 @@ use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
-use landfall::store::{OutputChunk, Store, StoreError, Write, Written};
+use landfall::store::{OutputChunk, Store, StoreError, Take, Write, Written};
 
 use crate::fixture::{
     address, at, claim_of, claimed, commit, end, ended, folded, host, host_write, interrupted, job, job_of, left_out,
@@ -43,7 +43,7 @@ pub(crate) async fn what_does_not_exist_is_nothing_and_no_error(store: &dyn Stor
     assert!(store.job(JobId(1)).await.unwrap().is_none());
     assert!(store.jobs(10).await.unwrap().is_empty());
     assert!(store.tasks(JobId(1)).await.unwrap().is_empty());
-    assert!(store.claim(JobId(1), &[]).await.unwrap().is_empty());
+    assert!(store.claim(Take::all(JobId(1), "executor")).await.unwrap().is_empty());
     assert!(store.events(JobId(1), Seq(0), 10).await.unwrap().is_empty());
     assert!(store.output(task).await.unwrap().is_empty());
     assert!(store.credential(task).await.unwrap().is_none());
@@ -110,7 +110,7 @@ pub(crate) async fn an_interrupted_host_is_running_and_keeps_its_host_busy(store
     assert_eq!(store.busy(&[address(0)]).await.unwrap(), [(address(0), id)]);
     assert_eq!(store.job(id).await.unwrap().unwrap().status, Status::Running);
     // And somebody can take it up again.
-    let rows = store.claim(id, &[]).await.unwrap();
+    let rows = store.claim(Take::all(id, "executor")).await.unwrap();
     assert_eq!(rows.iter().map(|row| (row.index, row.epoch)).collect::<Vec<_>>(), [(0, Epoch(2)), (1, Epoch(2))]);
     end(store, claim_of(&rows[0]), 2).await;
     assert_eq!(folded(store, id).await[0].outcome(), Some(&Outcome::Succeeded));
@@ -120,7 +120,7 @@ pub(crate) async fn a_claim_raises_the_epochs_of_unfinished_hosts_only(store: &d
     let (id, claims) = claimed(store, job_of(vec![host(0), left_out(1), host(2)])).await;
     assert_eq!(claims.iter().map(|claim| (claim.index, claim.epoch)).collect::<Vec<_>>(), [(0, Epoch(1)), (2, Epoch(1))]);
     end(store, claims[0], 1).await;
-    let again = store.claim(id, &[]).await.unwrap();
+    let again = store.claim(Take::all(id, "executor")).await.unwrap();
     assert_eq!(again.iter().map(|row| (row.index, row.epoch)).collect::<Vec<_>>(), [(2, Epoch(2))]);
     let epochs: Vec<_> = store.tasks(id).await.unwrap().iter().map(|row| row.epoch.0).collect();
     assert_eq!(epochs, [1, 0, 2]);
@@ -216,5 +216,5 @@ pub(crate) async fn a_job_whose_recording_was_broken_off_is_there_whole_or_not_a
     }
     // The next one finds the record as it should be.
     let id = store.create_job(job(100_000..100_010), at(1)).await.unwrap();
-    assert_eq!(store.claim(id, &[]).await.unwrap().len(), 10);
+    assert_eq!(store.claim(Take::all(id, "executor")).await.unwrap().len(), 10);
 }

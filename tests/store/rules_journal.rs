@@ -12,9 +12,9 @@ use landfall::domain::job::Status;
 use landfall::domain::outcome::{Outcome, StepOutcome};
 use landfall::domain::plan::StepKind;
 use landfall::domain::state::HostState;
-use landfall::store::{Claim, HostRow, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Store, Write, Written};
+use landfall::store::{Claim, HostRow, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Store, Take, Write, Written};
 
-use crate::fixture::{address, at, claimed, commit, ended, folded, good_course, host_spec, host_write, interrupted, job};
+use crate::fixture::{address, at, claimed, commit, ended, folded, good_course, host_write, interrupted, job, known};
 
 pub(crate) async fn what_was_committed_folds_to_what_the_lists_show(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..40)).await;
@@ -126,7 +126,7 @@ pub(crate) async fn events_come_back_as_they_were_written_page_by_page(store: &d
 
 pub(crate) async fn a_stale_epoch_is_refused_alone_in_its_batch(store: &dyn Store) {
     let (id, old) = claimed(store, job(0..3)).await;
-    let new: Vec<Claim> = store.claim(id, &[]).await.unwrap().iter().map(crate::fixture::claim_of).collect();
+    let new: Vec<Claim> = store.claim(Take::all(id, "executor")).await.unwrap().iter().map(crate::fixture::claim_of).collect();
     let start = |claim: Claim| host_write(claim, 1, vec![EventKind::HostStarted]);
     let answers = store.commit(vec![start(new[0]), start(old[1]), start(new[2])]).await.unwrap();
     assert_eq!(answers, [Written::Done(Some(Seq(2))), Written::Stale, Written::Done(Some(Seq(3)))]);
@@ -271,23 +271,12 @@ pub(crate) async fn one_giant_piece_of_output_is_cut_like_many_small_ones(store:
     assert!(KEPT.contains(&kept), "{kept}");
 }
 
-fn inventory(index: u32, job: JobId, version: &str) -> HostRow {
-    HostRow {
-        address: address(index),
-        spec: host_spec(index),
-        package: "node-exporter".into(),
-        version: version.into(),
-        digest: "d".repeat(64),
-        job,
-        at: at(4),
-    }
-}
-
 pub(crate) async fn the_inventory_keeps_the_last_word_of_a_batch(store: &dyn Store) {
     let (id, _) = claimed(store, job(0..1)).await;
-    let register = |index, version| Write::Register(Box::new(inventory(index, id, version)));
+    let row = |index: u32, version: &str| HostRow { version: version.into(), ..known(index, Some(i64::from(index) + 1), id) };
+    let register = |index, version| Write::Register(Box::new(row(index, version)));
     store.commit(vec![register(0, "1"), register(1, "1"), register(2, "1")]).await.unwrap();
-    assert_eq!(store.host(address(0)).await.unwrap(), Some(inventory(0, id, "1")));
+    assert_eq!(store.host(address(0)).await.unwrap(), Some(row(0, "1")));
     let batch = vec![
         register(0, "2"),
         Write::Forget(address(1)),
@@ -298,9 +287,9 @@ pub(crate) async fn the_inventory_keeps_the_last_word_of_a_batch(store: &dyn Sto
         Write::Forget(address(9)),
     ];
     store.commit(batch).await.unwrap();
-    assert_eq!(store.host(address(0)).await.unwrap(), Some(inventory(0, id, "2")));
+    assert_eq!(store.host(address(0)).await.unwrap(), Some(row(0, "2")));
     assert_eq!(store.host(address(1)).await.unwrap(), None);
-    assert_eq!(store.host(address(2)).await.unwrap(), Some(inventory(2, id, "3")));
+    assert_eq!(store.host(address(2)).await.unwrap(), Some(row(2, "3")));
     assert_eq!(store.host(address(3)).await.unwrap(), None);
 }
 

@@ -4,10 +4,10 @@ use landfall::domain::host::Address;
 use landfall::domain::id::{JobId, Seq};
 use landfall::domain::job::{JobKind, Status};
 use landfall::domain::outcome::Outcome;
-use landfall::store::page::{Counted, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
-use landfall::store::{HostRow, Store, Write};
+use landfall::store::page::{Counted, JobFilter, JobOrder, Page, TaskFilter, TaskName};
+use landfall::store::{Store, Write};
 
-use crate::fixture::{address, at, claimed, commit, end, ended, host, host_spec, host_write, interrupted, job, job_of, left_out};
+use crate::fixture::{address, at, claimed, commit, end, ended, host, host_write, interrupted, job, job_of, left_out};
 
 const ALL: Page = Page { offset: 0, limit: None };
 
@@ -65,9 +65,7 @@ pub(crate) async fn every_filter_of_jobs_narrows_the_list(store: &dyn Store) {
     assert_eq!(only(JobFilter { ips: Some(vec![address(3).ip, address(0).ip]), ..some() }).await, (2, vec![all[1], all[0]]));
     assert_eq!(only(JobFilter { from: Some(at(50)), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { until: Some(at(49)), ..some() }).await.0, 6);
-    // Those whose hosts have all ended are unfinished still, as long as nobody wrote their end.
-    assert_eq!(only(JobFilter { unfinished: true, ..some() }).await, (6, vec![seven, all[5], all[3], all[2], all[1], all[0]]));
-    let both = JobFilter { unfinished: true, statuses: Some(vec![Status::PartFailed]), ..some() };
+    let both = JobFilter { until: Some(at(49)), statuses: Some(vec![Status::PartFailed]), ..some() };
     assert_eq!(only(both).await, (1, vec![all[3]]));
 }
 
@@ -121,20 +119,4 @@ pub(crate) async fn the_journal_of_some_hosts_is_that_part_of_the_journal(store:
     let part: Vec<_> = whole.into_iter().filter(|event| matches!(event.host_index, Some(0 | 2))).collect();
     assert_eq!(store.host_events(id, &[2, 0, 1, 9]).await.unwrap(), part);
     assert_eq!(store.host_events(id, &[]).await.unwrap(), []);
-}
-
-pub(crate) async fn hosts_are_known_by_place_and_by_number(store: &dyn Store) {
-    let (id, _) = claimed(store, job(0..1)).await;
-    let row = |index: u32, number: Option<i64>| {
-        let mut spec = host_spec(index);
-        spec.bk_host_id = number;
-        let (package, version, digest) = ("node-exporter".into(), "1".into(), "d".repeat(64));
-        HostRow { address: address(index), spec, package, version, digest, job: id, at: at(4) }
-    };
-    let rows = [row(0, Some(7)), row(1, None), row(2, Some(9))];
-    store.commit(rows.iter().cloned().map(|row| Write::Register(Box::new(row))).collect()).await.unwrap();
-    let at = [address(2), address(5), address(1)];
-    assert_eq!(store.known_hosts(Known::At(&at)).await.unwrap(), [rows[2].clone(), rows[1].clone()]);
-    assert_eq!(store.known_hosts(Known::Numbered(&[9, 1, 7])).await.unwrap(), [rows[2].clone(), rows[0].clone()]);
-    assert_eq!(store.known_hosts(Known::Numbered(&[])).await.unwrap(), []);
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use landfall::domain::event::EventKind;
 use landfall::domain::id::{JobId, Seq};
-use landfall::store::{Claim, Store, StoreError, Written};
+use landfall::store::news::Topic;
+use landfall::store::{Claim, Store, StoreError, Take, Which, Written};
 use tokio::time::timeout;
 
 use crate::fixture::{DAY_S, Postgres, at, claim_of, claimed, commit, end, host_write, job, job_of, kept};
@@ -61,7 +62,7 @@ async fn rows_that_make_no_sense_are_corrupt_and_not_a_panic() {
         let world = Postgres::new().await;
         let id = world.store.create_job(job(0..1), at(0)).await.unwrap();
         world.change(sql).await;
-        let refusal = world.store.claim(id, &[]).await.unwrap_err();
+        let refusal = world.store.claim(Take::all(id, "executor")).await.unwrap_err();
         assert!(matches!(refusal, StoreError::Corrupt { .. }), "{sql}: {refusal}");
         assert_eq!(world.change("update host_task set epoch = 0 where epoch = 0").await, 1, "what cannot be read is not claimed");
     }
@@ -102,6 +103,56 @@ async fn a_hold_that_is_let_go_of_is_free_at_once_for_everybody() {
     let _lease = world.store.hold(JobId(1)).await.unwrap();
 }
 
+#[tokio::test]
+async fn executors_share_a_job_and_what_a_dead_one_had_is_free_when_its_hold_ends() {
+    let world = Postgres::new().await;
+    let other = world.again(SHORT).await;
+    let id = world.store.create_job(job(0..4), at(0)).await.unwrap();
+    let (mine, theirs) = (world.store.join(id).await.unwrap(), other.join(id).await.unwrap());
+    assert!(mine.is_shared() && mine.owner() != theirs.owner());
+    let refusal = world.store.hold(id).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Held { .. }), "nobody gets it for himself: {refusal}");
+    let first = world.store.claim(Take { which: Which::Next(2), ..Take::all(id, mine.owner()) }).await.unwrap();
+    let second = other.claim(Take { which: Which::Next(2), ..Take::all(id, theirs.owner()) }).await.unwrap();
+    assert_eq!(first.iter().chain(&second).map(|row| row.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert!(world.store.left_over().await.unwrap().is_empty(), "somebody alive has every host");
+
+    // As if it had been killed: nobody renews, nobody lets go.
+    assert_eq!(
+        world.change("update lease set expires_at = clock_timestamp() where owner = (select max(owner) from lease)").await,
+        1
+    );
+    assert_eq!(world.store.left_over().await.unwrap(), [id]);
+    let taken = world.store.claim(Take { mine: &[first[0].id, first[1].id], ..Take::all(id, mine.owner()) }).await.unwrap();
+    assert_eq!(taken.iter().map(|row| (row.index, row.epoch.0)).collect::<Vec<_>>(), [(2, 2), (3, 2)]);
+    let late = host_write(claim_of(&second[0]), 5, note("late"));
+    assert_eq!(other.commit(vec![late]).await.unwrap(), [Written::Stale]);
+    timeout(SHORT * 3, theirs.lost()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_somebody_holds_for_himself_is_not_joined() {
+    let world = Postgres::new().await;
+    let other = world.again(SHORT).await;
+    let lease = world.store.hold(JobId(1)).await.unwrap();
+    let refusal = other.join(JobId(1)).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Held { job: JobId(1), .. }), "{refusal}");
+    lease.release().await;
+    other.join(JobId(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn news_cross_processes() {
+    let world = Postgres::new().await;
+    let other = world.again(SHORT).await;
+    let mut news = other.news();
+    timeout(Duration::from_secs(5), news.next(|topic| topic == Topic::Anything)).await.unwrap();
+    let id = world.store.create_job(job(0..1), at(0)).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    news.next(|topic| topic == Topic::Asked(id)).await;
+    assert!(begun.elapsed() < news.period(), "it was told, not found");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_executor_that_lost_its_claims_appends_nothing_however_close_it_is() {
     let world = Postgres::new().await;
@@ -122,7 +173,7 @@ async fn an_executor_that_lost_its_claims_appends_nothing_however_close_it_is() 
         };
         let new = async {
             tokio::time::sleep(Duration::from_millis(3 + round as u64)).await;
-            let rows = other.claim(id, &[]).await.unwrap();
+            let rows = other.claim(Take::all(id, "executor")).await.unwrap();
             over.store(true, Ordering::SeqCst);
             rows.iter().map(claim_of).collect::<Vec<Claim>>()
         };

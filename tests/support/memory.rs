@@ -19,12 +19,13 @@ use landfall::domain::host::{Address, HostSpec};
 use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
-use landfall::store::page::{JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
+use landfall::store::news::{News, Topic};
+use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store, StoreError,
-    TaskRow, Write, Written,
+    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
+    StoreError, Take, TaskRow, Write, Written,
 };
-use memory_rules::{Inner, Stream, Task, Trap};
+use memory_rules::{Hold, Inner, Stream, Task, Trap};
 use tokio::sync::Notify;
 
 /// A record in memory.
@@ -38,14 +39,26 @@ pub struct MemoryStore {
 struct MemoryLease {
     store: std::sync::Weak<Mutex<Inner>>,
     job: JobId,
+    owner: String,
+    shared: bool,
 }
 
-impl Lease for MemoryLease {}
+impl Lease for MemoryLease {
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+}
 
 impl Drop for MemoryLease {
     fn drop(&mut self) {
         if let Some(inner) = self.store.upgrade() {
-            inner.lock().unwrap_or_else(PoisonError::into_inner).held.remove(&self.job);
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.holds.retain(|hold| hold.owner != self.owner);
+            inner.teller.tell(Topic::Asked(self.job));
         }
     }
 }
@@ -57,6 +70,16 @@ impl std::fmt::Debug for Inner {
 }
 
 impl MemoryStore {
+    fn take(&self, job: JobId, shared: bool) -> Result<Box<dyn Lease>, StoreError> {
+        let mut inner = self.lock();
+        if inner.holds.iter().any(|hold| hold.job == job && !(hold.shared && shared)) {
+            return Err(StoreError::Held { job, pid: std::process::id() });
+        }
+        let owner = uuid::Uuid::now_v7().to_string();
+        inner.holds.push(Hold { job, owner: owner.clone(), shared });
+        Ok(Box::new(MemoryLease { store: Arc::downgrade(&self.inner), job, owner, shared }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,33 +154,42 @@ impl Store for MemoryStore {
     }
 
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
-        if !self.lock().held.insert(job) {
-            return Err(StoreError::Held { job, pid: std::process::id() });
-        }
-        Ok(Box::new(MemoryLease { store: Arc::downgrade(&self.inner), job }))
+        self.take(job, false)
+    }
+
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.take(job, true)
     }
 
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError> {
-        Ok(self.lock().held.contains(&job).then(std::process::id))
+        Ok(self.lock().holds.iter().any(|hold| hold.job == job).then(std::process::id))
     }
 
-    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
-        let mut inner = self.lock();
-        let others = |task: &Task| task.open && task.row.job == job && !mine.contains(&task.row.id);
-        for task in inner.tasks.values_mut().filter(|task| others(task)) {
-            task.row.epoch.0 += 1;
-        }
-        Ok(inner.task_rows(job).into_iter().filter(|task| others(task)).map(|task| task.row.clone()).collect())
+    async fn left_over(&self) -> Result<Vec<JobId>, StoreError> {
+        Ok(self.lock().left_over())
     }
 
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
-        let mut inner = self.lock();
-        let is_open = inner.tasks.values().any(|task| task.open && task.row.job == job);
-        if let Some(asked) = inner.jobs.get_mut(&job).map(|job| &mut job.asked).filter(|_| is_open) {
-            *asked = Asked { count: asked.count + 1, cancel: true };
-            inner.append(job, None, at, vec![EventKind::CancelAsked { reason: reason.into() }]);
-        }
-        Ok(is_open)
+    async fn hand_over(&self, job: JobId) -> Result<(), StoreError> {
+        self.lock().jobs.get_mut(&job).into_iter().for_each(|job| job.served = true);
+        Ok(())
+    }
+
+    fn news(&self) -> News {
+        self.lock().teller.news()
+    }
+
+    async fn claim(&self, take: Take<'_>) -> Result<Vec<TaskRow>, StoreError> {
+        Ok(self.lock().claim(take))
+    }
+
+    async fn ask_cancel(&self, cancel: Cancel<'_>) -> Result<u64, StoreError> {
+        Ok(self.lock().cancel(cancel))
+    }
+
+    async fn cancelled(&self, job: JobId) -> Result<Vec<TaskId>, StoreError> {
+        let inner = self.lock();
+        let tasks = inner.task_rows(job).into_iter().filter(|task| task.open && task.row.cancel_asked);
+        Ok(tasks.map(|task| task.row.id).collect())
     }
 
     async fn ask_retry(&self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
@@ -191,6 +223,7 @@ impl Store for MemoryStore {
             } else {
                 let answers: Vec<Written> = batch.into_iter().map(|write| inner.take(write)).collect();
                 inner.dead = dies_after;
+                inner.teller.tell(Topic::Anything);
                 (!dies_after).then_some(answers)
             }
         };
@@ -311,8 +344,7 @@ impl Store for MemoryStore {
 
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
         assert_eq!((filter.created_by.is_some(), order), (false, JobOrder::Newest), "lists of jobs are the real records'");
-        let rows: Vec<JobRow> =
-            self.jobs(u32::MAX).await?.into_iter().filter(|row| !filter.unfinished || row.finished_at.is_none()).collect();
+        let rows = self.jobs(u32::MAX).await?;
         Ok((rows.len() as u64, cut(rows, page)))
     }
 
@@ -345,6 +377,38 @@ impl Store for MemoryStore {
             Known::At(addresses) => addresses.iter().filter_map(|address| inner.inventory.get(address).cloned()).collect(),
             Known::Numbered(numbers) => numbers.iter().filter_map(by_number).collect(),
         })
+    }
+
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
+        assert_eq!(*filter, HostFilter::default(), "filters of the inventory are the real records'");
+        let mut rows: Vec<HostRow> = self.lock().inventory.values().cloned().collect();
+        rows.sort_by_key(|row| row.spec.bk_host_id);
+        Ok((rows.len() as u64, cut(rows, page)))
+    }
+
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
+        let inner = self.lock();
+        let newest = |host: &Address| {
+            let of_host = inner.tasks.values().filter(|task| task.row.address == *host && task.credential.is_some());
+            let kept = of_host.max_by_key(|task| (task.row.job, task.row.index))?.credential.as_ref()?;
+            Some((*host, (!kept.long_term).then_some(kept.purge_at)))
+        };
+        Ok(hosts.iter().filter_map(newest).collect())
+    }
+
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError> {
+        let inner = self.lock();
+        let holder = |id: &i64| inner.ids.iter().find(|(_, taken)| *taken == id).map(|(host, id)| (*host, *id));
+        Ok(match which {
+            Known::At(hosts) => hosts.iter().filter_map(|host| Some((*host, *inner.ids.get(host)?))).collect(),
+            Known::Numbered(ids) => ids.iter().filter_map(holder).collect(),
+        })
+    }
+
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.last_id = inner.last_id.max(id);
+        Ok(())
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {

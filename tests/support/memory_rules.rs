@@ -1,6 +1,6 @@
 //! The rules of the record in memory, without the trait round them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::{Statistics, Status};
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
+use landfall::store::news::{Teller, Topic};
 use landfall::store::{
-    Asked, Claim, HostRow, JobRow, NewJob, NewLogin, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Retry, StoreError,
-    TaskRow, Write, Written,
+    Asked, Cancel, Claim, HostRow, JobRow, NewJob, NewLogin, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Retry, StoreError,
+    Take, TaskRow, Which, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -23,14 +24,25 @@ pub(super) const UNFINISHED: Duration = Duration::from_secs(7 * 86_400);
 /// Largest stored piece of output.
 const PIECE: usize = 64 << 10;
 
-#[derive(Default)]
+/// Somebody who works on a job.
+pub(super) struct Hold {
+    pub(super) job: JobId,
+    pub(super) owner: String,
+    pub(super) shared: bool,
+}
+
 pub(super) struct Inner {
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) inventory: BTreeMap<Address, HostRow>,
+    /// Numbers that hosts have.
+    pub(super) ids: BTreeMap<Address, i64>,
+    /// The largest number that was ever given or reserved.
+    pub(super) last_id: i64,
     pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     pub(super) output: Vec<Stream>,
-    pub(super) held: HashSet<JobId>,
+    pub(super) holds: Vec<Hold>,
+    pub(super) teller: Teller,
     pub(super) commits: u64,
     pub(super) fail_from: Option<u64>,
     pub(super) logins_fail: bool,
@@ -39,7 +51,30 @@ pub(super) struct Inner {
     pub(super) pairs: HashMap<String, SecretBytes>,
 }
 
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            jobs: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            inventory: BTreeMap::new(),
+            keys: HashMap::new(),
+            ids: Default::default(),
+            last_id: 0,
+            output: Vec::new(),
+            holds: Vec::new(),
+            teller: Teller::new(Duration::from_millis(500)),
+            commits: 0,
+            fail_from: None,
+            logins_fail: false,
+            trap: None,
+            dead: false,
+            pairs: HashMap::new(),
+        }
+    }
+}
+
 pub(super) struct Job {
+    pub(super) served: bool,
     pub(super) spec: JobSpec,
     pub(super) created_by: String,
     pub(super) created_at: Timestamp,
@@ -51,6 +86,7 @@ pub(super) struct Job {
 pub(super) struct Task {
     pub(super) row: TaskRow,
     pub(super) open: bool,
+    pub(super) holder: Option<String>,
     pub(super) credential: Option<Kept>,
 }
 
@@ -119,6 +155,7 @@ impl Inner {
             ignored: ignored as u64,
         };
         let new = Job {
+            served: job.served,
             spec: job.spec,
             created_by: job.created_by,
             created_at: at,
@@ -133,8 +170,9 @@ impl Inner {
             let status = host.exclusion.as_ref().map_or(Status::Pending, |exclusion| exclusion.exception.status());
             let open = host.exclusion.is_none();
             let credential = host.credential.map(|credential| Kept { credential, purge_at: at + UNFINISHED, long_term: false });
-            let row = TaskRow { id: host.id, index, job: id, address, spec: host.spec, status, epoch: Epoch(0) };
-            self.tasks.insert(host.id, Task { row, open, credential });
+            let row =
+                TaskRow { id: host.id, index, job: id, address, spec: host.spec, status, epoch: Epoch(0), cancel_asked: false };
+            self.tasks.insert(host.id, Task { row, open, holder: None, credential });
             if let Some(exclusion) = host.exclusion {
                 self.append(id, Some((index, address)), at, vec![EventKind::HostIgnored { exclusion }]);
             }
@@ -162,7 +200,8 @@ impl Inner {
                     EventKind::JobFinished { status } => Some(*status),
                     _ => None,
                 });
-                if status.is_some() && self.tasks.values().any(|task| task.open && task.row.job == job) {
+                let is_finished = self.jobs.get(&job).is_some_and(|job| job.finished.is_some());
+                if status.is_some() && (is_finished || self.tasks.values().any(|task| task.open && task.row.job == job)) {
                     return Written::Stale;
                 }
                 if let (Some(status), Some(job)) = (status, self.jobs.get_mut(&job)) {
@@ -175,7 +214,11 @@ impl Inner {
                 self.take_output(chunk);
                 Written::Done(None)
             }
-            Write::Register(row) => {
+            Write::Register(mut row) => {
+                let id = self.id_of(&row);
+                self.last_id = self.last_id.max(id);
+                self.ids.insert(row.address, id);
+                row.spec.bk_host_id = Some(id);
                 self.inventory.insert(row.address, *row);
                 Written::Done(None)
             }
@@ -185,6 +228,7 @@ impl Inner {
             }
             Write::Remove(address) => {
                 self.inventory.remove(&address);
+                self.ids.remove(&address);
                 self.tasks.values_mut().filter(|task| task.row.address == address).for_each(|task| task.credential = None);
                 Written::Done(None)
             }
@@ -193,6 +237,12 @@ impl Inner {
                 Written::Done(None)
             }
         }
+    }
+
+    fn id_of(&self, row: &HostRow) -> i64 {
+        let is_free = |id: &i64| self.ids.iter().all(|(host, taken)| taken != id || *host == row.address);
+        let asked = row.spec.bk_host_id.filter(|id| (1..1 << 53).contains(id)).filter(is_free);
+        asked.or(self.ids.get(&row.address).copied()).unwrap_or(self.last_id + 1)
     }
 
     pub(super) fn take_host(&mut self, claim: Claim, at: Timestamp, events: Vec<EventKind>) -> Written {
@@ -220,6 +270,70 @@ impl Inner {
         self.append(claim.job, Some(host), at, events)
     }
 
+    /// Nobody alive works on it, but perhaps `owner`.
+    fn is_free(&self, task: &Task, owner: Option<&str>) -> bool {
+        let alive = |holder: &String| owner != Some(holder) && self.holds.iter().any(|hold| hold.owner == *holder);
+        task.open && !task.holder.as_ref().is_some_and(alive)
+    }
+
+    pub(super) fn left_over(&self) -> Vec<JobId> {
+        let is_left_over = |id: JobId, job: &Job| {
+            let open = self.task_rows(id).into_iter().filter(|task| task.open).count();
+            let free = self.task_rows(id).into_iter().any(|task| self.is_free(task, None));
+            let mut holds = self.holds.iter().filter(|hold| hold.job == id);
+            let held = holds.clone().next().is_some();
+            job.served && job.finished.is_none() && holds.all(|hold| hold.shared) && (free || open == 0 && !held)
+        };
+        self.jobs.iter().filter(|(id, job)| is_left_over(**id, job)).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn claim(&mut self, take: Take<'_>) -> Vec<TaskRow> {
+        let wanted = |task: &&Task| {
+            self.is_free(task, Some(take.owner))
+                && !take.mine.contains(&task.row.id)
+                && (take.which != Which::Cancelled || task.row.cancel_asked)
+        };
+        let limit = if let Which::Next(limit) = take.which { limit as usize } else { usize::MAX };
+        let chosen = self.task_rows(take.job).into_iter().filter(wanted).take(limit);
+        let ids: Vec<TaskId> = chosen.map(|task| task.row.id).collect();
+        let mut rows = Vec::new();
+        for id in ids {
+            let task = self.tasks.get_mut(&id).unwrap();
+            task.row.epoch.0 += 1;
+            task.holder = Some(take.owner.to_owned());
+            rows.push(task.row.clone());
+        }
+        rows
+    }
+
+    pub(super) fn cancel(&mut self, cancel: Cancel<'_>) -> u64 {
+        let named = |id: &TaskId| cancel.tasks.is_none_or(|tasks| tasks.contains(id));
+        let of_job = |task: &&mut Task| task.open && task.row.job == cancel.job && named(&task.row.id);
+        let mut hosts = Vec::new();
+        for task in self.tasks.values_mut().filter(of_job) {
+            task.row.cancel_asked = true;
+            hosts.push((task.row.index, task.row.address));
+        }
+        hosts.sort_unstable_by_key(|(index, _)| *index);
+        if hosts.is_empty() {
+            return 0;
+        }
+        let count = hosts.len() as u64;
+        let asked = &mut self.jobs.get_mut(&cancel.job).unwrap().asked;
+        *asked = Asked { count: asked.count + 1, cancel: asked.cancel || cancel.tasks.is_none() };
+        let event = EventKind::CancelAsked { reason: cancel.reason.into() };
+        match cancel.tasks {
+            None => drop(self.append(cancel.job, None, cancel.at, vec![event])),
+            Some(_) => {
+                for host in hosts {
+                    self.append(cancel.job, Some(host), cancel.at, vec![event.clone()]);
+                }
+            }
+        }
+        self.teller.tell(Topic::Asked(cancel.job));
+        count
+    }
+
     pub(super) fn retry(&mut self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
         let at = retry.at;
         let ended = |task: &&Task| !task.open && matches!(task.row.status, Status::Failed | Status::Terminated);
@@ -238,6 +352,7 @@ impl Inner {
             task.open = true;
             task.row.epoch.0 += 1;
             task.row.status = Status::Pending;
+            (task.holder, task.row.cancel_asked) = (None, false);
             if let Some(kept) = &mut task.credential {
                 kept.purge_at = at + UNFINISHED;
             }
@@ -250,6 +365,7 @@ impl Inner {
             job.finished = None;
             job.asked = Asked { count: job.asked.count + 1, cancel: false };
         }
+        self.teller.tell(Topic::Asked(job));
         Ok(again.into_iter().map(|(id, _, _)| id).collect())
     }
 

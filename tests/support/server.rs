@@ -82,8 +82,14 @@ impl Reply {
 impl Server {
     /// Starts `landfall … serve` on a free port; `command` is the binary with what makes it an installation.
     #[track_caller]
-    pub fn start(mut command: Command) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--output", "json"]);
+    pub fn start(command: Command) -> Self {
+        Self::start_as(&[], command)
+    }
+
+    /// The same with more flags of `serve`.
+    #[track_caller]
+    pub fn start_as(flags: &[&str], mut command: Command) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0", "--output", "json"]).args(flags);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
         let mut line = String::new();

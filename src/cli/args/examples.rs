@@ -67,14 +67,17 @@ pub(super) const SERVE: &str = "\
 Examples:
   landfall serve
   landfall serve --listen 127.0.0.1:9000
+  landfall serve --database-url postgres://landfall@db/landfall --api-only
+  landfall serve --database-url postgres://landfall@db/landfall --executor-only
   landfall serve --output json > address.json
 
   curl -s http://127.0.0.1:8420/api/job/install/ -d @job.json
   curl -s http://127.0.0.1:8420/api/job/12/details/ -d '{}'
   curl -sN http://127.0.0.1:8420/api/job/12/events/
 
-The API and the executor are one process. SIGTERM or Ctrl-C once: no new host begins and running steps finish; twice: let go
-at once. Unfinished jobs that came in here go on at the next start; jobs of `run` are left to `landfall job resume`.
+The API and the executor are one process, or any number of each over one PostgreSQL: executors share the hosts of a job, and
+what a killed one had is taken over by the others within `limits.lease_s`. SIGTERM or Ctrl-C once: no new host begins and running steps finish; twice: let go
+at once. Unfinished jobs that came in by HTTP go on at the next start; jobs of `run` are left to `landfall job resume`.
 Exit code 0 after a stop.";
 
 pub(super) const JOB: &str = "\

@@ -112,7 +112,8 @@ impl Page {
 
     /// One host in full.
     fn host(&self, host: &HostView, plan: Option<&Plan>) -> String {
-        let mut text = format!("\n{}  {}\n", self.paint.strong(&name(host)), self.paint.status(host.status));
+        let number = host.bk_host_id.map_or_else(String::new, |id| format!("  number {id}"));
+        let mut text = format!("\n{}  {}{number}\n", self.paint.strong(&name(host)), self.paint.status(host.status));
         if let Some(plan) = plan {
             text.push_str(&plan_facts(plan));
         }

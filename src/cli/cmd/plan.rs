@@ -63,7 +63,8 @@ fn group(hosts: &[&HostPreview], steps: &[StepPreview], paint: Paint) -> String 
     let mut page = String::new();
     for host in hosts.iter().take(NAMED) {
         let login = if host.login.is_empty() { String::new() } else { format!("  {}", host.login) };
-        page.push_str(&format!("{}{login}\n", paint.strong(&name(host))));
+        let later = host.exclusion.as_ref().map_or("", |_| "  (not carried out by this release)");
+        page.push_str(&format!("{}{login}{later}\n", paint.strong(&name(host))));
     }
     if hosts.len() > NAMED {
         page.push_str(&format!("and {} more, all named by `--output json`\n", hosts.len() - NAMED));

@@ -5,8 +5,11 @@ use serde::Serialize;
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::{Context, chain, text};
-use crate::config::{ConfigError, Settings};
-use crate::domain::site::{HostKeyPolicy, HostPaths, Language, Site};
+use crate::config::{self, ConfigError, Settings};
+use crate::domain::site::{Given, HostKeyPolicy, HostPaths, Language, Site};
+
+/// Largest file a secret is read from.
+const SECRET_CAP: u64 = 64 * 1024;
 
 /// The answer for programs.
 #[derive(Serialize)]
@@ -41,6 +44,9 @@ pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
     if context.output == Output::Text {
         let text = render(&site, &context.settings);
         context.out.data(&text);
+    }
+    for (place, why) in unreadable(&site) {
+        context.out.warning(format!("{place} cannot be had here: {why}"));
     }
     for name in unused(&site) {
         context.out.warning(format!("`{name}` is declared, but this release does not carry it out"));
@@ -78,6 +84,24 @@ fn unused(site: &Site) -> Vec<&'static str> {
     tables.into_iter().filter(|(_, is_declared)| *is_declared).map(|(name, _)| name).collect()
 }
 
+/// Secrets of proxies that this process cannot get at, with the reason. No fault of the file: another machine may have them.
+fn unreadable(site: &Site) -> Vec<(String, String)> {
+    let mut missing = Vec::new();
+    for (index, proxy) in site.proxy.iter().enumerate() {
+        for (key, given) in proxy.secrets() {
+            let why = match given {
+                Given::Text(_) => None,
+                Given::Env(name) => config::caller_variable(name).is_none().then(|| format!("the environment has no {name}")),
+                Given::File(path) => {
+                    config::secret_file(path, SECRET_CAP).err().map(|error| format!("{}: {error}", path.display()))
+                }
+            };
+            missing.extend(why.map(|why| (format!("proxy[{index}].{key}"), why)));
+        }
+    }
+    missing
+}
+
 /// What applies, one line each.
 fn render(site: &Site, settings: &Settings) -> String {
     let limits = &site.limits;
@@ -108,6 +132,10 @@ fn render(site: &Site, settings: &Settings) -> String {
     lines.extend(site.access_points().iter().map(|point| {
         let paths = HostPaths::linux(&point.linux);
         ("access point", format!("{} {}: agents in {}", point.id, point.name, paths.setup_path))
+    }));
+    lines.extend(site.proxy.iter().filter_map(|proxy| {
+        let number = proxy.host_id.map_or_else(String::new, |id| format!(", number {id}"));
+        Some(("proxy", format!("{}: {} at port {}{number}", proxy.address()?, proxy.account, proxy.port)))
     }));
     lines.extend(site.default_package.iter().map(|(role, name)| ("default package", format!("{role}: {name}"))));
     lines.iter().map(|(name, value)| format!("{name:<16} {}\n", text::one_line(value).trim_end())).collect()
@@ -149,6 +177,20 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_proxy_is_shown_and_a_secret_of_it_that_is_not_there_is_named() {
+        let text = "[[proxy]]\ncloud = 2\nhost_id = 100\ninner_ip = \"192.0.2.10\"\n\
+            password = { env = \"LANDFALL_TEST_NO_SUCH_VARIABLE\" }\nkey = { file = \"/no/such/key\" }\npassphrase = \"geheim\"\n";
+        let site: Site = toml::from_str(text).unwrap();
+        let settings = Settings { data_dir: "/d".into(), site_file: None, database_url: None, key_file: "/d/key".into() };
+        let shown = render(&site, &settings);
+        assert!(shown.contains("proxy            192.0.2.10 (cloud 2): root at port 22, number 100\n"), "{shown}");
+        let missing = unreadable(&site);
+        let places: Vec<&str> = missing.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, ["proxy[0].password", "proxy[0].key"]);
+        assert!(missing[1].1.starts_with("/no/such/key: "), "{missing:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::assets;
 use crate::domain::event::Figures;
+use crate::domain::host::Os;
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::{Step, Work};
 use crate::engine::host_task::{Halt, HostTask, Went, is_link, within};
@@ -14,13 +15,18 @@ pub(in crate::engine) async fn register(task: &mut HostTask) -> Result<Went, Hal
     let plan = task.plan()?;
     let installed = plan.work.installed();
     let (write, detail) = match &plan.work {
-        Work::Install { .. } => {
+        Work::Install { package, .. } => {
+            // What the request left open is known as far as the package is for one system only.
+            let (os, cpu) = (&package.manifest.os, &package.manifest.cpu);
+            let mut spec = task.row.spec.host.clone();
+            spec.os_type = spec.os_type.or(Os::of_package(os));
             let row = HostRow {
                 address: task.row.address,
-                spec: task.row.spec.host.clone(),
+                spec,
                 package: installed.name.clone(),
                 version: installed.version.clone(),
                 digest: installed.digest.clone(),
+                cpu: Some(cpu.clone()).filter(|cpu| cpu != "any").unwrap_or_default(),
                 job: task.job.job,
                 at: task.job.clock.now(),
             };

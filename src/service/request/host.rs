@@ -78,7 +78,8 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
     let spec = HostSpec {
         bk_biz_id,
         bk_cloud_id,
-        bk_host_id: fields.integer("bk_host_id"),
+        // 0 is how clients say that there is none.
+        bk_host_id: fields.integer("bk_host_id").filter(|id| *id != 0),
         bk_addressing: addressing(&mut fields),
         ap_id,
         install_channel_id: fields.integer("install_channel_id"),

@@ -1,4 +1,5 @@
-//! Who holds a job: a row with an end, which its holder puts off again and again.
+//! Who holds a job: rows with an end, which their holders put off again and again. A job has one holder, or any number of
+//! executors that share it; each host of it belongs to the hold under which it was claimed.
 //!
 //! The end is a time of the database, so the clocks of executors do not matter. Three times within a lease the holder renews
 //! it. One that could not for two thirds of a lease counts it as lost ([`Lease::lost`]) while there is still a third left to
@@ -16,13 +17,17 @@ use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::news::CHANNEL;
 use super::outage::{again, within};
 use crate::domain::id::JobId;
 use crate::store::sql::{Holds, failed};
 use crate::store::{Lease, StoreError};
 
+/// Those who want to hold a job queue up at this number plus the job's.
+const GATE: i64 = 5_007_216_000_000;
 /// Pause between two looks at a hold of somebody else.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -34,6 +39,8 @@ pub struct LeaseTable(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     lease: Duration,
+    /// News of other processes are heard as long as the table is there.
+    _ear: AbortOnDropHandle<()>,
     /// Holds that were let go of and whose rows may still be there.
     released: Mutex<Vec<String>>,
 }
@@ -47,8 +54,8 @@ struct Hold {
 }
 
 impl LeaseTable {
-    pub(super) fn new(pool: PgPool, lease: Duration) -> Self {
-        Self(Arc::new(Inner { pool, lease, released: Mutex::default() }))
+    pub(super) fn new(pool: PgPool, lease: Duration, ear: AbortOnDropHandle<()>) -> Self {
+        Self(Arc::new(Inner { pool, lease, _ear: ear, released: Mutex::default() }))
     }
 }
 
@@ -61,8 +68,8 @@ impl Holds for LeaseTable {
         let mut first: Option<Hold> = None;
         loop {
             let asked = boot_time();
-            if again(|| self.0.take(job, &owner)).await? {
-                return Ok(Box::new(RowLease::renewed(self.0.clone(), job, owner, asked)));
+            if again(|| self.0.take(job, &owner, Share::Alone)).await? {
+                return Ok(Box::new(RowLease::renewed(self.0.clone(), (job, owner), Share::Alone, asked)));
             }
             // None: it was let go of just now.
             if let Some(hold) = again(|| self.0.look(job)).await? {
@@ -76,6 +83,17 @@ impl Holds for LeaseTable {
             }
             sleep(LOOK.min(self.0.lease / 10)).await;
         }
+    }
+
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        again(|| self.0.forget_released()).await?;
+        let owner = Uuid::now_v7().to_string();
+        let asked = boot_time();
+        if again(|| self.0.take(job, &owner, Share::WithOthers)).await? {
+            return Ok(Box::new(RowLease::renewed(self.0.clone(), (job, owner), Share::WithOthers, asked)));
+        }
+        let hold = again(|| self.0.look(job)).await?;
+        Err(StoreError::Held { job, pid: hold.and_then(|hold| u32::try_from(hold.pid).ok()).unwrap_or(0) })
     }
 
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError> {
@@ -97,35 +115,47 @@ impl Inner {
         self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job that nobody holds any more, or that was taken when there was no answer.
-    async fn take(&self, job: JobId, owner: &str) -> Result<bool, StoreError> {
+    /// Takes a job that nobody holds any more, or only such as share it too, or that was taken when there was no answer.
+    async fn take(&self, job: JobId, owner: &str, share: Share) -> Result<bool, StoreError> {
         let what = "hold a job";
-        let taken = sqlx::query(
-            "insert into lease (job_id, owner, pid, renewals, expires_at)
-             values ($1, $2, $3, 0, clock_timestamp() + $4 * interval '1 millisecond')
-             on conflict (job_id) do update set owner = excluded.owner, pid = excluded.pid, renewals = 0,
-             expires_at = excluded.expires_at where lease.expires_at <= clock_timestamp() or lease.owner = excluded.owner",
-        )
-        .bind(job.0)
-        .bind(owner)
-        .bind(i64::from(std::process::id()))
-        .bind(self.milliseconds())
-        .execute(&self.pool);
-        Ok(within(what, taken).await?.map_err(failed(what))?.rows_affected() > 0)
+        let taking = async {
+            let mut tx = self.pool.begin().await?;
+            // One at a time: a row that is not there yet cannot be locked.
+            sqlx::query("select pg_advisory_xact_lock($1)").bind(GATE + job.0).execute(&mut *tx).await?;
+            let ended = sqlx::query("delete from lease where job_id = $1 and expires_at <= clock_timestamp()");
+            ended.bind(job.0).execute(&mut *tx).await?;
+            let taken = sqlx::query(
+                "insert into lease (job_id, owner, pid, shared, renewals, expires_at)
+                 select $1, $2, $3, $4, 0, clock_timestamp() + $5 * interval '1 millisecond'
+                 where not exists (select 1 from lease where job_id = $1 and owner <> $2 and (shared = 0 or $4 = 0))
+                 on conflict (owner) do update set expires_at = excluded.expires_at",
+            )
+            .bind(job.0)
+            .bind(owner)
+            .bind(i64::from(std::process::id()))
+            .bind(i64::from(share == Share::WithOthers))
+            .bind(self.milliseconds());
+            let taken = taken.execute(&mut *tx).await?.rows_affected() > 0;
+            tx.commit().await?;
+            Ok(taken)
+        };
+        within(what, taking).await?.map_err(failed(what))
     }
 
-    /// The hold of a job, unless it has ended.
+    /// A hold of a job, unless all have ended.
     async fn look(&self, job: JobId) -> Result<Option<Hold>, StoreError> {
         let what = "look who holds a job";
-        let hold = sqlx::query_as("select owner, pid, renewals from lease where job_id = $1 and expires_at > clock_timestamp()");
+        let hold = sqlx::query_as(
+            "select owner, pid, renewals from lease where job_id = $1 and expires_at > clock_timestamp() order by owner limit 1",
+        );
         within(what, hold.bind(job.0).fetch_optional(&self.pool)).await?.map_err(failed(what))
     }
 
-    /// False when the row is another owner's by now.
+    /// False when the hold has ended, for it was renewed too late.
     async fn renew(&self, job: JobId, owner: &str) -> sqlx::Result<bool> {
         let renewed = sqlx::query(
             "update lease set renewals = renewals + 1, expires_at = clock_timestamp() + $3 * interval '1 millisecond'
-             where job_id = $1 and owner = $2",
+             where job_id = $1 and owner = $2 and expires_at > clock_timestamp()",
         );
         let done = renewed.bind(job.0).bind(owner).bind(self.milliseconds()).execute(&self.pool).await?;
         Ok(done.rows_affected() > 0)
@@ -138,11 +168,23 @@ impl Inner {
             return Ok(());
         }
         let what = "let go of a job";
-        let gone = sqlx::query("delete from lease where owner = any($1)").bind(&owners).execute(&self.pool);
+        // Whoever waits for work need not wait for a look.
+        let gone = sqlx::query(
+            "with gone as (delete from lease where owner = any($1) returning job_id)
+             select pg_notify($2, 'asked ' || job_id) from gone",
+        );
+        let gone = gone.bind(&owners).bind(CHANNEL).execute(&self.pool);
         within(what, gone).await?.map_err(failed(what))?;
         self.released().retain(|owner| !owners.contains(owner));
         Ok(())
     }
+}
+
+/// Does a hold leave room for others?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Alone,
+    WithOthers,
 }
 
 /// A hold of this process.
@@ -150,13 +192,14 @@ impl Inner {
 struct RowLease {
     table: Arc<Inner>,
     owner: String,
+    share: Share,
     lost: CancellationToken,
     over: CancellationToken,
 }
 
 impl RowLease {
     /// Keeps renewing it in the background.
-    fn renewed(table: Arc<Inner>, job: JobId, owner: String, taken: Duration) -> Self {
+    fn renewed(table: Arc<Inner>, (job, owner): (JobId, String), share: Share, taken: Duration) -> Self {
         let (lost, over) = (CancellationToken::new(), CancellationToken::new());
         let keeper = Keeper { table: table.clone(), job, owner: owner.clone(), renewed: taken };
         let (tell, until) = (lost.clone(), over.clone());
@@ -166,12 +209,20 @@ impl RowLease {
                 tell.cancel();
             }
         });
-        Self { table, owner, lost, over }
+        Self { table, owner, share, lost, over }
     }
 }
 
 #[async_trait]
 impl Lease for RowLease {
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn is_shared(&self) -> bool {
+        self.share == Share::WithOthers
+    }
+
     async fn lost(&self) {
         self.lost.cancelled().await;
     }

@@ -5,20 +5,25 @@
 //! whatever reason, loses it by the time of the database, and epochs fence what it may still send.
 //!
 //! ```text
-//!  open.rs   address, connections, migrations        lease.rs   who holds a job        outage.rs   when the server is away
+//!  open.rs   address, connections, migrations        lease.rs   who holds a job
+//!  news.rs   what other processes write              outage.rs  when the server is away
 //! ```
 //!
 //! Never here: statements on the record (`store::sql`), and the password, which stays in sqlx's options. To add a setting of
 //! a connection: `open.rs`.
 
 mod lease;
+mod news;
 mod open;
 pub(super) mod outage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::StoreError;
+use super::news::Teller;
 use super::seal::Seal;
 use super::sql::{Pools, SqlStore, credentials};
 
@@ -36,9 +41,11 @@ impl PostgresStore {
     /// [`StoreError::Key`] when credentials in it are sealed under another key, [`StoreError::Corrupt`] when it is no
     /// record or that of a later release, [`StoreError::Unavailable`] when the server cannot be reached or refuses.
     pub async fn open(url: &str, lease: Duration, seal: Seal) -> Result<Self, StoreError> {
-        let (pool, holds) = open::pools(url, lease).await?;
-        let pools = Pools::Postgres(Arc::new(Server::new(pool)));
+        let open::Connections { work, holds, news } = open::connections(url, lease).await?;
+        let pools = Pools::Postgres(Arc::new(Server::new(work)));
         credentials::check_key(&mut pools.read().await?, &seal).await?;
-        Ok(Self::new(pools, seal, LeaseTable::new(holds, lease)))
+        let teller = Teller::new(news::PERIOD);
+        let ear = AbortOnDropHandle::new(tokio::spawn(news::listen(news, teller.clone())));
+        Ok(Self::new(pools, seal, LeaseTable::new(holds, lease, ear), teller))
     }
 }

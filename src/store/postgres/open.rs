@@ -23,14 +23,28 @@ const STATEMENT: &str = "30s";
 /// The server ends a transaction whose executor fell silent: its locks would keep everybody else waiting.
 const SILENCE: &str = "30s";
 
-/// Opens the database: the pool of those who work on the record, and that of those who renew holds of jobs. They are apart
-/// because a renewal must not wait for work.
-pub(super) async fn pools(url: &str, lease: Duration) -> Result<(PgPool, PgPool), StoreError> {
+/// Connections, apart from each other by what they are for.
+pub(super) struct Connections {
+    /// Of those who work on the record.
+    pub(super) work: PgPool,
+    /// Of those who renew holds of jobs, which must not wait for work.
+    pub(super) holds: PgPool,
+    /// Of the one who listens.
+    pub(super) news: PgPool,
+}
+
+/// Opens the database.
+pub(super) async fn connections(url: &str, lease: Duration) -> Result<Connections, StoreError> {
     let options = options(url)?;
     migrate(&options).await?;
     let work = PgPoolOptions::new().max_connections(CONNECTIONS).min_connections(1).acquire_timeout(ACQUIRE);
     let holds = PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(lease / 3);
-    Ok((work.connect_lazy_with(options.clone()), holds.connect_lazy_with(options)))
+    let news = PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(ACQUIRE);
+    Ok(Connections {
+        work: work.connect_lazy_with(options.clone()),
+        holds: holds.connect_lazy_with(options.clone()),
+        news: news.connect_lazy_with(options),
+    })
 }
 
 /// What every connection is told.

@@ -14,7 +14,9 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use super::news;
 use crate::store::StoreError;
+use crate::store::news::Topic;
 use crate::store::sql::failed;
 use crate::store::sql::session::Session;
 
@@ -72,14 +74,21 @@ impl Server {
     pub(in crate::store) async fn commit(
         &self,
         mut tx: Transaction<'static, Postgres>,
+        topics: &[Topic],
         what: &'static str,
     ) -> Result<(), StoreError> {
         let mark = Uuid::now_v7().to_string();
         let answered = std::mem::take(&mut *self.answered());
-        let marked = sqlx::query("with old as (delete from written where mark = any($2)) insert into written (mark) values ($1)")
-            .bind(&mark)
-            .bind(answered)
-            .execute(&mut *tx);
+        // News are told with the same statement, by the commit.
+        let marked = sqlx::query(
+            "with old as (delete from written where mark = any($2)) insert into written (mark)
+             select $1 where (select count(pg_notify($3, word)) from unnest($4::text[]) as word) >= 0",
+        )
+        .bind(&mark)
+        .bind(answered)
+        .bind(news::CHANNEL)
+        .bind(topics.iter().filter_map(|topic| news::word(*topic)).collect::<Vec<_>>())
+        .execute(&mut *tx);
         within(what, marked).await?.map_err(failed(what))?;
         let why = match timeout(ANSWER, tx.commit()).await {
             Ok(Ok(())) => None,

@@ -9,31 +9,54 @@ use super::credentials::LoginDraft;
 use super::journal::{self, EventRow};
 use super::session::{Session, query, words};
 use super::{Record, credentials, queries};
-use crate::domain::Timestamp;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
+use crate::store::news::Topic;
 use crate::store::row::{corrupt, ip, json, micros, number, task_id};
-use crate::store::{Asked, Retry, StoreError};
+use crate::store::{Asked, Cancel, Retry, StoreError};
 
-/// Asks for a job to be cancelled.
-pub(super) async fn cancel(record: &Record, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
+/// Asks for a job or some of its hosts to be cancelled; how many unfinished hosts that is about.
+pub(super) async fn cancel(record: &Record, cancel: Cancel<'_>) -> Result<u64, StoreError> {
+    let Cancel { job, tasks, reason, at } = cancel;
     let mut tx = record.begin().await?;
     tx.lock_jobs([job]).await?;
-    let seq: Option<(i64,)> = query(
-        "update job set asked = asked + 1, cancel_asked_at = $2, next_seq = next_seq + 1
-         where id = $1 and exists (select 1 from host_task where job_id = $1 and open = 1) returning next_seq - 1",
+    let mut flagged = query("update host_task set cancel_asked = 1 where open = 1 and job_id = $1").bind(job.0);
+    if let Some(tasks) = tasks {
+        flagged.push(" and id in list(?)").values(words(tasks));
+    }
+    flagged.push(" returning host_index");
+    let mut hosts = flagged.each(&mut tx, "ask for a cancel", |(index,): (i64,)| number("index", index)).await?;
+    hosts.sort_unstable();
+    if hosts.is_empty() {
+        return Ok(0);
+    }
+    // Of the job as a whole one event tells; of some of its hosts each has its own.
+    let about: Vec<Option<u32>> = if tasks.is_some() { hosts.iter().copied().map(Some).collect() } else { vec![None] };
+    let whole = tasks.is_none().then(|| micros(at));
+    let first: i64 = query(
+        "update job set asked = asked + 1, cancel_asked_at = coalesce($2, cancel_asked_at), next_seq = next_seq + $3
+         where id = $1 returning next_seq - $3",
     )
     .bind(job.0)
-    .bind(micros(at))
-    .optional(&mut tx, "ask for a cancel")
+    .bind(whole)
+    .bind(about.len() as i64)
+    .one(&mut tx, "ask for a cancel")
     .await?;
-    let Some((seq,)) = seq else { return Ok(false) };
     let body = json("event", &EventKind::CancelAsked { reason: reason.to_owned() })?;
-    journal::insert_events(&mut tx, &[EventRow { job, seq, host: None, at: micros(at), body }]).await?;
-    tx.commit("ask for a cancel").await?;
-    Ok(true)
+    let row = |(host, seq): (Option<u32>, i64)| EventRow { job, seq, host, at: micros(at), body: body.clone() };
+    journal::insert_events(&mut tx, &about.into_iter().zip(first..).map(row).collect::<Vec<_>>()).await?;
+    tx.commit_telling(&record.teller, &[Topic::Asked(job)], "ask for a cancel").await?;
+    Ok(hosts.len() as u64)
+}
+
+/// Unfinished host tasks of a job that are to be cancelled.
+pub(super) async fn cancelled(on: &mut Session, job: JobId) -> Result<Vec<TaskId>, StoreError> {
+    query("select id from host_task where job_id = $1 and open = 1 and cancel_asked = 1 order by host_index")
+        .bind(job.0)
+        .each(on, "look for hosts to cancel", |(id,): (String,)| task_id(&id))
+        .await
 }
 
 /// A host task that ended in a way that can be tried again.
@@ -69,7 +92,7 @@ pub(super) async fn retry(record: &Record, job: JobId, retry: &Retry, logins: &[
     credentials::keep_on(&mut tx, &ids, at).await?;
     let opened: HashSet<TaskId> = ids.iter().copied().collect();
     credentials::replace(&mut tx, &record.seal, logins.iter().filter(|login| opened.contains(&login.task))).await?;
-    tx.commit("ask for a retry").await?;
+    tx.commit_telling(&record.teller, &[Topic::Asked(job)], "ask for a retry").await?;
     record.pools.soil(logins.len() as u64);
     Ok(ids)
 }
@@ -94,7 +117,7 @@ async fn ended(tx: &mut Session, job: JobId, tasks: &[TaskId]) -> Result<Vec<End
 /// Makes host tasks pending and their job unfinished; the first of as many `seq`. The epoch rises, so that nobody who had
 /// a host before may append to it.
 async fn open(tx: &mut Session, job: JobId, ids: &[TaskId]) -> Result<i64, StoreError> {
-    query("update host_task set open = 1, epoch = epoch + 1, status = $1 where id in list($2)")
+    query("update host_task set open = 1, epoch = epoch + 1, status = $1, holder = null, cancel_asked = 0 where id in list($2)")
         .bind(Status::Pending.word())
         .list(words(ids))
         .execute(tx, "open hosts again")

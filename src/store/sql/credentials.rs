@@ -21,7 +21,7 @@ use crate::domain::Timestamp;
 use crate::domain::credential::{Credential, Retention};
 use crate::domain::host::{Address, HostSpec};
 use crate::domain::id::{JobId, TaskId};
-use crate::store::row::{ip, json, micros, of_json, task_id};
+use crate::store::row::{ip, json, micros, moment, of_json, task_id};
 use crate::store::seal::{Bound, Seal, Sealed, foreign_key};
 use crate::store::{NewLogin, StoreError};
 
@@ -215,6 +215,24 @@ pub(super) async fn kept_logins(record: &Record, asked: &[Address]) -> Result<Ve
     drop(on);
     let seal = record.seal.clone();
     computed(move || records.into_iter().map(|record| record.login(&seal)).collect()).await
+}
+
+/// For which of these hosts a credential is kept, and until when.
+pub(super) async fn kept_until(on: &mut Session, asked: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
+    let kept = |(cloud, text, until): (i64, String, Option<i64>)| {
+        Ok((Address { cloud, ip: ip(&text)? }, until.map(moment).transpose()?))
+    };
+    query(
+        "select cloud, ip, purge_at from (
+             select t.cloud, t.ip, c.purge_at, asked.place,
+                    row_number() over (partition by t.cloud, t.ip order by t.job_id desc, t.host_index desc) as age
+             from pairs($1) asked cross join host_task t cross join credential c
+             where t.cloud = asked.number and t.ip = asked.word and c.task_id = t.id) login
+         where age = 1 order by place",
+    )
+    .list(hosts(asked)?)
+    .each(on, "look for kept credentials", kept)
+    .await
 }
 
 /// What is read of a host task's description.

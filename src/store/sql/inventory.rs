@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use sqlx::FromRow;
 
-use super::Record;
 use super::insert::{Target, insert};
 use super::session::{Session, either, hosts, query};
+use super::{Record, host_id};
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::store::row::{ip, json, micros, moment, number, of_json};
@@ -21,14 +21,17 @@ pub(super) async fn write(tx: &mut Session, changes: BTreeMap<Address, Option<Ho
     let mut gone = Vec::new();
     for (address, change) in changes {
         match change {
-            Some(row) => known.push((json("host", &row.spec)?, row)),
+            Some(row) => known.push(row),
             None => gone.push(address),
         }
     }
+    host_id::give(tx, &mut known).await?;
+    let known: Vec<(String, HostRow)> =
+        known.into_iter().map(|row| Ok((json("host", &row.spec)?, row))).collect::<Result<_, StoreError>>()?;
     let into = Target {
-        table: "host (cloud, ip, spec, package, version, digest, job_id, registered_at)",
+        table: "host (cloud, ip, spec, package, version, digest, cpu, job_id, registered_at)",
         tail: "on conflict (cloud, ip) do update set spec = excluded.spec, package = excluded.package,
-               version = excluded.version, digest = excluded.digest, job_id = excluded.job_id,
+               version = excluded.version, digest = excluded.digest, cpu = excluded.cpu, job_id = excluded.job_id,
                registered_at = excluded.registered_at",
     };
     insert(tx, into, &known, |(spec, row)| {
@@ -39,6 +42,7 @@ pub(super) async fn write(tx: &mut Session, changes: BTreeMap<Address, Option<Ho
             row.package.as_str().into(),
             row.version.as_str().into(),
             row.digest.as_str().into(),
+            row.cpu.as_str().into(),
             row.job.0.into(),
             micros(row.at).into(),
         ]
@@ -74,36 +78,47 @@ pub(super) async fn pin(tx: &mut Session, keys: &[PinnedKey]) -> Result<(), Stor
     .await
 }
 
+/// A row of `host`.
 #[derive(FromRow)]
-struct HostRecord {
+pub(super) struct HostRecord {
+    cloud: i64,
+    ip: String,
     spec: String,
     package: String,
     version: String,
     digest: String,
+    cpu: String,
     job_id: i64,
     registered_at: i64,
 }
 
-/// What is known of a host.
-pub(super) async fn host(on: &mut Session, address: Address) -> Result<Option<HostRow>, StoreError> {
-    let record: Option<HostRecord> =
-        query("select spec, package, version, digest, job_id, registered_at from host where cloud = $1 and ip = $2")
-            .bind(address.cloud)
-            .bind(address.ip.to_string())
-            .optional(on, "read the inventory")
-            .await?;
-    let row = |record: HostRecord| {
-        Ok(HostRow {
-            address,
+impl TryFrom<HostRecord> for HostRow {
+    type Error = StoreError;
+
+    fn try_from(record: HostRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            address: Address { cloud: record.cloud, ip: ip(&record.ip)? },
             spec: of_json("host", &record.spec)?,
             package: record.package,
             version: record.version,
             digest: record.digest,
+            cpu: record.cpu,
             job: JobId(record.job_id),
             at: moment(record.registered_at)?,
         })
-    };
-    record.map(row).transpose()
+    }
+}
+
+/// What is known of a host.
+pub(super) async fn host(on: &mut Session, address: Address) -> Result<Option<HostRow>, StoreError> {
+    let record: Option<HostRecord> = query(
+        "select cloud, ip, spec, package, version, digest, cpu, job_id, registered_at from host where cloud = $1 and ip = $2",
+    )
+    .bind(address.cloud)
+    .bind(address.ip.to_string())
+    .optional(on, "read the inventory")
+    .await?;
+    record.map(HostRow::try_from).transpose()
 }
 
 /// Forgets the pinned keys of a host, of one port or of all.

@@ -8,16 +8,17 @@ use super::credentials::{self, SealedRow};
 use super::insert::{Target, insert};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
-use super::session::{Session, query, words};
+use super::session::{Session, either, query, words};
 use super::{Record, computed, outage};
 use crate::domain::Timestamp;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, TaskId};
 use crate::domain::job::Status;
+use crate::store::news::Topic;
 use crate::store::row::{corrupt, json, micros};
 use crate::store::seal::Seal;
-use crate::store::{NewHost, NewJob, StoreError, TaskRow};
+use crate::store::{NewHost, NewJob, StoreError, Take, TaskRow, Which};
 
 /// Records a job in one transaction.
 pub(super) async fn create(record: &Record, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
@@ -31,6 +32,7 @@ struct Draft {
     spec: String,
     created_by: String,
     created_at: i64,
+    served: bool,
     tasks: Vec<TaskDraft>,
     /// Hosts the job will hold.
     held: Vec<Address>,
@@ -55,6 +57,7 @@ impl Draft {
         let mut draft = Self {
             spec: json("job", &job.spec)?,
             created_by: job.created_by,
+            served: job.served,
             created_at: micros(at),
             tasks: Vec::with_capacity(job.hosts.len()),
             held: Vec::new(),
@@ -100,19 +103,21 @@ impl Draft {
         self.insert_tasks(&mut tx, id).await?;
         credentials::insert_rows(&mut tx, &record.seal, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
-        tx.commit("commit a new job").await?;
+        tx.commit_telling(&record.teller, &[Topic::Asked(id)], "commit a new job").await?;
         Ok(id)
     }
 
     async fn insert_job(&self, tx: &mut Session) -> Result<JobId, StoreError> {
         let next_seq = self.events.len() as i64 + 1;
-        let id: i64 = query("insert into job (next_seq, created_by, created_at, spec) values ($1, $2, $3, $4) returning id")
-            .bind(next_seq)
-            .bind(self.created_by.as_str())
-            .bind(self.created_at)
-            .bind(self.spec.as_str())
-            .one(tx, "insert a job")
-            .await?;
+        let id: i64 =
+            query("insert into job (next_seq, created_by, created_at, spec, served) values ($1, $2, $3, $4, $5) returning id")
+                .bind(next_seq)
+                .bind(self.created_by.as_str())
+                .bind(self.created_at)
+                .bind(self.spec.as_str())
+                .bind(i64::from(self.served))
+                .one(tx, "insert a job")
+                .await?;
         Ok(JobId(id))
     }
 
@@ -141,24 +146,65 @@ impl Draft {
     }
 }
 
-/// Raises the epochs of the unfinished host tasks of a job that are not `mine` already, and returns them.
-pub(super) async fn claim(record: &Record, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+/// Nobody alive has the host. With SQLite one executor holds a job: whoever else had its hosts is gone.
+const FREE: (&str, &str) =
+    ("true", "not exists (select 1 from lease l where l.owner = t.holder and l.expires_at > clock_timestamp())");
+
+/// Raises the epochs of unfinished host tasks that nobody alive works on, and returns them.
+pub(super) async fn claim(record: &Record, take: Take<'_>) -> Result<Vec<TaskRow>, StoreError> {
     let mut tx = record.begin().await?;
-    tx.lock_jobs([job]).await?;
-    query("update host_task set epoch = epoch + 1 where job_id = $1 and open = 1 and id not in list($2)")
-        .bind(job.0)
-        .list(words(mine))
+    tx.lock_jobs([take.job]).await?;
+    let mut chosen =
+        query("select t.id, t.host_index, t.job_id, t.cloud, t.ip, t.spec, t.status, t.epoch + 1 as epoch, t.cancel_asked");
+    chosen.push(" from host_task t where t.open = 1 and t.job_id = ?").value(take.job.0);
+    chosen.push(" and (t.holder is null or t.holder = ? or ").value(take.owner).push_either(FREE.0, FREE.1);
+    chosen.push(") and t.id not in list(?)").values(words(take.mine));
+    if take.which == Which::Cancelled {
+        chosen.push(" and t.cancel_asked = 1");
+    }
+    chosen.push(" order by t.host_index");
+    if let Which::Next(limit) = take.which {
+        chosen.push(" limit ?").value(i64::from(limit));
+    }
+    // Read before the claim stands: rows that cannot be read are not claimed.
+    let rows: Vec<TaskRow> =
+        chosen.each(&mut tx, "read the host tasks to claim", |record: TaskRecord| TaskRow::try_from(record)).await?;
+    if rows.is_empty() {
+        return Ok(rows);
+    }
+    query("update host_task set epoch = epoch + 1, holder = $1 where id in list($2)")
+        .bind(take.owner)
+        .list(words(rows.iter().map(|row| row.id)))
         .execute(&mut tx, "claim host tasks")
         .await?;
-    // Read before the claim stands: rows that cannot be read are not claimed.
-    let rows = query(
-        "select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task
-         where job_id = $1 and open = 1 and id not in list($2) order by host_index",
-    )
-    .bind(job.0)
-    .list(words(mine))
-    .each(&mut tx, "read the claimed host tasks", |record: TaskRecord| TaskRow::try_from(record))
-    .await?;
     tx.commit("commit a claim").await?;
     Ok(rows)
+}
+
+/// Unfinished jobs of `serve` in which something is to do that nobody alive does: a host to work on, or an end to write.
+pub(super) async fn left_over(on: &mut Session) -> Result<Vec<JobId>, StoreError> {
+    // With SQLite it is the holds that tell; they are no rows.
+    either(
+        "select id from job where finished_at is null and served = 1 order by id",
+        "select j.id from job j where j.finished_at is null and j.served = 1
+         and not exists (select 1 from lease l where l.job_id = j.id and l.shared = 0 and l.expires_at > clock_timestamp())
+         and (exists (select 1 from host_task t where t.job_id = j.id and t.open = 1 and (t.holder is null
+                  or not exists (select 1 from lease l where l.owner = t.holder and l.expires_at > clock_timestamp())))
+              or not exists (select 1 from host_task t where t.job_id = j.id and t.open = 1)
+                  and not exists (select 1 from lease l where l.job_id = j.id and l.expires_at > clock_timestamp()))
+         order by j.id",
+    )
+    .each(on, "look for jobs to take up", |(id,): (i64,)| Ok(JobId(id)))
+    .await
+}
+
+/// Makes a job one of `serve`.
+pub(super) async fn hand_over(record: &Record, job: JobId) -> Result<(), StoreError> {
+    let mut tx = record.begin().await?;
+    let changed =
+        query("update job set served = 1 where id = $1 and served = 0").bind(job.0).execute(&mut tx, "hand a job over").await?;
+    if changed == 0 {
+        return Ok(());
+    }
+    tx.commit_telling(&record.teller, &[Topic::Asked(job)], "hand a job over").await
 }

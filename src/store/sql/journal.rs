@@ -6,15 +6,16 @@
 //! Never here: whether an event may follow another (`domain::state`). To add a kind of write: an arm in `Settled::take`
 //! and its statement in `Settled::write`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::insert::{Target, insert};
 use super::session::{Session, numbers, query, words};
-use super::{Record, credentials, inventory, output};
+use super::{Record, credentials, host_id, inventory, output};
 use crate::domain::event::{EVENT_VERSION, EventKind};
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::Status;
+use crate::store::news::Topic;
 use crate::store::row::{json, micros, number, task_id};
 use crate::store::{Claim, HostRow, OutputChunk, PinnedKey, StoreError, Write, Written};
 
@@ -38,15 +39,26 @@ pub(super) async fn commit(record: &Record, batch: &[Write]) -> Result<Vec<Writt
     let known = known_tasks(&mut tx, batch).await?;
     let unfinished = unfinished_jobs(&mut tx, batch).await?;
     let seqs = reserve(&mut tx, batch, &known).await?;
+    let topics = topics(batch, &known);
     let mut settled = Settled { known, unfinished, seqs, ..Settled::default() };
     let mut answers = Vec::with_capacity(batch.len());
     for write in batch {
         answers.push(settled.take(write)?);
     }
     let removed = settled.write(&mut tx).await?;
-    tx.commit("commit a batch").await?;
+    tx.commit_telling(&record.teller, &topics, "commit a batch").await?;
     record.pools.soil(removed);
     Ok(answers)
+}
+
+/// Which jobs have something new to read.
+fn topics(batch: &[Write], known: &HashMap<TaskId, Latest>) -> Vec<Topic> {
+    let of_output = |write: &Write| match write {
+        Write::Output(chunk) => known.get(&chunk.task).map(|latest| latest.claim.job),
+        _ => None,
+    };
+    let jobs: BTreeSet<JobId> = batch.iter().filter_map(|write| job_of(write).or_else(|| of_output(write))).collect();
+    jobs.into_iter().map(Topic::Written).collect()
 }
 
 /// The latest claim of a host task; `open` until the host task has ended.
@@ -74,7 +86,8 @@ async fn known_tasks(tx: &mut Session, batch: &[Write]) -> Result<HashMap<TaskId
     Ok(tasks.into_iter().collect())
 }
 
-/// Which of the jobs that a batch finishes have an unfinished host: somebody asked for a retry meanwhile.
+/// Which of the jobs that a batch finishes have an unfinished host, for somebody asked for a retry meanwhile, or are
+/// finished already: several executors may find that nothing is left.
 async fn unfinished_jobs(tx: &mut Session, batch: &[Write]) -> Result<HashSet<JobId>, StoreError> {
     let finishes = |write: &Write| match write {
         Write::Job { job, events, .. } if finishes(events) => Some(job.0),
@@ -84,10 +97,13 @@ async fn unfinished_jobs(tx: &mut Session, batch: &[Write]) -> Result<HashSet<Jo
     if named.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows: Vec<(i64,)> = query("select distinct job_id from host_task where open = 1 and job_id in list($1)")
-        .list(numbers(named))
-        .all(tx, "look for unfinished hosts")
-        .await?;
+    let rows: Vec<(i64,)> = query(
+        "select job_id from host_task where open = 1 and job_id in list($1)
+         union select id from job where finished_at is not null and id in list($1)",
+    )
+    .list(numbers(named))
+    .all(tx, "look for unfinished hosts")
+    .await?;
     Ok(rows.into_iter().map(|(job,)| JobId(job)).collect())
 }
 
@@ -259,6 +275,7 @@ impl Settled {
                 .await?;
         }
         removed += credentials::remove(tx, &self.removed).await?;
+        host_id::give_up(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
         inventory::pin(tx, &self.keys).await?;
         output::write(tx, self.output).await?;

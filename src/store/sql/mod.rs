@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge            keys.rs   key pairs, change of keys
-//!                                 ├─ inventory.rs    hosts, pinned keys
+//!                                 ├─ inventory.rs    hosts, pinned keys    host_id.rs  their numbers
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
@@ -16,6 +16,7 @@
 
 mod asked;
 pub(super) mod credentials;
+mod host_id;
 mod insert;
 mod inventory;
 mod jobs;
@@ -37,14 +38,15 @@ use sqlx::migrate::MigrateError;
 
 use self::credentials::LoginDraft;
 use self::session::{Session, numbers, query};
-use super::page::{JobFilter, JobOrder, Known, Page, TaskFilter};
+use super::news::{News, Teller, Topic};
+use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
 use super::postgres::outage::{self, Server};
 use super::row::corrupt;
 use super::seal::Seal;
 use super::sqlite;
 use super::{
-    Asked, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store, StoreError,
-    TaskRow, Write, Written,
+    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
+    StoreError, Take, TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
 use crate::domain::credential::{Credential, SecretBytes};
@@ -58,6 +60,11 @@ use crate::domain::plan::StepKind;
 pub trait Holds: Send + Sync {
     /// See [`Store::hold`].
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError>;
+
+    /// See [`Store::join`].
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.hold(job).await
+    }
 
     /// See [`Store::holder`].
     async fn holder(&self, job: JobId) -> Result<Option<u32>, StoreError>;
@@ -76,8 +83,8 @@ pub struct SqlStore<H> {
 }
 
 impl<H> SqlStore<H> {
-    pub(super) fn new(pools: Pools, seal: Seal, holds: H) -> Self {
-        Self { record: Record { pools, seal: Arc::new(seal) }, holds }
+    pub(super) fn new(pools: Pools, seal: Seal, holds: H, teller: Teller) -> Self {
+        Self { record: Record { pools, seal: Arc::new(seal), teller }, holds }
     }
 }
 
@@ -96,6 +103,7 @@ pub(super) enum Pools {
 pub(super) struct Record {
     pools: Pools,
     seal: Arc<Seal>,
+    teller: Teller,
 }
 
 impl Pools {
@@ -178,7 +186,20 @@ impl Session {
     async fn commit(self, what: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await.map_err(failed(what)),
-            Self::Postgres(tx, server) => server.commit(tx, what).await,
+            Self::Postgres(tx, server) => server.commit(tx, &[], what).await,
+        }
+    }
+
+    /// [`Session::commit`], then tells whoever waits for it.
+    async fn commit_telling(self, teller: &Teller, topics: &[Topic], what: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => {
+                tx.commit().await.map_err(failed(what))?;
+                topics.iter().for_each(|topic| teller.tell(*topic));
+                Ok(())
+            }
+            // Every process hears it from the server, this one too.
+            Self::Postgres(tx, server) => server.commit(tx, topics, what).await,
         }
     }
 }
@@ -197,16 +218,44 @@ impl<H: Holds> Store for SqlStore<H> {
         self.holds.holder(job).await
     }
 
+    async fn join(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
+        self.holds.join(job).await
+    }
+
     fn patience(&self) -> Duration {
         self.holds.patience()
     }
 
-    async fn claim(&self, job: JobId, mine: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
-        outage::again(|| jobs::claim(&self.record, job, mine)).await
+    async fn left_over(&self) -> Result<Vec<JobId>, StoreError> {
+        let jobs = outage::again(|| async { jobs::left_over(&mut self.record.read().await?).await }).await?;
+        let mut free = Vec::new();
+        for job in jobs {
+            // Where holds are rows, they are part of the question already.
+            if matches!(self.record.pools, Pools::Postgres(_)) || self.holds.holder(job).await?.is_none() {
+                free.push(job);
+            }
+        }
+        Ok(free)
     }
 
-    async fn ask_cancel(&self, job: JobId, reason: &str, at: Timestamp) -> Result<bool, StoreError> {
-        outage::again(|| asked::cancel(&self.record, job, reason, at)).await
+    async fn hand_over(&self, job: JobId) -> Result<(), StoreError> {
+        outage::again(|| jobs::hand_over(&self.record, job)).await
+    }
+
+    fn news(&self) -> News {
+        self.record.teller.news()
+    }
+
+    async fn claim(&self, take: Take<'_>) -> Result<Vec<TaskRow>, StoreError> {
+        outage::again(|| jobs::claim(&self.record, take)).await
+    }
+
+    async fn ask_cancel(&self, cancel: Cancel<'_>) -> Result<u64, StoreError> {
+        outage::again(|| asked::cancel(&self.record, cancel)).await
+    }
+
+    async fn cancelled(&self, job: JobId) -> Result<Vec<TaskId>, StoreError> {
+        outage::again(|| async { asked::cancelled(&mut self.record.read().await?, job).await }).await
     }
 
     async fn ask_retry(&self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
@@ -311,6 +360,22 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
         outage::again(|| async { pages::known_hosts(&mut self.record.read().await?, which).await }).await
+    }
+
+    async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
+        outage::again(|| async { pages::hosts(&mut self.record.read().await?, filter, page).await }).await
+    }
+
+    async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
+        outage::again(|| async { credentials::kept_until(&mut self.record.read().await?, hosts).await }).await
+    }
+
+    async fn host_ids(&self, which: Known<'_>) -> Result<Vec<(Address, i64)>, StoreError> {
+        outage::again(|| async { host_id::of(&mut self.record.read().await?, which).await }).await
+    }
+
+    async fn reserve_host_ids(&self, id: i64) -> Result<(), StoreError> {
+        outage::again(|| host_id::reserve(&self.record, id)).await
     }
 
     async fn pinned_key(&self, cloud: i64, address: IpAddr, port: u16) -> Result<Option<PinnedKey>, StoreError> {

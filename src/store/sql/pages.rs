@@ -5,14 +5,14 @@
 
 use std::net::IpAddr;
 
+use super::inventory::HostRecord;
 use super::queries::{EventRecord, JobRecord, TaskRecord, with_hosts};
-use super::session::{List, Query, Session, either, hosts, numbers, pairs, query, words};
+use super::session::{self, List, Query, Session, numbers, pairs, query, words};
 use crate::domain::event::Event;
-use crate::domain::host::Address;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
-use crate::store::page::{Counted, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
-use crate::store::row::{ip, micros, moment, number, of_json};
+use crate::store::page::{Counted, HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
+use crate::store::row::{micros, number};
 use crate::store::{HostRow, JobRow, StoreError, TaskRow};
 
 /// The fold of a job's hosts (`Status::fold`) where its journal has not said it yet.
@@ -53,7 +53,7 @@ pub(super) async fn jobs(
 }
 
 fn push_jobs(query: &mut Query, filter: &JobFilter) {
-    let JobFilter { ids, statuses, created_by, businesses, ips, kinds, from, until, unfinished } = filter;
+    let JobFilter { ids, statuses, created_by, businesses, ips, kinds, from, until } = filter;
     if let Some(ids) = ids {
         query.push(" and j.id in list(?)").values(numbers(ids.iter().map(|id| id.0)));
     }
@@ -83,9 +83,6 @@ fn push_jobs(query: &mut Query, filter: &JobFilter) {
     if let Some(until) = until {
         query.push(" and j.created_at <= ?").value(micros(*until));
     }
-    if *unfinished {
-        query.push(" and j.finished_at is null");
-    }
 }
 
 /// The host tasks of a page, in the order of the request, and how many there are on all pages.
@@ -104,7 +101,8 @@ pub(super) async fn tasks(
     push_tasks(&mut count, filter);
     let total: i64 = count.one(on, "count host tasks").await?;
     let mut select =
-        query("select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task where job_id = $1").bind(job.0);
+        query("select id, host_index, job_id, cloud, ip, spec, status, epoch, cancel_asked from host_task where job_id = $1")
+            .bind(job.0);
     push_tasks(&mut select, filter);
     select.push(" order by host_index");
     push_page(&mut select, page);
@@ -159,37 +157,77 @@ pub(super) async fn host_events(on: &mut Session, job: JobId, hosts: &[u32]) -> 
     .await
 }
 
-type KnownRecord = (i64, String, String, String, String, String, i64, i64);
+/// The hosts of a page of the inventory, and how many there are on all pages.
+pub(super) async fn hosts(on: &mut Session, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
+    let mut count = query("select count(*) from host_id n cross join host h where h.cloud = n.cloud and h.ip = n.ip");
+    push_hosts(&mut count, filter);
+    let total: i64 = count.one(on, "count hosts").await?;
+    let mut select = query(
+        "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
+         from host_id n cross join host h where h.cloud = n.cloud and h.ip = n.ip",
+    );
+    push_hosts(&mut select, filter);
+    select.push(" order by n.id");
+    push_page(&mut select, page);
+    let rows = select.each(on, "list hosts", |record: HostRecord| HostRow::try_from(record)).await?;
+    Ok((number("count", total)?, rows))
+}
+
+fn push_hosts(query: &mut Query, filter: &HostFilter) {
+    let HostFilter { ids, excluded, businesses, clouds, access_points, ips, systems, packages, versions } = filter;
+    let list = |items: &Vec<i64>| numbers(items.iter().copied());
+    if let Some(ids) = ids {
+        query.push(" and n.id in list(?)").values(list(ids));
+    }
+    if !excluded.is_empty() {
+        query.push(" and n.id not in list(?)").values(list(excluded));
+    }
+    if let Some(clouds) = clouds {
+        query.push(" and h.cloud in list(?)").values(list(clouds));
+    }
+    if let Some(ips) = ips {
+        let any = (
+            " and (h.ip in list(?) or h.spec ->> '$.inner_ipv6' in list(?))",
+            " and (h.ip in list(?) or h.spec::jsonb ->> 'inner_ipv6' in list(?))",
+        );
+        query.push_either(any.0, any.1).values(addresses(ips));
+    }
+    if let Some(packages) = packages {
+        query.push(" and h.package in list(?)").values(words(packages));
+    }
+    if let Some(versions) = versions {
+        query.push(" and h.version in list(?)").values(words(versions));
+    }
+    if let Some(businesses) = businesses {
+        let of = (" and cast(h.spec ->> '$.bk_biz_id' as text) in list(?)", " and h.spec::jsonb ->> 'bk_biz_id' in list(?)");
+        query.push_either(of.0, of.1).values(words(businesses));
+    }
+    if let Some(points) = access_points {
+        let of = (" and cast(h.spec ->> '$.ap_id' as text) in list(?)", " and h.spec::jsonb ->> 'ap_id' in list(?)");
+        query.push_either(of.0, of.1).values(words(points));
+    }
+    if let Some(systems) = systems {
+        let of = (" and h.spec ->> '$.os_type' in list(?)", " and h.spec::jsonb ->> 'os_type' in list(?)");
+        query.push_either(of.0, of.1).values(words(systems.iter().map(|os| os.word())));
+    }
+}
 
 /// What is known of some hosts, in the order they were asked for.
 pub(super) async fn known_hosts(on: &mut Session, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
     let select = match which {
         Known::At(addresses) => query(
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.job_id, h.registered_at
+            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
              from pairs($1) asked cross join host h where h.cloud = asked.number and h.ip = asked.word order by asked.place",
         )
-        .list(hosts(addresses)?),
-        Known::Numbered(numbers) => either(
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.job_id, h.registered_at
-             from pairs($1) asked cross join host h where h.spec ->> '$.bk_host_id' = asked.number order by asked.place",
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.job_id, h.registered_at
-             from pairs($1) asked cross join host h where h.spec::jsonb ->> 'bk_host_id' = asked.word order by asked.place",
+        .list(session::hosts(addresses)?),
+        Known::Numbered(numbers) => query(
+            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
+             from pairs($1) asked cross join host_id n cross join host h
+             where n.id = asked.number and h.cloud = n.cloud and h.ip = n.ip order by asked.place",
         )
-        .list(pairs(numbers.iter().map(|number| (*number, number.to_string())))?),
+        .list(pairs(numbers.iter().map(|number| (*number, String::new())))?),
     };
-    select
-        .each(on, "read the inventory", |(cloud, text, spec, package, version, digest, job, at): KnownRecord| {
-            Ok(HostRow {
-                address: Address { cloud, ip: ip(&text)? },
-                spec: of_json("host", &spec)?,
-                package,
-                version,
-                digest,
-                job: JobId(job),
-                at: moment(at)?,
-            })
-        })
-        .await
+    select.each(on, "read the inventory", |record: HostRecord| HostRow::try_from(record)).await
 }
 
 fn push_page(query: &mut Query, page: Page) {

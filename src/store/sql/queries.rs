@@ -36,6 +36,7 @@ pub(super) struct TaskRecord {
     spec: String,
     status: String,
     epoch: i64,
+    cancel_asked: i64,
 }
 
 impl TryFrom<TaskRecord> for TaskRow {
@@ -50,6 +51,7 @@ impl TryFrom<TaskRecord> for TaskRow {
             spec: of_json("host task", &record.spec)?,
             status: status(&record.status)?,
             epoch: Epoch(record.epoch),
+            cancel_asked: record.cancel_asked != 0,
         })
     }
 }
@@ -138,10 +140,13 @@ pub(super) async fn with_hosts(on: &mut Session, records: Vec<JobRecord>) -> Res
 
 /// The host tasks of a job, in the order of the request.
 pub(super) async fn tasks(on: &mut Session, job: JobId) -> Result<Vec<TaskRow>, StoreError> {
-    query("select id, host_index, job_id, cloud, ip, spec, status, epoch from host_task where job_id = $1 order by host_index")
-        .bind(job.0)
-        .each(on, "read host tasks", |record: TaskRecord| TaskRow::try_from(record))
-        .await
+    query(
+        "select id, host_index, job_id, cloud, ip, spec, status, epoch, cancel_asked from host_task
+         where job_id = $1 order by host_index",
+    )
+    .bind(job.0)
+    .each(on, "read host tasks", |record: TaskRecord| TaskRow::try_from(record))
+    .await
 }
 
 /// Events after a cursor, in order of `seq`.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use uuid::Uuid;
 
 use super::computed;
 use crate::domain::id::JobId;
@@ -28,9 +29,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 struct FileLease {
     lock: File,
+    owner: String,
 }
 
-impl Lease for FileLease {}
+impl Lease for FileLease {
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+}
 
 impl Drop for FileLease {
     /// Takes the pid out. A process that goes on living would else pass for the holder whenever somebody looks at the lock
@@ -70,7 +76,7 @@ fn take(locks: &Path, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
         match lock.try_lock() {
             Ok(()) => {
                 sign(&mut lock).map_err(failed)?;
-                return Ok(Box::new(FileLease { lock }));
+                return Ok(Box::new(FileLease { lock, owner: Uuid::now_v7().to_string() }));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => {}

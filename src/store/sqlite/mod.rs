@@ -15,14 +15,19 @@ mod open;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub(super) use self::open::truncate_log;
+use super::news::Teller;
 use super::seal::Seal;
 use super::sql::{Holds, Pools, SqlStore, computed, credentials, failed, not_migrated};
 use super::{Lease, StoreError};
 use crate::domain::id::JobId;
+
+/// What another process writes is told by nobody, so it is looked for this often.
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// The job record in one SQLite file.
 pub type SqliteStore = SqlStore<FileLocks>;
@@ -42,7 +47,7 @@ impl SqliteStore {
         let (writer, readers) = open::pools(path).await?;
         let pools = Pools::Sqlite { writer, readers, soiled: AtomicBool::new(false) };
         credentials::check_key(&mut pools.read().await?, &seal).await?;
-        Ok(Self::new(pools, seal, FileLocks(data_dir.join("jobs"))))
+        Ok(Self::new(pools, seal, FileLocks(data_dir.join("jobs")), Teller::new(PERIOD)))
     }
 }
 

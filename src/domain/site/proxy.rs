@@ -1,0 +1,218 @@
+//! A proxy that the site file declares: known without a job.
+//!
+//! Never here: reading what a secret refers to (`config`), and connections through a proxy (`transport`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::Site;
+use crate::domain::credential::Secret;
+use crate::domain::host::Address;
+
+/// A declared proxy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// The zone it leads into.
+    pub cloud: i64,
+    /// Its `bk_host_id`.
+    pub host_id: Option<i64>,
+    /// Its `bk_biz_id`.
+    pub business: Option<i64>,
+    /// Inner address, v4.
+    pub inner_ip: Option<Ipv4Addr>,
+    /// Inner address, v6.
+    pub inner_ipv6: Option<Ipv6Addr>,
+    /// Outer addresses, a comma list.
+    #[serde(default)]
+    pub outer_ip: String,
+    /// Outer address, v6.
+    pub outer_ipv6: Option<Ipv6Addr>,
+    /// sshd's port.
+    #[serde(default = "ssh_port")]
+    pub port: u16,
+    /// Who logs in.
+    #[serde(default = "root")]
+    pub account: String,
+    /// For the login; with a key for sudo only.
+    pub password: Option<Given>,
+    /// Private key.
+    pub key: Option<Given>,
+    /// Opens an encrypted key.
+    pub passphrase: Option<Given>,
+    /// For sudo, when that is not `password`.
+    pub sudo_password: Option<Given>,
+}
+
+/// A secret of the site file: written down, or where it is.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// The secret itself.
+    Text(Secret),
+    /// A variable of the environment that has it.
+    Env(String),
+    /// A file that has it.
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            Reference(std::collections::BTreeMap<String, String>),
+        }
+        // No message of a parser: it would quote what it could not use.
+        let wrong = || de::Error::custom("must be text, { env = \"NAME\" } or { file = \"PATH\" }");
+        match Form::deserialize(deserializer).map_err(|_| wrong())? {
+            Form::Text(text) => Ok(Self::Text(text.into())),
+            Form::Reference(reference) => match reference.iter().next() {
+                Some((kind, name)) if reference.len() == 1 && kind == "env" => Ok(Self::Env(name.clone())),
+                Some((kind, path)) if reference.len() == 1 && kind == "file" => Ok(Self::File(path.into())),
+                _ => Err(wrong()),
+            },
+        }
+    }
+}
+
+fn ssh_port() -> u16 {
+    22
+}
+
+fn root() -> String {
+    "root".into()
+}
+
+impl Proxy {
+    /// Where it is. `None` never happens for a site without faults.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        let ip = self.inner_ip.map(IpAddr::V4).or(self.inner_ipv6.map(IpAddr::V6))?;
+        Some(Address { cloud: self.cloud, ip })
+    }
+
+    /// Its secrets, by key.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &Given)> {
+        let given = [&self.password, &self.key, &self.passphrase, &self.sudo_password];
+        ["password", "key", "passphrase", "sudo_password"]
+            .into_iter()
+            .zip(given)
+            .filter_map(|(key, given)| Some((key, given.as_ref()?)))
+    }
+
+    fn faults(&self, site: &Site) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.address().is_none() {
+            faults.push("needs inner_ip or inner_ipv6".to_owned());
+        }
+        if self.cloud == 0 {
+            faults.push("cloud 0 is reached directly and has no proxies".to_owned());
+        } else if site.cloud(self.cloud).is_none() {
+            faults.push(format!("there is no cloud {}", self.cloud));
+        }
+        if let Some(id) = self.business.filter(|id| !site.knows_business(*id)) {
+            faults.push(format!("there is no business {id}"));
+        }
+        if self.host_id.is_some_and(|id| id < 1) {
+            faults.push("host_id must be at least 1".to_owned());
+        }
+        if self.port == 0 {
+            faults.push("port must be between 1 and 65535".to_owned());
+        }
+        let outer = self.outer_ip.split(',').map(str::trim).filter(|item| !item.is_empty());
+        faults.extend(
+            outer.filter(|item| item.parse::<IpAddr>().is_err()).map(|item| format!("outer_ip: `{item}` is not an IP address")),
+        );
+        faults
+    }
+}
+
+impl Site {
+    /// Where the declared proxies are.
+    pub fn proxies(&self) -> impl Iterator<Item = Address> {
+        self.proxy.iter().filter_map(Proxy::address)
+    }
+
+    /// The declared proxy at an address.
+    #[must_use]
+    pub fn proxy_at(&self, address: Address) -> Option<&Proxy> {
+        self.proxy.iter().find(|proxy| proxy.address() == Some(address))
+    }
+
+    /// The declared proxy with a `bk_host_id`.
+    #[must_use]
+    pub fn proxy_numbered(&self, id: i64) -> Option<&Proxy> {
+        self.proxy.iter().find(|proxy| proxy.host_id == Some(id))
+    }
+
+    /// Everything wrong with the declared proxies.
+    pub(super) fn proxy_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (mut places, mut ids) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        for (index, proxy) in self.proxy.iter().enumerate() {
+            let mut of_this = proxy.faults(self);
+            if let Some(address) = proxy.address().filter(|address| !places.insert(*address)) {
+                of_this.push(format!("{address} stands there twice"));
+            }
+            if let Some(id) = proxy.host_id.filter(|id| !ids.insert(*id)) {
+                of_this.push(format!("host_id {id} stands there twice"));
+            }
+            faults.extend(of_this.into_iter().map(|fault| format!("proxy[{index}]: {fault}")));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(proxies: &str) -> Result<Site, toml::de::Error> {
+        toml::from_str(&format!("[[cloud]]\nid = 2\n[[business]]\nid = 2\n{proxies}"))
+    }
+
+    #[test]
+    fn a_proxy_has_defaults_and_keeps_its_secrets_to_itself() {
+        let text =
+            "[[proxy]]\ncloud = 2\nhost_id = 100\ninner_ip = \"192.0.2.10\"\npassword = \"geheim\"\nkey = { file = \"k\" }\n";
+        let site = site(text).unwrap();
+        assert_eq!(site.faults(), Vec::<String>::new());
+        let proxy = site.proxy_numbered(100).unwrap();
+        assert_eq!((proxy.port, proxy.account.as_str()), (22, "root"));
+        assert!(matches!(proxy.key, Some(Given::File(_))));
+        assert_eq!(proxy.secrets().map(|(key, _)| key).collect::<Vec<_>>(), ["password", "key"]);
+        assert!(!format!("{site:?}").contains("geheim"));
+        assert_eq!(site.proxies().collect::<Vec<_>>(), [Address { cloud: 2, ip: [192, 0, 2, 10].into() }]);
+    }
+
+    #[test]
+    fn everything_wrong_with_a_proxy_is_told_with_its_place() {
+        let text = "[[proxy]]\ncloud = 0\ninner_ip = \"192.0.2.10\"\n[[proxy]]\ncloud = 3\nport = 0\nhost_id = 0\nbusiness = 9\n\
+            [[proxy]]\ncloud = 2\ninner_ipv6 = \"fd00::1\"\nhost_id = 7\n\
+            [[proxy]]\ncloud = 2\ninner_ipv6 = \"fd00::1\"\nhost_id = 7\nouter_ip = \"192.0.2.1, x\"\n";
+        let expected = [
+            "proxy[0]: cloud 0 is reached directly and has no proxies",
+            "proxy[1]: needs inner_ip or inner_ipv6",
+            "proxy[1]: there is no cloud 3",
+            "proxy[1]: there is no business 9",
+            "proxy[1]: host_id must be at least 1",
+            "proxy[1]: port must be between 1 and 65535",
+            "proxy[3]: outer_ip: `x` is not an IP address",
+            "proxy[3]: fd00::1 (cloud 2) stands there twice",
+            "proxy[3]: host_id 7 stands there twice",
+        ];
+        assert_eq!(site(text).unwrap().faults(), expected);
+    }
+
+    #[test]
+    fn a_secret_that_is_none_is_refused_without_being_quoted() {
+        for wrong in ["4711", "[\"geheim\"]", "{ geheim = \"x\" }", "{ env = \"geheim\", file = \"x\" }"] {
+            let refusal = site(&format!("[[proxy]]\ncloud = 2\nkey = {wrong}\n")).unwrap_err();
+            let message = refusal.message();
+            assert!(message.contains("must be text") && !message.contains("geheim"), "{message}");
+        }
+    }
+}
