@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Database, Settings};
-use crate::domain::site::Site;
+use crate::domain::site::{Proxy, Site};
 use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Parts};
 use crate::packages::repository::Repository;
 use crate::service::Service;
 use crate::store::Store;
+use crate::store::page::Known;
 use crate::store::postgres::PostgresStore;
 use crate::store::seal::Seal;
 use crate::store::sqlite::SqliteStore;
 use crate::transport::ssh::{self, SshSettings, SshTransport};
 
-pub use serve::{ListenError, Part, listen};
+pub use serve::{ListenError, Listening, Part, certificate, listen};
 
 /// Everything joined.
 pub struct App {
@@ -56,6 +57,19 @@ async fn record(settings: &Settings, site: &Site, seal: Seal) -> anyhow::Result<
     })
 }
 
+/// The numbers that the site gives its proxies are nobody else's.
+async fn reserve_numbers(store: &dyn Store, site: &Site) -> anyhow::Result<()> {
+    let declared: Vec<i64> = site.proxy.iter().filter_map(|proxy| proxy.host_id).collect();
+    let Some(largest) = declared.iter().max() else { return Ok(()) };
+    store.reserve_host_ids(*largest).await?;
+    for (host, id) in store.host_ids(Known::Numbered(&declared)).await? {
+        if site.proxy_numbered(id).and_then(Proxy::address) != Some(host) {
+            tracing::warn!(%host, id, "the number of a declared proxy is a host's already: give the proxy another `host_id`");
+        }
+    }
+    Ok(())
+}
+
 impl App {
     /// Opens the record and the repository, joins the engine, and removes the credentials whose time has come.
     ///
@@ -76,9 +90,7 @@ impl App {
         let seal = Seal::open(&settings.key_file)?;
         let store = record(settings, &site, seal).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        if let Some(id) = site.proxy.iter().filter_map(|proxy| proxy.host_id).max() {
-            store.reserve_host_ids(id).await?;
-        }
+        reserve_numbers(&*store, &site).await?;
         let packages = Arc::new(repository(settings)?);
         let engine = Arc::new(Engine::new(Parts {
             store: store.clone(),

@@ -35,6 +35,7 @@ const PROCESS: &str = part!("process");
 const STATE: &str = part!("state");
 const RECEIVE: &str = part!("receive");
 const RUNS: &str = part!("runs");
+const LOG: &str = part!("log");
 
 /// Receives a payload by content address.
 pub static PUT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, part!("put")]));
@@ -45,7 +46,9 @@ pub static START_RUN: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STA
 /// Starts a script detached and keeps its result.
 pub static RUNNER: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, RUNS, part!("runner")]));
 /// Streams a run's log from an offset.
-pub static FOLLOW: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("follow")]));
+pub static FOLLOW: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, LOG, part!("follow")]));
+/// Sends a run's log as it is now.
+pub static COLLECT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, LOG, part!("collect")]));
 /// Takes away what is no longer needed.
 pub static CLEANUP: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, RUNS, part!("cleanup")]));
 /// Asks the agent where the executor cannot.

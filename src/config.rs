@@ -6,6 +6,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use crate::domain::site::Site;
 
 /// Data directory.
@@ -160,6 +162,28 @@ pub fn secret_file(path: &Path, cap: u64) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(cap + 1).read_to_string(&mut text)?;
     if read as u64 > cap { Err(io::Error::other(format!("longer than {cap} bytes"))) } else { Ok(text) }
+}
+
+/// The files of a certificate, as they are now. The key is wiped when it is dropped.
+#[derive(PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The file of the chain.
+    pub cert_file: PathBuf,
+    /// The file of the key.
+    pub key_file: PathBuf,
+    /// The chain, PEM.
+    pub chain: Vec<u8>,
+    /// The key, PEM.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+/// Reads the files of a certificate.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn tls_files(cert: &Path, key: &Path) -> Result<TlsFiles, ConfigError> {
+    let read = |path: &Path| std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source });
+    Ok(TlsFiles { chain: read(cert)?, key: Zeroizing::new(read(key)?), cert_file: cert.into(), key_file: key.into() })
 }
 
 impl Settings {

@@ -13,7 +13,7 @@
 //! 4  app                                  joins concrete backends; the HTTP door `api` beside it
 //! 3  service                              the use cases that all doors call
 //! 2  engine                               order, time, concurrency
-//! 1  plan   transport   store   packages   config   assets
+//! 1  plan   transport   store   packages   config   assets   meters
 //! 0  domain                               values and rules: no await, no clock, no I/O
 //! ```
 //! - [`domain`]: what a job, a host, a plan, an event or a failure is, and what may follow what.
@@ -22,6 +22,7 @@
 //! - [`store`]: the job record; `sql` has the statements, `sqlite` and `postgres` what they differ in.
 //! - [`packages`]: the package repository.
 //! - [`config`]: environment, site file, places.
+//! - [`meters`]: figures of this process for Prometheus.
 //! - [`assets`]: scripts and templates embedded in the binary.
 //! - [`engine`]: one pipeline per host, no barrier; journals before it shows.
 //! - [`service`]: submit, run, follow, look.
@@ -44,6 +45,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod lifecycle;
+pub mod meters;
 pub mod packages;
 pub mod plan;
 pub mod service;

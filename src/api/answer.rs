@@ -9,13 +9,15 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::rate::Wait;
+use crate::domain::caller::Denied;
 use crate::domain::site::Language;
 use crate::service::answer::Envelope;
 use crate::service::request::{Fault, code};
 use crate::service::submit::Rejection;
-use crate::service::{ServiceError, StoreError};
+use crate::service::{ServiceError, StoreError, collect};
 
 /// HTTP statuses as codes are rebased by this (`reference/upstream.md` 1.1).
 const OF_HTTP: i64 = 3_800_000;
@@ -24,7 +26,14 @@ const OF_HTTP: i64 = 3_800_000;
 pub(super) struct Answer {
     status: StatusCode,
     envelope: Envelope,
+    /// Seconds after which to ask again.
+    retry_after: Option<u64>,
+    why: Option<Why>,
 }
+
+/// Why somebody was turned away: for the log.
+#[derive(Clone)]
+pub(super) struct Why(pub(super) String);
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -41,6 +50,13 @@ pub(super) enum Refusal {
     NoneFailed,
     /// A page of somewhere else asks.
     Foreign,
+    /// Nobody knows who asks: a code that there is not, a secret that is wrong, or neither.
+    Unauthenticated {
+        /// Was there a code and a secret?
+        offered: bool,
+    },
+    /// Somebody asks too often.
+    TooMany(Wait),
     /// There is no such path.
     NoPath,
     /// The path has no such method.
@@ -70,6 +86,18 @@ impl From<ServiceError> for Refusal {
     }
 }
 
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Service(denied.into())
+    }
+}
+
+impl From<Wait> for Refusal {
+    fn from(wait: Wait) -> Self {
+        Self::TooMany(wait)
+    }
+}
+
 impl From<Vec<Fault>> for Refusal {
     fn from(faults: Vec<Fault>) -> Self {
         Self::Faults(faults)
@@ -86,7 +114,7 @@ impl Answer {
     pub(super) fn of<T: Serialize>(result: Result<T, Refusal>, language: Language) -> Self {
         match result {
             Ok(data) => match serde_json::to_value(data) {
-                Ok(data) => Self { status: StatusCode::OK, envelope: Envelope::done(data) },
+                Ok(data) => Self::new(StatusCode::OK, Envelope::done(data)),
                 Err(error) => {
                     tracing::error!(%error, "an answer cannot be written");
                     Self::internal(language)
@@ -96,24 +124,49 @@ impl Answer {
         }
     }
 
+    fn new(status: StatusCode, envelope: Envelope) -> Self {
+        Self { status, envelope, retry_after: None, why: None }
+    }
+
+    /// What HTTP has a word for.
+    fn http(status: StatusCode, text: &str) -> Self {
+        Self::new(status, Envelope::refused(OF_HTTP + i64::from(status.as_u16()), text))
+    }
+
     fn internal(language: Language) -> Self {
-        let text = in_language(language, "系统内部错误", "internal error");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, envelope: Envelope::refused(OF_HTTP + 500, text) }
+        Self::http(StatusCode::INTERNAL_SERVER_ERROR, in_language(language, "系统内部错误", "internal error"))
+    }
+
+    fn unauthenticated(offered: bool, language: Language) -> Self {
+        let (zh, en) = match offered {
+            true => ("应用编码不存在或应用密钥错误", "there is no such app, or its secret is another one"),
+            false => ("缺少 bk_app_code 和 bk_app_secret", "bk_app_code and bk_app_secret are required"),
+        };
+        let why = Some(Why(in_language(Language::En, zh, en).to_owned()));
+        Self { why, ..Self::http(StatusCode::UNAUTHORIZED, in_language(language, zh, en)) }
+    }
+
+    fn denied(denied: &Denied, language: Language) -> Self {
+        Self { why: Some(Why(denied.to_string())), ..Self::http(StatusCode::FORBIDDEN, &denied.message(language)) }
     }
 
     /// Why not.
     pub(super) fn refused(refusal: &Refusal, language: Language) -> Self {
         let say = |zh: &'static str, en: &'static str| in_language(language, zh, en);
-        let business = |code: i64, text: &str| Self { status: StatusCode::OK, envelope: Envelope::refused(code, text) };
-        let http = |status: StatusCode, text: &str| Self {
-            status,
-            envelope: Envelope::refused(OF_HTTP + i64::from(status.as_u16()), text),
-        };
+        let business = |code: i64, text: &str| Self::new(StatusCode::OK, Envelope::refused(code, text));
+        let http = Self::http;
         match refusal {
-            Refusal::Faults(faults) => Self { status: StatusCode::OK, envelope: Envelope::faults(faults, language) },
-            Refusal::Rejected(rejection) => Self { status: StatusCode::OK, envelope: rejection.envelope(language) },
+            Refusal::Faults(faults) => Self::new(StatusCode::OK, Envelope::faults(faults, language)),
+            Refusal::Rejected(rejection) => Self::new(StatusCode::OK, rejection.envelope(language)),
+            Refusal::Service(ServiceError::Denied(denied)) => Self::denied(denied, language),
             Refusal::Service(error) => match service_code(error) {
-                Some(code) => business(code, &service_text(error, language)),
+                Some(code) => {
+                    let mut answer = business(code, &service_text(error, language));
+                    if let ServiceError::Unreached { failure, .. } = error {
+                        answer.envelope.data = json!({"failure": failure});
+                    }
+                    answer
+                }
                 None => {
                     tracing::error!(error = error as &dyn std::error::Error, "a request failed");
                     Self::internal(language)
@@ -122,6 +175,11 @@ impl Answer {
             Refusal::NotRunning => business(code::NOT_RUNNING, say("没有正在执行的主机", "no host of the job is unfinished")),
             Refusal::NoneFailed => business(code::NO_INSTANCE, say("没有可重试的主机", "no host of the job failed")),
             Refusal::Foreign => http(StatusCode::FORBIDDEN, say("拒绝来自其他站点的请求", "pages of other sites may not ask")),
+            Refusal::Unauthenticated { offered } => Self::unauthenticated(*offered, language),
+            Refusal::TooMany(wait) => Self {
+                retry_after: Some(wait.0),
+                ..http(StatusCode::TOO_MANY_REQUESTS, say("请求过于频繁", "too many requests"))
+            },
             Refusal::NoPath => http(StatusCode::NOT_FOUND, say("路径不存在", "there is no such path")),
             Refusal::WrongMethod => http(StatusCode::METHOD_NOT_ALLOWED, say("请求方法不允许", "the path has no such method")),
             Refusal::TooLarge => http(StatusCode::PAYLOAD_TOO_LARGE, say("请求体超过 64 MiB", "the body is over 64 MiB")),
@@ -138,7 +196,15 @@ impl IntoResponse for Answer {
         let body = serde_json::to_vec(&self.envelope).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.extend(self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("X-Bkapi-Authorization"));
+        }
+        if let Some(why) = self.why {
+            response.extensions_mut().insert(why);
+        }
         response
     }
 }
@@ -161,9 +227,12 @@ fn in_language(language: Language, zh: &'static str, en: &'static str) -> &'stat
 fn service_code(error: &ServiceError) -> Option<i64> {
     match error {
         ServiceError::NoJob(_) => Some(code::NO_JOB),
+        ServiceError::NoRun { .. } => Some(code::NO_RUN),
+        ServiceError::Unreached { failure, .. } => Some(collect::code(failure)),
         ServiceError::NoHost { .. } | ServiceError::NoInstance { .. } | ServiceError::NotFailed { .. } => Some(code::NO_INSTANCE),
         ServiceError::Busy(_) | ServiceError::Store(StoreError::Conflict(_) | StoreError::Held { .. }) => Some(code::BUSY),
         ServiceError::Store(StoreError::Unavailable { .. } | StoreError::Corrupt { .. } | StoreError::Key(_))
+        | ServiceError::Denied(_)
         | ServiceError::Engine(_)
         | ServiceError::Packages(_)
         | ServiceError::Journal(_) => None,
@@ -177,6 +246,14 @@ fn service_text(error: &ServiceError, language: Language) -> String {
         (Language::Zh, ServiceError::NoInstance { job, instance }) => format!("任务 {job} 中不存在实例 {instance}"),
         (Language::Zh, ServiceError::NotFailed { host, status, .. }) => {
             format!("主机 {host} 的状态为 {}，只有失败或已终止的主机可以重试", status.word())
+        }
+        (Language::Zh, ServiceError::NoRun { job, host, gone: None }) => format!("任务 {job} 未在主机 {host} 上启动过脚本"),
+        (Language::Zh, ServiceError::NoRun { host, gone: Some(run), .. }) => format!("主机 {host} 上已没有 {run} 的日志"),
+        (Language::Zh, ServiceError::Unreached { host, failure }) => {
+            format!("无法从主机 {host} 获取日志：{failure}。处理建议：{}", failure.remedy)
+        }
+        (Language::En, ServiceError::Unreached { host, failure }) => {
+            format!("the log cannot be fetched from host {host}: {failure}. What to do: {}", failure.remedy)
         }
         (Language::Zh, ServiceError::Busy(_)) => format!("主机正被其他任务占用：{error}"),
         _ => error.to_string(),

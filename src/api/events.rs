@@ -3,19 +3,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 
-use super::Door;
 use super::answer::{Answer, Refusal, fault};
-use super::call::language;
-use super::jobs_get::job;
+use super::call::Call;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::Seq;
 use crate::service::feed::Feed;
@@ -26,17 +23,17 @@ const LAST: &str = "last-event-id";
 
 type Words = Result<Query<HashMap<String, String>>, QueryRejection>;
 
-pub(super) async fn stream(State(door): State<Arc<Door>>, Path(id): Path<String>, headers: HeaderMap, words: Words) -> Response {
-    match open(&door, &id, &headers, words).await {
+pub(super) async fn stream(Path(id): Path<String>, headers: HeaderMap, words: Words, call: Call) -> Response {
+    match open(&call, &id, &headers, words).await {
         Ok(Some(telling)) => Sse::new(telling.events()).keep_alive(KeepAlive::default()).into_response(),
         // Tells a browser not to come back: an empty stream would be asked for again and again.
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
-        Err(refusal) => Answer::refused(&refusal, language(&headers).unwrap_or(door.service.language())).into_response(),
+        Err(refusal) => Answer::refused(&refusal, call.language).into_response(),
     }
 }
 
-async fn open(door: &Door, id: &str, headers: &HeaderMap, words: Words) -> Result<Option<Telling>, Refusal> {
-    let id = job(id)?;
+async fn open(call: &Call, id: &str, headers: &HeaderMap, words: Words) -> Result<Option<Telling>, Refusal> {
+    let (id, door) = (call.job(id).await?, &call.door);
     let Query(words) = words.map_err(|error| fault("", error.to_string()))?;
     let last = headers.get(LAST).and_then(|last| last.to_str().ok()).or(words.get("after").map(String::as_str));
     let after = match last.map(str::parse) {

@@ -19,7 +19,8 @@ pub(super) async fn list(words: Words, call: Call) -> Answer {
 
 async fn list_page(words: Words, call: &Call) -> Result<Value, Refusal> {
     let Query(words) = words.map_err(|error| fault("", error.to_string()))?;
-    let (query, page) = params::read(&lists(&words), |fields| (query(fields), params::page(fields)))?;
+    let (mut query, page) = params::read(&lists(&words), |fields| (query(fields), params::page(fields)))?;
+    query.keep_within(call.businesses().as_deref());
     Ok(json!(call.door.service.host_page(&query, page).await?))
 }
 

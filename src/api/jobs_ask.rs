@@ -7,16 +7,14 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::call::Call;
-use super::jobs_get::job;
-use super::jobs_submit::who;
 use super::params;
+use crate::domain::audit::Action;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
 use crate::domain::plan::StepKind;
 use crate::service::ask::{Again, RetryAsk};
 use crate::service::details::{Page, TaskFilter, instance};
 use crate::service::logins::LoginList;
-use crate::service::request::SecretSources;
 
 /// A host that is tried again, in upstream's words.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -33,7 +31,7 @@ pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
 
 /// Gives what upstream calls the list of tasks: a job of ours is one.
 async fn retry_some(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job_to_change(id).await?;
     let (names, from_start, brings) = params::read(&call.body, |fields| {
         let names = params::list(fields, "instance_id_list", "text", params::text);
         let brings = match fields.value("hosts") {
@@ -47,9 +45,10 @@ async fn retry_some(id: &str, call: &Call) -> Result<Value, Refusal> {
         (names, fields.switch("from_start").unwrap_or(false), brings)
     })?;
     let again = if brings { Some(names.unwrap_or_default()) } else { names };
-    let sources = SecretSources::default();
+    let sources = call.sources();
     let logins = brings.then_some(LoginList { body: &call.body, sources: &sources });
-    try_again(call, id, (again.map_or(Again::Failed, Again::Instances), logins, from_start)).await?;
+    let again = again.map_or(Again::Failed, Again::Instances);
+    try_again(call, id, RetryAsk { again, logins, from_start, by: call.asks(Action::Retry) }).await?;
     Ok(json!([id]))
 }
 
@@ -58,7 +57,7 @@ pub(super) async fn retry_node(Path(id): Path<String>, call: Call) -> Answer {
 }
 
 async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job_to_change(id).await?;
     let name = params::read(&call.body, |fields| {
         let name = fields.text("instance_id").unwrap_or_default();
         if name.is_empty() {
@@ -67,19 +66,15 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
         name
     })?;
     let filter = TaskFilter { named: Some(instance(&name).into_iter().collect()), ..TaskFilter::default() };
-    let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }).await?;
+    let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }, call.language).await?;
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
-    try_again(call, id, (Again::Instances(vec![name.clone()]), None, false)).await?;
+    let (again, by) = (Again::Instances(vec![name.clone()]), call.asks(Action::RetryNode));
+    try_again(call, id, RetryAsk { again, logins: None, from_start: false, by }).await?;
     Ok(json!(RetriedNode { retry_node_id: name, retry_node_name: step }))
 }
 
-async fn try_again(
-    call: &Call,
-    id: JobId,
-    (again, logins, from_start): (Again, Option<LoginList<'_>>, bool),
-) -> Result<(), Refusal> {
-    let ask = RetryAsk { again, logins, from_start, reason: format!("asked by {}", who(&call.body)) };
+async fn try_again(call: &Call, id: JobId, ask: RetryAsk<'_>) -> Result<(), Refusal> {
     if call.door.service.retry(id, &ask).await?.hosts.is_empty() {
         return Err(Refusal::NoneFailed);
     }
@@ -91,12 +86,12 @@ pub(super) async fn revoke(Path(id): Path<String>, call: Call) -> Answer {
 }
 
 async fn revoke_some(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job_to_change(id).await?;
     let names = params::read(&call.body, |fields| params::list(fields, "instance_id_list", "text", params::text))?;
-    let (service, reason) = (&call.door.service, format!("asked by {}", who(&call.body)));
+    let (service, by) = (&call.door.service, call.asks(Action::Revoke));
     let asked = match names {
-        None => service.cancel(id, &reason).await?,
-        Some(names) => service.cancel_hosts(id, &names, &reason).await?,
+        None => service.cancel(id, &by).await?,
+        Some(names) => service.cancel_hosts(id, &names, &by).await?,
     };
     if !asked {
         return Err(Refusal::NotRunning);

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::params::{self, both, items, list as list_of};
 use crate::domain::id::JobId;
 use crate::domain::job::JobKind;
-use crate::service::ServiceError;
+use crate::domain::site::Language;
 use crate::service::details::{Counted, JobFilter, JobOrder, TaskFilter, TaskName, instance};
 use crate::service::request::Fields;
 use crate::service::view::JobMeta;
@@ -20,18 +20,15 @@ use crate::service::view::JobMeta;
 const TAIL: usize = 1 << 20;
 const LONGEST_TAIL: usize = 4 << 20;
 
-/// The job that a path names. One that is no number is none of ours.
-pub(super) fn job(text: &str) -> Result<JobId, Refusal> {
-    text.parse().map(JobId).map_err(|_| ServiceError::NoJob(JobId(0)).into())
-}
-
 pub(super) async fn list(call: Call) -> Answer {
     Answer::of(list_page(&call).await, call.language)
 }
 
 async fn list_page(call: &Call) -> Result<Value, Refusal> {
-    let (filter, order, page) = params::read(&call.body, |fields| (job_filter(fields), job_order(fields), params::page(fields)))?;
-    Ok(json!(call.door.service.job_page(&filter, order, page).await?))
+    let (mut filter, order, page) =
+        params::read(&call.body, |fields| (job_filter(fields), job_order(fields), params::page(fields)))?;
+    filter.within = call.businesses();
+    Ok(json!(call.door.service.job_page(&filter, order, page, call.language).await?))
 }
 
 fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
@@ -39,10 +36,10 @@ fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
     let (kinds, steps) = (list_of(fields, "job_type", "a job type", kind), list_of(fields, "step_type", "text", params::text));
     let operations = list_of(fields, "op_type", "text", params::text);
     let meant = |kind: &JobKind| {
-        let meta = JobMeta::from(*kind);
+        let meta = JobMeta::of(*kind, Language::En);
         kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
             && steps.as_ref().is_none_or(|steps| steps.contains(&meta.step_type))
-            && operations.as_ref().is_none_or(|operations| operations.contains(&meta.op_type))
+            && operations.as_ref().is_none_or(|operations| operations.iter().any(|word| word == meta.op_type))
     };
     let any = kinds.is_some() || steps.is_some() || operations.is_some();
     JobFilter {
@@ -50,6 +47,7 @@ fn job_filter(fields: &mut Fields<'_>) -> JobFilter {
         statuses: list_of(fields, "status", "one of the published statuses", params::status),
         created_by: list_of(fields, "created_by", "text", params::text),
         businesses: list_of(fields, "bk_biz_id", "a number", params::number),
+        within: None,
         ips: list_of(fields, "inner_ip_list", "an IP address", params::ip),
         kinds: any.then(|| JobKind::ALL.into_iter().filter(meant).collect()),
         from: params::moment(fields, "start_time"),
@@ -84,9 +82,9 @@ pub(super) async fn details(Path(id): Path<String>, call: Call) -> Answer {
 }
 
 async fn details_page(id: &str, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job(id).await?;
     let (filter, page) = params::read(&call.body, |fields| (conditions(fields), params::page(fields)))?;
-    Ok(json!(call.door.service.details(id, &filter, page).await?))
+    Ok(json!(call.door.service.details(id, &filter, page, call.language).await?))
 }
 
 /// `conditions: [{key, value}]`: all of them hold.
@@ -135,7 +133,7 @@ pub(super) async fn log(Path(id): Path<String>, words: Words, call: Call) -> Ans
 }
 
 async fn log_of(id: &str, words: Words, call: &Call) -> Result<Value, Refusal> {
-    let id = job(id)?;
+    let id = call.job(id).await?;
     let Query(words) = words.map_err(|error| fault("", error.to_string()))?;
     let (name, offset, limit) = params::read(&json!(words), |fields| {
         let name = fields.text("instance_id").unwrap_or_default();

@@ -1,30 +1,40 @@
 //! The HTTP door: a request → a use case → the published envelope.
 //!
 //! ```text
-//! socket ─► server ─► router ─► Call (language, body) ─► jobs_*, hosts_* ─► Service ─► Answer {result, code, data, message, errors}
-//!                        └─ no such path, wrong method, too large, too late, a panic: the same envelope
+//! socket ─► server ─► (tls) ─► router ─► Call ─► jobs_*, hosts_* ─► Service ─► Answer {result, code, data, message, errors}
+//!                       line: from where?  │ who (callers), how often (rate), body
+//!                                          └─ no such path, wrong method, too large, too late, a panic: the same envelope
 //! ```
+//! What takes a [`call::Call`] is open to those only who may ask; what takes none (`health`, `openapi`) tells nothing of the
+//! site or its jobs.
+//!
 //! Wire quirks of the contract (`data` is called an array and is an object; `job_id` is an int, but `""` when nothing was
 //! accepted; a business error is HTTP 200 with `result: false`) are kept on purpose; those of a request's fields stand in
 //! `service::request`.
 //!
 //! Never here: what a job means (the service's), how it is kept (the record's).
 //!
-//! To add an endpoint: a handler in the file of its subject, its route in [`router`], its lines in `docs/api.md` and in
+//! To add an endpoint: a handler that takes a `Call`, in the file of its subject, its route in [`router`], its lines in `docs/api.md` and in
 //! `openapi`; tests hold the three together.
 
 mod answer;
 mod call;
+mod callers;
 mod events;
+mod figures;
 mod health;
 mod hosts_get;
 mod jobs_ask;
+mod jobs_collect;
 mod jobs_get;
 mod jobs_submit;
 mod keys;
+mod line;
 mod openapi;
 mod params;
+mod rate;
 pub mod server;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +49,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::domain::id::JobId;
 use crate::service::shift::Shift;
 use crate::service::{Service, Stop};
-use answer::{Answer, Refusal};
+use answer::{Answer, Refusal, Why};
+pub use callers::Callers;
+use line::Line;
 
 /// Longest a request may take, its body included: 64 MiB over a slow line, then recording 10,000 hosts.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -50,6 +62,8 @@ pub struct Door {
     pub service: Service,
     /// Works on what is accepted; `None` where that is left to other processes over the record.
     pub shift: Option<Shift>,
+    /// Who may ask.
+    pub callers: Callers,
     /// Streams end with it.
     pub stop: Stop,
 }
@@ -84,14 +98,20 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
         .route("/api/encrypt_rsa/fetch_public_keys", post(keys::fetch))
         .route("/api/encrypt_asymmetric/fetch_public_keys", post(keys::fetch))
+        .route("/api/job/{id}/collect_log", post(jobs_collect::collect))
         .route("/api/host", get(hosts_get::list))
+        .layer(middleware::from_fn_with_state(door.clone(), in_time));
+    let open = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show))
+        // The same for every site, and read by tools that know no secret.
         .route("/openapi.json", get(openapi::show))
+        .layer(middleware::from_fn_with_state(door.clone(), by_source))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     // A stream has no deadline.
     let streams = Router::new().route("/api/job/{id}/events", get(events::stream));
-    closed(jobs.merge(streams), door)
+    closed(jobs.merge(streams).merge(open), door)
 }
 
 /// What all paths have in common, and what there is beside them.
@@ -102,24 +122,51 @@ fn closed(paths: Router<Arc<Door>>, door: Arc<Door>) -> Router {
             Answer::refused(&Refusal::WrongMethod, door.service.language())
         })
         .layer(middleware::from_fn_with_state(door.clone(), from_here))
+        .layer(middleware::from_fn_with_state(door.clone(), told))
         .layer(CatchPanicLayer::custom(answer::of_panic))
+        .layer(middleware::from_fn(figures::count))
         .with_state(door)
 }
 
 /// The paths of a process that only works.
 pub fn health_router(door: Door) -> Router {
     let door = Arc::new(door);
-    let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
-    closed(health, door)
+    let health = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(figures::show));
+    closed(health.layer(middleware::from_fn_with_state(door.clone(), by_source)), door)
 }
 
-/// Whoever asks is on this machine, but a page in a browser on it may come from anywhere: it is known by its `Origin`, or by
-/// a name for this machine that is none of ours.
+/// A page in a browser may come from anywhere: it is known by its `Origin`. Where everybody on this machine may ask, also by
+/// a name for this machine that is none of ours; with apps it would have to know a secret.
 async fn from_here(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    if call::is_from_here(request.headers()) {
-        return next.run(request).await;
+    let headers = request.headers();
+    if line::is_of_another_site(headers) || (!door.callers.has_apps() && !line::is_called_by_our_name(headers)) {
+        return Answer::refused(&Refusal::Foreign, door.service.language()).into_response();
     }
-    Answer::refused(&Refusal::Foreign, door.service.language()).into_response()
+    next.run(request).await
+}
+
+/// What everybody may ask is counted by where they ask from.
+async fn by_source(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let source = door.callers.way(request.extensions().get::<Line>(), request.headers()).source;
+    match door.callers.rates.source(source) {
+        Ok(()) => next.run(request).await,
+        Err(wait) => Answer::refused(&Refusal::TooMany(wait), door.service.language()).into_response(),
+    }
+}
+
+/// Whoever is turned away is in the log; who is let in, is in the audit with what came of it. Never the query of the path:
+/// it may hold a secret.
+async fn told(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let source = door.callers.way(request.extensions().get::<Line>(), request.headers()).source;
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if let Some(Why(why)) = response.extensions().get() {
+        tracing::warn!(%source, %method, path, status = response.status().as_u16(), why, "a caller was turned away");
+    }
+    response
 }
 
 async fn in_time(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {

@@ -15,12 +15,14 @@ use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApiBuilder, Ref, Required, Response as Told, ResponseBuilder};
 
-use self::shapes::{REFUSED, Shapes, either, list_of, one, typed};
+use self::shapes::{REFUSED, Shape, Shapes, either, list_of, one, typed};
 use super::health::Ready;
 use super::jobs_ask::RetriedNode;
 use super::jobs_submit::Accepted;
+use crate::service::collect::Collected;
 use crate::service::details::Tail;
 use crate::service::envelope::PublicKey;
 use crate::service::inventory::HostList;
@@ -53,10 +55,14 @@ enum Gives {
     Data(shapes::Data),
     /// The same, or which hosts are the reason that no job was made.
     Submission,
+    /// The same as the first, or why a host did not give it.
+    FromHost(shapes::Data),
     /// Server-sent events.
     Events,
     /// A document of its own.
     Document,
+    /// Prometheus' text.
+    Figures,
 }
 
 /// One operation: method, path, what it does, its body, its query, its answer.
@@ -100,6 +106,14 @@ const OPERATIONS: &[Row] = &[
         Gives::Data(one::<RetriedNode>),
     ),
     (HttpMethod::Post, "/api/job/{id}/revoke/", "Cancel a job", Takes::Body("RevokeQuestion"), &[], Gives::Data(list_of::<i64>)),
+    (
+        HttpMethod::Post,
+        "/api/job/{id}/collect_log/",
+        "Fetch the whole log of a host's script from it",
+        Takes::Body("RetryNodeQuestion"),
+        &[],
+        Gives::FromHost(one::<Collected>),
+    ),
     (
         HttpMethod::Get,
         "/api/job/{id}/events/",
@@ -147,8 +161,12 @@ const OPERATIONS: &[Row] = &[
     ),
     (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[], Gives::Data(shapes::nothing)),
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[], Gives::Data(one::<Ready>)),
+    (HttpMethod::Get, "/metrics", "Figures for Prometheus", Takes::Nothing, &[], Gives::Figures),
     (HttpMethod::Get, "/openapi.json", "This description", Takes::Nothing, &[], Gives::Document),
 ];
+
+/// Those that may come with a key.
+const SUBMISSIONS: [&str; 2] = ["/api/job/install/", "/api/job/operate/"];
 
 /// The document, written once.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
@@ -166,7 +184,9 @@ fn document() -> Value {
         paths.path(row.1, PathItem::new(row.0.clone(), operation))
     });
     let info = InfoBuilder::new().title("Landfall job API").version(env!("CARGO_PKG_VERSION"));
-    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(shapes.components())).build();
+    let mut components = shapes.components();
+    components.add_security_scheme(APP, app());
+    let document = OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build();
     let mut document = serde_json::to_value(document).unwrap_or_default();
     // The definitions of the job file become components of their own.
     let mut job: Value = serde_json::from_str(&JOB.replace("#/$defs/", "#/components/schemas/")).unwrap_or_default();
@@ -197,6 +217,11 @@ fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Sh
         let example = (*name == "instance_id").then(|| json!("host|instance|host|127.0.0.5-0-0"));
         operation = operation.parameter(parameter.schema(Some(typed(kind.clone()))).example(example));
     }
+    if SUBMISSIONS.contains(path) {
+        let key = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).required(Required::False);
+        let about = "What comes again with the same key and body within 24 hours is answered with the first job";
+        operation = operation.parameter(key.description(Some(about)).schema(Some(typed(Type::String))));
+    }
     let content = match takes {
         Takes::Nothing => None,
         Takes::Body(name) => Some(ContentBuilder::new().schema(Some(Ref::from_schema_name(*name))).build()),
@@ -213,42 +238,60 @@ fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Sh
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(REFUSED))).build();
         operation = operation.response(*status, ResponseBuilder::new().description(*why).content("application/json", content));
     }
+    if path.starts_with("/api/") {
+        // Either: a site without apps asks nobody who they are.
+        operation =
+            operation.security(SecurityRequirement::default()).security(SecurityRequirement::new(APP, Vec::<String>::new()));
+    }
     operation.build()
+}
+
+/// How a caller says who it is.
+const APP: &str = "app";
+
+fn app() -> SecurityScheme {
+    let about = "A JSON object: {\"bk_app_code\": …, \"bk_app_secret\": …, \"bk_username\": …}. The same keys may stand in the body \
+                 instead, or in the query of a GET. Required where the site declares apps.";
+    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-Bkapi-Authorization", about)))
 }
 
 /// The answer that is no error of HTTP.
 fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
-    let content = ContentBuilder::new();
-    let (description, content) = match gives {
-        Gives::Data(data) => {
-            let data = data(shapes);
-            ("what came of it", content.schema(Some(shapes::envelope(data))))
-        }
+    let json = |schema: Shape| {
+        let example = with_example.then(|| parsed(ANSWER)).flatten();
+        ("application/json", ContentBuilder::new().schema(Some(schema)).example(example).build())
+    };
+    let text = |format| (format, ContentBuilder::new().schema(Some(typed(Type::String))).build());
+    let (description, contents) = match gives {
+        Gives::Data(data) => ("what came of it", vec![json(shapes::envelope(data(shapes)))]),
         Gives::Submission => {
             let data = either([one::<Accepted>(shapes), one::<Preview>(shapes)]);
-            ("what came of it", content.schema(Some(shapes::submission(data, shapes))))
+            ("what came of it", vec![json(shapes::submission(data, shapes))])
         }
-        Gives::Events => ("the events, or why there are none", content.schema(Some(Ref::from_schema_name(REFUSED)))),
-        Gives::Document => ("the description", content.schema(Some(ObjectBuilder::new()))),
-    };
-    let example = with_example.then(|| parsed(ANSWER)).flatten();
-    let response = ResponseBuilder::new().description(description).content("application/json", content.example(example).build());
-    match gives {
+        Gives::FromHost(data) => {
+            let data = data(shapes);
+            ("what came of it", vec![json(shapes::from_host(data, shapes))])
+        }
         Gives::Events => {
-            let text = ContentBuilder::new().schema(Some(typed(Type::String))).build();
-            response.content("text/event-stream", text).build()
+            let why_not = json(Ref::from_schema_name(REFUSED).into());
+            ("the events, or why there are none", vec![text("text/event-stream"), why_not])
         }
-        Gives::Data(_) | Gives::Submission | Gives::Document => response.build(),
-    }
+        Gives::Document => ("the description", vec![json(ObjectBuilder::new().into())]),
+        Gives::Figures => ("the figures", vec![text("text/plain")]),
+    };
+    let response = ResponseBuilder::new().description(description);
+    contents.into_iter().fold(response, |response, (format, content)| response.content(format, content)).build()
 }
 
 /// What HTTP itself has a word for.
 const WRONG: &[(&str, &str)] = &[
     ("400", "the body broke off"),
-    ("403", "a page of another site asks"),
+    ("401", "no such app, or its secret is another one"),
+    ("403", "the app may not, or a page of another site asks"),
     ("404", "there is no such path"),
     ("405", "the path has no such method"),
     ("413", "the body is over 64 MiB"),
+    ("429", "too many requests, or too many wrong secrets; Retry-After says when to ask again"),
     ("500", "a fault of ours"),
     ("503", "stopping, or too slow"),
 ];
@@ -285,6 +328,9 @@ mod tests {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }
         assert!(!text.contains("$defs"));
+        assert_eq!(document["paths"]["/api/job/install/"]["post"]["security"], json!([{}, {"app": []}]));
+        assert_eq!(document["components"]["securitySchemes"]["app"]["name"], "X-Bkapi-Authorization");
+        assert!(document["paths"]["/healthz"]["get"]["security"].is_null());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::domain::Timestamp;
 use examples::{
     CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
     KEY, KEY_PURGE, KEY_ROTATE, MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK,
-    top_examples,
+    SITE_HASH_SECRET, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -78,7 +78,7 @@ pub(crate) enum Command {
     /// Take jobs over HTTP and work on them, until a signal
     #[command(after_help = SERVE)]
     Serve {
-        /// Where to listen: a loopback address, port 0 for any free one [default: 127.0.0.1:8420; with --executor-only none]
+        /// Where to listen, port 0 for any free one; beyond loopback the site file must declare apps and TLS [default: 127.0.0.1:8420; with --executor-only none]
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
         /// Work on jobs only; with --listen its health can be asked there
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     /// Keep the key that credentials are sealed under, and what is sealed
     #[command(subcommand, after_help = KEY)]
     Key(Key),
-    /// Look at the site file
+    /// Look at the site file, hash the secrets of its apps
     #[command(subcommand, after_help = SITE)]
     Site(Site),
     /// Write a completion script for a shell
@@ -156,6 +156,9 @@ pub(crate) enum Job {
         /// Go on as the host goes on, until it ends
         #[arg(short, long, requires = "host")]
         follow: bool,
+        /// The whole log of its newest script, fetched from the host; the record keeps head and tail
+        #[arg(long, requires = "host", conflicts_with = "follow")]
+        from_target: bool,
     },
     /// Follow a job that another process works on; leaving changes nothing
     #[command(after_help = JOB_WATCH)]
@@ -270,6 +273,9 @@ pub(crate) enum Site {
     /// Check the site file and show what applies
     #[command(after_help = SITE_CHECK)]
     Check,
+    /// Hash the secret of an app for the site file; it is asked for, or read from stdin
+    #[command(after_help = SITE_HASH_SECRET)]
+    HashSecret,
 }
 
 /// A help line that names the environment variable of the flag. The value is read by `config` alone.
@@ -309,7 +315,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 27);
+        assert_eq!(seen, 28);
     }
 
     #[test]

@@ -17,10 +17,10 @@ use crate::lifecycle::Signals;
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// A password, asked once on the controlling terminal, whatever stdin is.
-pub(super) async fn password(signals: &mut Signals) -> Result<Secret, CliError> {
+pub(super) async fn password(prompt: &str, signals: &mut Signals) -> Result<Secret, CliError> {
     let mut quiet = Quiet::begin().map_err(CliError::NoTerminal)?;
     let line = tokio::select! {
-        line = line(&mut quiet, "password of the hosts: ") => line.map_err(CliError::NoTerminal),
+        line = line(&mut quiet, prompt) => line.map_err(CliError::NoTerminal),
         _ = signals.next() => {
             // Half a password must not be the next thing the shell reads.
             let _ = tcflush(&*quiet.terminal(), FlushArg::TCIFLUSH);

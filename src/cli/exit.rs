@@ -75,7 +75,10 @@ impl ExitStatus {
                 | ServiceError::NoHost { .. }
                 | ServiceError::NoInstance { .. }
                 | ServiceError::NotFailed { .. }
-                | ServiceError::Busy(_) => Self::Usage,
+                | ServiceError::NoRun { .. }
+                | ServiceError::Busy(_)
+                | ServiceError::Denied(_) => Self::Usage,
+                ServiceError::Unreached { .. } => Self::Unsuccessful,
                 ServiceError::Store(error) => match error {
                     StoreError::Held { .. } => Self::Usage,
                     StoreError::Unavailable { .. }

@@ -128,7 +128,7 @@ impl Draft {
 
     /// Where its secrets come from. Asks for the password, if that was wanted: call it when everything else is ready.
     pub(super) async fn secrets(&self, signals: &mut Signals) -> Result<SecretSources, CliError> {
-        let asked = if self.ask { Some(ask::password(signals).await?) } else { None };
+        let asked = if self.ask { Some(ask::password("password of the hosts: ", signals).await?) } else { None };
         Ok(SecretSources { asked, ..self.login_sources() })
     }
 

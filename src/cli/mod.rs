@@ -94,7 +94,10 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         }
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,
-        Command::Job(Job::Log { id, host: Some(host), follow: true }) => cmd::job_log_follow::follow(id, host, context).await,
+        Command::Job(Job::Log { id, host: Some(host), follow: true, .. }) => cmd::job_log_follow::follow(id, host, context).await,
+        Command::Job(Job::Log { id, host: Some(host), from_target: true, .. }) => {
+            cmd::job_log_target::fetch(id, host, context).await
+        }
         Command::Job(Job::Log { id, host, .. }) => cmd::job_log::log(id, host, context).await,
         Command::Job(Job::Watch { id }) => cmd::job_watch::run(id, context).await,
         Command::Job(Job::Retry(typed)) => cmd::job_retry::run(typed, context).await,
@@ -108,6 +111,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Key(Key::Rotate { prepare }) => cmd::key_rotate::rotate(prepare, context).await,
         Command::Key(Key::Purge { at }) => cmd::key_purge::purge(at, context).await,
         Command::Site(Site::Check) => cmd::site_check::check(context),
+        Command::Site(Site::HashSecret) => cmd::site_hash_secret::hash(context).await,
         Command::Man { directory } => cmd::man::write(&directory, context),
         Command::Completions { shell } => Ok(cmd::completions::write(shell, context)),
     }

@@ -6,6 +6,8 @@
 //! To add a failure code: one row in [`failure`]. To add a step kind: [`plan::StepKind`], then the compiler leads on.
 
 pub mod admission;
+pub mod audit;
+pub mod caller;
 pub mod credential;
 pub mod event;
 pub mod facts;
@@ -19,10 +21,12 @@ pub mod outcome;
 pub mod package;
 pub mod plan;
 pub mod record;
+pub mod secret_hash;
 pub mod shell;
 pub mod site;
 pub mod spec;
 pub mod state;
+pub mod text;
 
 /// A moment, UTC, as the executor's clock gave it. Target clocks are never parsed into this.
 pub type Timestamp = jiff::Timestamp;

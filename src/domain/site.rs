@@ -3,6 +3,7 @@
 //! Never here: reading the file and its environment (`config`). An unknown key is a fault: a misspelt limit must not
 //! pass for the default.
 
+mod api;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::caller::App;
 use super::host::Address;
+pub use api::ApiPolicy;
 pub use proxy::{Given, Proxy};
 
 /// Language of API messages.
@@ -48,7 +51,7 @@ pub struct Site {
     /// Install channels.
     pub install_channel: Vec<toml::Value>,
     /// Who may call the HTTP API.
-    pub app: Vec<toml::Value>,
+    pub app: Vec<App>,
     /// Where TJJ_PASSWORD asks.
     pub vault: Option<toml::Value>,
     /// Networks that are never touched.
@@ -56,7 +59,7 @@ pub struct Site {
     /// How to become root by host pattern.
     pub privilege: Vec<toml::Value>,
     /// The HTTP door.
-    pub api: Option<toml::Value>,
+    pub api: ApiPolicy,
     /// Values of agent configuration when a request leaves them out.
     pub agent_defaults: Option<toml::Value>,
     /// Package name per role when a job names none.
@@ -330,6 +333,7 @@ impl Site {
                 faults.push(format!("default_package: `{role}` is none of agent, proxy"));
             }
         }
+        faults.extend(api::faults(self));
         if self.ssh.host_keys == HostKeyPolicy::KnownHosts && self.ssh.known_hosts.is_none() {
             faults.push("ssh.known_hosts: is required with host_keys = \"known_hosts\"".into());
         }

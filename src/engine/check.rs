@@ -213,9 +213,10 @@ async fn reach(session: &mut dyn Session, server: &str, root: Become<'_>) -> Res
     }
 }
 
-fn failure(halt: Halt) -> Failure {
+/// What a step that was done outside of a job failed with.
+pub(super) fn failure(halt: Halt) -> Failure {
     match halt {
         Halt::Failed(failure) | Halt::Unknown(failure) => failure,
-        Halt::Nothing(_) | Halt::Stopped | Halt::Left(_) => Failure::new(Code::Internal, "the look broke off"),
+        Halt::Nothing(_) | Halt::Stopped | Halt::Left(_) => Failure::new(Code::Internal, "it broke off"),
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::failure::{Code, Failure};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::outcome::Outcome;
 use crate::domain::record::HostRecord;
+use crate::meters;
 use crate::store::{Asked, Claim, Lease, Take, TaskRow, Which, Write};
 
 /// Events read at a time when a job is taken up again.
@@ -175,14 +176,14 @@ impl<'a> Crew<'a> {
         let (visited, ended): (Vec<_>, Vec<_>) = cancelled.into_iter().partition(|(_, record)| record.run_in_flight());
         visited.into_iter().rev().for_each(|host| self.queue.push_front(host));
         let (job, journal) = (self.context.job, self.context.journal.clone());
-        let at = self.context.clock.now();
+        let (kind, at) = (self.context.spec.kind, self.context.clock.now());
         let ending = ended.into_iter().map(|(task, record)| {
             let claim = Claim { job, task: task.id, index: task.index, epoch: task.epoch };
             let when = if record.started.is_some() { "between steps" } else { "before it began" };
             let outcome = Outcome::Terminated { why: format!("cancelled {when}") };
-            let write = Write::Host { claim, at, events: vec![EventKind::HostFinished { outcome }] };
+            let write = Write::Host { claim, at, events: vec![EventKind::HostFinished { outcome: outcome.clone() }] };
             let journal = journal.clone();
-            async move { journal.write(write).await }
+            async move { journal.write(write).await.inspect(|()| meters::host_finished(kind, &outcome)) }
         });
         let written: Vec<Result<(), JournalError>> =
             futures_util::stream::iter(ending).buffer_unordered(TOGETHER).collect().await;
@@ -227,11 +228,13 @@ impl<'a> Crew<'a> {
             Err(error) => {
                 let Some((claim, _)) = self.claims.remove(&error.id()) else { return };
                 let failure = Failure::new(Code::Internal, "the host task broke off").because(error);
-                let events = vec![EventKind::HostFinished { outcome: Outcome::Failed { failure } }];
+                let outcome = Outcome::Failed { failure };
+                let events = vec![EventKind::HostFinished { outcome: outcome.clone() }];
                 let write = Write::Host { claim, at: self.context.clock.now(), events };
                 match self.context.journal.write(write).await {
-                    // Stale: the host is somebody else's by now.
-                    Ok(()) | Err(JournalError::Stale) => {}
+                    Ok(()) => meters::host_finished(self.context.spec.kind, &outcome),
+                    // The host is somebody else's by now.
+                    Err(JournalError::Stale) => {}
                     Err(error) => self.broken(error),
                 }
             }

@@ -22,6 +22,7 @@ use super::{Ended, Engine, EngineError, bucket::Bucket};
 use crate::domain::event::EventKind;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
+use crate::meters;
 use crate::store::{Lease, Write};
 
 pub(super) async fn run(engine: &Engine, job: JobId, lease: &dyn Lease, stop: Stop) -> Result<Ended, EngineError> {
@@ -79,7 +80,7 @@ async fn close(engine: &Engine, job: JobId) -> Result<Closing, EngineError> {
     let status = if cancelled { Status::Terminated } else { Status::fold(statuses()) };
     let write = Write::Job { job, at: engine.now(), events: vec![EventKind::JobFinished { status }] };
     match engine.journal.write(write).await {
-        Ok(()) => {}
+        Ok(()) => meters::job_finished(row.spec.kind, status),
         // A host was opened again, or another executor was first.
         Err(JournalError::Stale) => {
             let row = engine.store.job(job).await?;

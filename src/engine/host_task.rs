@@ -21,6 +21,7 @@ use super::payload::Payloads;
 use super::progress::Board;
 use super::retry;
 use super::steps;
+use super::stopwatch::Stopwatch;
 use super::talk::{Become, Talk};
 use crate::domain::credential::Credential;
 use crate::domain::event::{EventKind, Figures};
@@ -135,6 +136,7 @@ pub(super) struct HostTask {
     pub(super) credential: Option<Credential>,
     pub(super) session: Option<Box<dyn Session>>,
     stop: HostStop,
+    stopwatch: Stopwatch,
     /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
     /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
     tried: HashMap<(StepKind, bool), u32>,
@@ -153,7 +155,8 @@ impl HostTask {
         };
         let in_flight = record.run_in_flight();
         let (credential, session, tried) = (None, None, HashMap::new());
-        Self { job, row, claim, record, credential, session, stop, tried, taken_over, in_flight }
+        let stopwatch = Stopwatch::new(job.spec.kind);
+        Self { job, row, claim, record, credential, session, stop, stopwatch, tried, taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
@@ -391,7 +394,10 @@ impl HostTask {
                 .map_err(|error| Halt::Left(Left::Journal(JournalError::Failed(error.to_string().into()))))?;
             self.log(event);
         }
-        self.write(Write::Host { claim: self.claim, at, events }).await
+        let told: Vec<EventKind> = events.iter().filter(|event| Stopwatch::wants(event)).cloned().collect();
+        self.write(Write::Host { claim: self.claim, at, events }).await?;
+        told.iter().for_each(|event| self.stopwatch.saw(event));
+        Ok(())
     }
 
     /// The operator's log; what a person has to know stands in the record.

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::meters;
 use crate::store::{OutputChunk, Store, Write, Written};
 
 /// Writes in one transaction at most.
@@ -71,7 +73,10 @@ async fn write(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(BATCH);
     while requests.recv_many(&mut batch, BATCH).await > 0 {
         let (writes, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|request| (request.write, request.answer)).unzip();
-        let results = match store.commit(writes).await {
+        let (count, begun) = (writes.len(), Instant::now());
+        let committed = store.commit(writes).await;
+        meters::committed(count, begun.elapsed());
+        let results = match committed {
             Ok(written) => written.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the record could not be written");

@@ -17,6 +17,7 @@ pub mod bucket;
 pub mod cancel;
 pub mod check;
 pub mod clock;
+pub mod collect;
 mod crew;
 mod dispatcher;
 mod host_keys;
@@ -28,11 +29,13 @@ mod payload;
 pub mod progress;
 pub mod retry;
 mod steps;
+mod stopwatch;
 mod talk;
 mod terminate;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::Timestamp;
@@ -47,6 +50,9 @@ use host_keys::RecordedKeys;
 use journal::{Journal, JournalError};
 use limits::Limits;
 use progress::{Board, Progress};
+
+/// Logs that are fetched from hosts at once: each is up to 16 MiB, a few times over until it is answered.
+const COLLECTING: usize = 4;
 
 /// Makes the transport once the engine can give it the record's host keys.
 pub type MakeTransport = Box<dyn FnOnce(Arc<dyn HostKeys>) -> Arc<dyn Transport> + Send>;
@@ -75,6 +81,8 @@ pub struct Engine {
     limits: Arc<Limits>,
     journal: Journal,
     board: Board,
+    /// Places for those who fetch a log from a host.
+    collecting: Semaphore,
 }
 
 /// How a run of a job ended for this process.
@@ -114,6 +122,7 @@ impl Engine {
             transport: transport(Arc::new(keys)),
             journal,
             board: Board::default(),
+            collecting: Semaphore::new(COLLECTING),
             store,
             packages,
             site,

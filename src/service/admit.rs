@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::request::{Request, RequestedHost};
 use super::{Service, ServiceError};
 use crate::domain::admission::{Exception, Exclusion};
+use crate::domain::caller::Grant;
 use crate::domain::credential::Credential;
 use crate::domain::host::{Address, Addressing, AuthType, HostSpec, Os};
 use crate::domain::id::JobId;
@@ -32,12 +33,16 @@ struct Known<'a> {
 }
 
 impl Service {
-    /// Decides on every host, and lends kept logins to those that bring none (DESIGN 2).
-    pub(super) async fn admit(&self, request: &mut Request) -> Result<Vec<Option<Exclusion>>, ServiceError> {
+    /// Decides on every host, and lends kept logins to those that bring none (DESIGN 2). Nothing is told of any host to a
+    /// caller who may not do this.
+    pub(super) async fn admit(&self, request: &mut Request, grant: &Grant) -> Result<Vec<Option<Exclusion>>, ServiceError> {
         let kind = request.spec.kind;
+        grant.may_do(kind, &request.spec.businesses)?;
         let addresses: Vec<Address> = request.hosts.iter().filter_map(|host| host.spec.address()).collect();
+        // A removed host loses its kept login: whose that is has to be known where that is not everybody's business.
+        let loses = kind == JobKind::RemoveAgent && grant.businesses().is_some();
         let borrowers: Vec<Address> =
-            request.hosts.iter().filter(|host| borrows(kind, host)).filter_map(|host| host.spec.address()).collect();
+            request.hosts.iter().filter(|host| loses || borrows(kind, host)).filter_map(|host| host.spec.address()).collect();
         let logins = if borrowers.is_empty() { Vec::new() } else { self.store.kept_logins(&borrowers).await? };
         let rows = self.store.known_hosts(Which::At(&addresses)).await?;
         let asked: Vec<i64> = request.hosts.iter().filter_map(|host| host.spec.bk_host_id).collect();
@@ -55,6 +60,10 @@ impl Service {
         let mut excluded = Vec::with_capacity(request.hosts.len());
         for (index, host) in request.hosts.iter_mut().enumerate() {
             let exclusion = known.exclusion(index, host);
+            // A plan shows also what is not carried out yet.
+            if exclusion.as_ref().is_none_or(|exclusion| exclusion.exception == Exception::Unsupported) {
+                grant.may_do(kind, &known.owners(host))?;
+            }
             if let (None, true) = (&exclusion, borrows(kind, host)) {
                 known.lend(host);
             }
@@ -145,6 +154,16 @@ impl Known<'_> {
             None => Exception::NotInstalled,
         };
         Some(Exclusion::new(exception, ""))
+    }
+
+    /// The businesses that a host belongs to: what request, inventory and site say of it, and whose kept login it is. A
+    /// request that calls another one's host its own must not get at it.
+    fn owners(&self, host: &RequestedHost) -> Vec<i64> {
+        let address = host.spec.address();
+        let known = address.and_then(|address| self.inventory.get(&address)).map(|row| row.spec.bk_biz_id);
+        let kept = address.and_then(|address| self.logins.get(&address)).map(|(spec, _)| spec.bk_biz_id);
+        let declared = address.and_then(|address| self.site.proxy_at(address)).and_then(|proxy| proxy.business);
+        [Some(host.spec.bk_biz_id), known, kept, declared].into_iter().flatten().collect()
     }
 
     fn lend(&self, host: &mut RequestedHost) {

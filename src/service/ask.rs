@@ -10,9 +10,10 @@ use super::logins::{Entry, LoginList};
 use super::request::code;
 use super::submit::Rejection;
 use super::{Service, ServiceError, view};
+use crate::domain::audit::Asking;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
-use crate::domain::job::Status;
+use crate::domain::job::{JobKind, Status};
 use crate::store::{Cancel, Retry, StoreError, TaskRow};
 
 /// Which hosts of a job are to be tried again.
@@ -37,8 +38,8 @@ pub struct RetryAsk<'a> {
     pub logins: Option<LoginList<'a>>,
     /// Every step again from the first; else each host goes on with the first that is not known to be done.
     pub from_start: bool,
-    /// Who asks, or why.
-    pub reason: String,
+    /// Who asks.
+    pub by: Asking,
 }
 
 /// What came of it.
@@ -51,16 +52,25 @@ pub struct Retried {
 }
 
 impl Service {
+    /// What a job is about: its kind and the businesses of its hosts.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoJob`]; when the record fails.
+    pub async fn scope(&self, job: JobId) -> Result<(JobKind, Vec<i64>), ServiceError> {
+        let spec = self.store.job(job).await?.ok_or(ServiceError::NoJob(job))?.spec;
+        Ok((spec.kind, spec.businesses))
+    }
+
     /// Asks for a job to be cancelled: hosts that have not ended end TERMINATED, what runs on them is ended. False when
     /// every host has ended already.
     ///
     /// # Errors
     /// [`ServiceError::NoJob`]; when the record fails.
-    pub async fn cancel(&self, job: JobId, reason: &str) -> Result<bool, ServiceError> {
+    pub async fn cancel(&self, job: JobId, by: &Asking) -> Result<bool, ServiceError> {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
-        Ok(self.store.ask_cancel(Cancel { job, tasks: None, reason, at: self.engine.now() }).await? > 0)
+        Ok(self.store.ask_cancel(Cancel { job, tasks: None, by, at: self.engine.now() }).await? > 0)
     }
 
     /// The same for some hosts of a job, by `instance_id`; the others go on. Those that have ended keep their result: false
@@ -68,14 +78,14 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::NoJob`], [`ServiceError::NoInstance`]: nothing is asked then; when the record fails.
-    pub async fn cancel_hosts(&self, job: JobId, names: &[String], reason: &str) -> Result<bool, ServiceError> {
+    pub async fn cancel_hosts(&self, job: JobId, names: &[String], by: &Asking) -> Result<bool, ServiceError> {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
         let tasks = self.store.tasks(job).await?;
         let chosen = named(job, &tasks, names, |task| matches!(task.status, Status::Pending | Status::Running))?;
         let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
-        Ok(self.store.ask_cancel(Cancel { job, tasks: Some(&ids), reason, at: self.engine.now() }).await? > 0)
+        Ok(self.store.ask_cancel(Cancel { job, tasks: Some(&ids), by, at: self.engine.now() }).await? > 0)
     }
 
     /// Leaves a job to whichever executor is there: what was asked of it must not wait for the person who began it.
@@ -119,8 +129,8 @@ impl Service {
         if ids.is_empty() {
             return Ok(Retried { hosts: Vec::new(), passed_over });
         }
-        let (reason, at) = (ask.reason.clone(), self.engine.now());
-        let retry = Retry { tasks: ids, logins, from_start: ask.from_start, reason, at };
+        let (by, at) = (ask.by.clone(), self.engine.now());
+        let retry = Retry { tasks: ids, logins, from_start: ask.from_start, by, at };
         let opened = match self.store.ask_retry(job, &retry).await {
             Ok(opened) => opened,
             Err(StoreError::Conflict(message)) => return Err(ServiceError::Busy(message).into()),

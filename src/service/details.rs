@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::view::{self, HostView, JobLine, JobList, JobView, StepLog};
+use super::view::{self, JobLine, JobList, JobView, StepLog};
 use super::{Service, ServiceError};
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
 use crate::domain::plan::StepKind;
+use crate::domain::site::Language;
 use crate::store::TaskRow;
 
 // What the doors need of the record's lists.
@@ -62,23 +63,31 @@ impl Service {
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<JobList, ServiceError> {
+    pub async fn job_page(
+        &self,
+        filter: &JobFilter,
+        order: JobOrder,
+        page: Page,
+        language: Language,
+    ) -> Result<JobList, ServiceError> {
         let (total, rows) = self.store.job_page(filter, order, page).await?;
-        Ok(JobList { total, list: rows.iter().map(JobLine::from).collect() })
+        Ok(JobList { total, list: rows.iter().map(|row| JobLine::of(row, &self.site, language)).collect() })
     }
 
     /// A job with a page of its hosts, in the order of the request, those that were left out among them.
     ///
     /// # Errors
     /// [`ServiceError::NoJob`]; when the record cannot be read.
-    pub async fn details(&self, id: JobId, filter: &TaskFilter, page: Page) -> Result<JobView, ServiceError> {
+    pub async fn details(&self, id: JobId, filter: &TaskFilter, page: Page, language: Language) -> Result<JobView, ServiceError> {
         let row = self.store.job(id).await?.ok_or(ServiceError::NoJob(id))?;
         let (total, tasks) = self.store.task_page(id, filter, page).await?;
-        let list = self.hosts_of(id, &tasks).await?;
-        let line = JobLine::from(&row);
+        let places: Vec<u32> = tasks.iter().map(|task| task.index).collect();
+        let records = view::fold(&self.store.host_events(id, &places).await?)?;
+        let list = self.views(row.spec.kind, &tasks, &records, language).await?;
+        let line = JobLine::of(&row, &self.site, language);
         let ip_filter_list = if line.statistics.ignored_count > 0 { self.left_out(id).await? } else { Vec::new() };
         let held_by = self.store.holder(id).await?;
-        Ok(JobView { job_id: id, meta: line.meta.clone(), line, total, ip_filter_list, list, held_by })
+        Ok(JobView { job_id: id, meta: (&line.meta).into(), line, total, ip_filter_list, list, held_by, audit: None })
     }
 
     async fn left_out(&self, id: JobId) -> Result<Vec<IpAddr>, ServiceError> {
@@ -87,14 +96,8 @@ impl Service {
         Ok(tasks.iter().map(|task| task.address.ip).collect())
     }
 
-    async fn hosts_of(&self, id: JobId, tasks: &[TaskRow]) -> Result<Vec<HostView>, ServiceError> {
-        let places: Vec<u32> = tasks.iter().map(|task| task.index).collect();
-        let records = view::fold(&self.store.host_events(id, &places).await?)?;
-        self.views(tasks, &records).await
-    }
-
     /// The host task that an `instance_id` names. Of a host that stands twice in the request the one that is worked on.
-    async fn instance_of(&self, id: JobId, text: &str) -> Result<TaskRow, ServiceError> {
+    pub(super) async fn instance_of(&self, id: JobId, text: &str) -> Result<TaskRow, ServiceError> {
         if self.store.job(id).await?.is_none() {
             return Err(ServiceError::NoJob(id));
         }

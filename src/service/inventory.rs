@@ -141,6 +141,13 @@ impl HostQuery {
         })
     }
 
+    /// Leaves hosts of other businesses out, those of none among them; `None`: leaves out none.
+    pub fn keep_within(&mut self, businesses: Option<&[i64]>) {
+        let Some(allowed) = businesses else { return };
+        let asked = self.filter.businesses.get_or_insert_with(|| allowed.to_vec());
+        asked.retain(|id| allowed.contains(id));
+    }
+
     /// Are nodes of this kind among those that are meant?
     pub(super) fn means(&self, role: Role) -> bool {
         self.roles.as_ref().is_none_or(|roles| roles.contains(&role))

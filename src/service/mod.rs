@@ -6,6 +6,7 @@ mod admit;
 pub mod answer;
 pub mod ask;
 pub mod check;
+pub mod collect;
 pub mod details;
 pub mod envelope;
 pub mod feed;
@@ -13,6 +14,8 @@ pub mod host_list;
 pub mod inventory;
 pub mod keys;
 pub mod logins;
+mod measure;
+pub mod once;
 pub mod operate;
 pub mod preview;
 pub mod request;
@@ -24,12 +27,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::caller::Denied;
+use crate::domain::failure::Failure;
 use crate::domain::host::Address;
-use crate::domain::id::JobId;
+use crate::domain::id::{JobId, RunId};
 use crate::domain::job::Status;
 use crate::domain::site::{Language, Site};
 use crate::domain::state::IllegalEvent;
 use crate::engine::{Ended, Engine, EngineError};
+use crate::meters;
 use crate::store::{Lease, Store};
 
 // What the doors need of the rooms below: they name this one only.
@@ -79,12 +85,40 @@ pub enum ServiceError {
         /// How it stands.
         status: Status,
     },
+    /// Whoever asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// There is no run whose log could be fetched.
+    #[error("{}", no_run(.job, .host, .gone.as_ref()))]
+    NoRun {
+        /// The job.
+        job: JobId,
+        /// The host.
+        host: Address,
+        /// The run that the host has no more; `None`: none was ever started.
+        gone: Option<RunId>,
+    },
+    /// A host does not give what was asked for.
+    #[error("host {host}: {failure}")]
+    Unreached {
+        /// The host.
+        host: Address,
+        /// Why.
+        failure: Failure,
+    },
     /// Another job has a host.
     #[error("{0}")]
     Busy(String),
     /// The journal contradicts itself.
     #[error("the journal of the job contradicts itself")]
     Journal(#[from] IllegalEvent),
+}
+
+fn no_run(job: &JobId, host: &Address, gone: Option<&RunId>) -> String {
+    match gone {
+        None => format!("job {job} started no script on host {host}"),
+        Some(run) => format!("host {host} has the log of run {run} no more"),
+    }
 }
 
 /// The use cases.
@@ -125,6 +159,7 @@ impl Service {
             tokio::select! {
                 ended = &mut work => ended,
                 () = lease.lost() => {
+                    meters::lease_lost();
                     stop.hard("the hold of the job could not be renewed: another process may have it");
                     work.await
                 }

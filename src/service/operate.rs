@@ -13,6 +13,7 @@ use super::request::values::{self, items};
 use super::request::{Fault, Fields, SECRETS, code};
 use super::submit::Rejection;
 use super::{Service, ServiceError};
+use crate::domain::caller::Grant;
 use crate::domain::host::Address;
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
@@ -52,14 +53,18 @@ impl Service {
     ///
     /// # Errors
     /// [`Rejection::Faults`]: everything wrong with it, each unknown host among it.
-    pub async fn expand(&self, body: &Value) -> Result<Value, Rejection> {
+    pub async fn expand(&self, body: &Value, grant: &Grant) -> Result<Value, Rejection> {
         let mut faults = Vec::new();
         let empty = Map::new();
         let object = body.as_object().unwrap_or(&empty);
         let hosts = match read(&mut Fields::new(object, String::new(), &mut faults)) {
             Meant::Named(asked) => self.named(asked, &mut faults).await?,
             // A choice that is not understood reaches nobody.
-            Meant::Chosen(query) if faults.is_empty() => self.chosen(&query, &mut faults).await?,
+            Meant::Chosen(mut query) if faults.is_empty() => {
+                // Whoever sees a part of the inventory only means that.
+                query.keep_within(grant.businesses());
+                self.chosen(&query, &mut faults).await?
+            }
             Meant::Chosen(_) => Vec::new(),
         };
         if !faults.is_empty() {

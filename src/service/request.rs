@@ -63,8 +63,12 @@ pub mod code {
     pub const NO_JOB: i64 = 3_801_012;
     /// No such host in the job, or none that can be tried again.
     pub const NO_INSTANCE: i64 = 3_800_007;
+    /// No script was started on the host, or its log is gone.
+    pub const NO_RUN: i64 = 3_800_013;
     /// No host of the job is unfinished.
     pub const NOT_RUNNING: i64 = 3_800_016;
+    /// Another request came with the same key.
+    pub const CONFLICT: i64 = 3_800_409;
     /// Another job has the host.
     pub const BUSY: i64 = 3_801_020;
     /// The cloud has no proxy.
@@ -88,6 +92,8 @@ pub struct SecretSources {
     pub base: PathBuf,
     /// What was in the envelopes of the body.
     pub envelopes: Envelopes,
+    /// Did the request come over a line that others can read? Then a secret in clear is a fault.
+    pub exposed: bool,
 }
 
 /// What became of the envelopes of a body.

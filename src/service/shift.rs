@@ -26,7 +26,7 @@ use crate::store::news::{News, Topic};
 
 /// Pause after a look that failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two purges of credentials whose time has come (DESIGN 11).
+/// Between two purges of credentials and keys whose time has come (DESIGN 11).
 const PURGE: Duration = Duration::from_secs(3600);
 /// A host that is let go of has that long to say so in the record.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ impl Shift {
             done = tokio::select! {
                 () = self.stop.asked() => break,
                 () = self.something_to_do(&mut news) => self.look().await,
-                _ = purge.tick() => self.service.purge_credentials().await.map(drop),
+                _ = purge.tick() => self.sweep().await,
             };
         }
         self.each(|stop| stop.soft(self.stop.reason()));
@@ -82,6 +82,13 @@ impl Shift {
         if tokio::time::timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
             tracing::warn!("some hosts were let go of without a word in the record");
         }
+    }
+
+    /// Takes away what is not to be kept any longer.
+    async fn sweep(&self) -> Result<(), ServiceError> {
+        self.service.purge_credentials().await?;
+        self.service.purge_keys().await?;
+        Ok(())
     }
 
     /// Waits for news, or until a hold of somebody who died may have ended: nothing tells that.

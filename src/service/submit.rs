@@ -9,11 +9,14 @@ use super::answer::{Envelope, FilterEntry};
 use super::request::{self, Fault, Request, SecretSources, code};
 use super::{Service, ServiceError};
 use crate::domain::admission::{Exception, Exclusion};
+use crate::domain::audit::{Action, Asker, Asking};
+use crate::domain::caller::Grant;
 use crate::domain::host::HostSpec;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::plan::Step;
 use crate::domain::site::Language;
 use crate::domain::spec::TaskSpec;
+use crate::meters;
 use crate::plan;
 use crate::store::page::Known;
 use crate::store::{Lease, NewHost, NewJob, StoreError};
@@ -21,14 +24,30 @@ use crate::store::{Lease, NewHost, NewJob, StoreError};
 /// Who submits, and how to talk to them.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// For the audit when the body names nobody.
-    pub name: String,
+    /// Who, and for what: for the audit.
+    pub by: Asking,
+    /// What they may do.
+    pub grant: Grant,
     /// Language of messages.
     pub language: Language,
     /// Where secrets may come from.
     pub sources: SecretSources,
     /// Does it come in by `serve`, so that any executor may carry it out?
     pub served: bool,
+}
+
+impl Caller {
+    /// The app it asks through; empty without one. Keys of submissions count for one app.
+    pub(super) fn app(&self) -> &str {
+        self.by.asker.app.as_deref().unwrap_or_default()
+    }
+
+    /// Somebody at a terminal of this machine, who may do everything.
+    #[must_use]
+    pub fn at_terminal(user: impl Into<String>, language: Language, sources: SecretSources) -> Self {
+        let by = Asker::at_terminal(user).asks(Action::Run);
+        Self { by, grant: Grant::Everything, language, sources, served: false }
+    }
 }
 
 /// A recorded job, held by this process.
@@ -117,7 +136,9 @@ impl Service {
     /// [`Rejection`]; nothing was recorded then.
     pub async fn record(&self, body: &Value, caller: &Caller) -> Result<Recorded, Rejection> {
         let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
+        let kind = request.spec.kind;
         let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        meters::job_accepted(kind);
         Ok(Recorded { job, filtered })
     }
 
@@ -156,7 +177,7 @@ impl Service {
                 return Err(Rejection::Faults(faults));
             }
         };
-        let excluded = self.admit(&mut request).await?;
+        let excluded = self.admit(&mut request, &caller.grant).await?;
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
         };
@@ -203,7 +224,7 @@ impl Service {
         Ok(())
     }
 
-    fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
+    pub(super) fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
         let outline = plan::outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let touches_host = request.spec.kind.touches_host();
         let hosts = request.hosts.into_iter().zip(excluded).map(|(host, exclusion)| NewHost {
@@ -212,12 +233,8 @@ impl Service {
             spec: self.task_spec(host.spec, &outline),
             exclusion,
         });
-        NewJob {
-            hosts: hosts.collect(),
-            created_by: request.username.unwrap_or_else(|| caller.name.clone()),
-            served: caller.served,
-            spec: request.spec,
-        }
+        let created_by = request.username.unwrap_or_else(|| caller.by.asker.user.clone());
+        NewJob { hosts: hosts.collect(), created_by, by: caller.by.clone(), served: caller.served, spec: request.spec }
     }
 
     /// A host with what the site says of it.

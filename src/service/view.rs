@@ -1,6 +1,9 @@
 //! What the record shows of a job: lists, details, logs. Keys are the published API's (`reference/upstream.md` 3.1 to 3.3),
 //! with ours beside them; the terminal's tables and `--output json` are both made from these.
 
+mod log;
+pub mod words;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,6 +12,7 @@ use serde::Serialize;
 use super::{Service, ServiceError};
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
+use crate::domain::audit::AuditLine;
 use crate::domain::event::{Event, Figures};
 use crate::domain::failure::Failure;
 use crate::domain::host::{Address, Os};
@@ -17,10 +21,13 @@ use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::outcome::{Outcome, StepOutcome};
 use crate::domain::plan::StepKind;
 use crate::domain::record::{HostRecord, StepRecord};
-use crate::domain::site::Site;
+use crate::domain::site::{Language, Site};
 use crate::domain::state::HostState;
 use crate::store::page::Known;
-use crate::store::{JobRow, OutputChunk, TaskRow};
+use crate::store::{JobRow, TaskRow};
+
+pub(super) use log::step_logs;
+pub use log::{HostLog, StepLog};
 
 /// One job in a list.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -30,6 +37,8 @@ pub struct JobLine {
     pub id: JobId,
     /// Its kind.
     pub job_type: JobKind,
+    /// The same for people.
+    pub job_type_display: String,
     /// Its status.
     pub status: Status,
     /// Its hosts by status.
@@ -46,32 +55,50 @@ pub struct JobLine {
     pub cost_time: Option<f64>,
     /// The businesses of its hosts.
     pub bk_biz_scope: Vec<i64>,
+    /// Their names, where the site has them.
+    pub bk_biz_scope_display: Vec<String>,
     /// What it does to what.
     #[serde(flatten)]
     pub meta: JobMeta,
 }
 
-/// What a job does to what, in upstream's words.
+/// What a job does to what, in upstream's words and for people.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobMeta {
     /// `AGENT` or `PROXY`.
     pub step_type: String,
+    /// The same for people.
+    pub step_type_display: &'static str,
     /// `INSTALL`, `RESTART` ...
-    pub op_type: String,
+    pub op_type: &'static str,
+    /// The same for people.
+    pub op_type_display: &'static str,
 }
 
-impl From<JobKind> for JobMeta {
-    fn from(kind: JobKind) -> Self {
-        let (op_type, step_type) = kind.wire_name().split_once('_').unwrap_or_default();
-        Self { step_type: step_type.into(), op_type: op_type.into() }
+impl JobMeta {
+    /// Of a kind.
+    #[must_use]
+    pub fn of(kind: JobKind, language: Language) -> Self {
+        let step_type_display = words::step_type_display(kind);
+        Self {
+            step_type: step_type_display.to_uppercase(),
+            step_type_display,
+            op_type: words::op_type(kind),
+            op_type_display: words::op_type_display(kind, language),
+        }
     }
 }
 
-impl From<&JobRow> for JobLine {
-    fn from(row: &JobRow) -> Self {
+impl JobLine {
+    pub(super) fn of(row: &JobRow, site: &Site, language: Language) -> Self {
+        let named = |id: &i64| match site.business_name(*id) {
+            "" => id.to_string(),
+            name => name.to_owned(),
+        };
         Self {
             id: row.id,
             job_type: row.spec.kind,
+            job_type_display: words::job_type_display(row.spec.kind, language),
             status: row.status,
             statistics: row.statistics,
             created_by: row.created_by.clone(),
@@ -79,7 +106,8 @@ impl From<&JobRow> for JobLine {
             end_time: row.finished_at,
             cost_time: row.finished_at.map(|end| seconds(row.created_at, end)),
             bk_biz_scope: row.spec.businesses.clone(),
-            meta: row.spec.kind.into(),
+            bk_biz_scope_display: row.spec.businesses.iter().map(named).collect(),
+            meta: JobMeta::of(row.spec.kind, language),
         }
     }
 }
@@ -103,7 +131,7 @@ pub struct JobView {
     #[serde(flatten)]
     pub line: JobLine,
     /// Once more, where upstream's clients look for it.
-    pub meta: JobMeta,
+    pub meta: DetailMeta,
     /// Hosts on all pages.
     pub total: u64,
     /// Inner addresses of the hosts that were left out.
@@ -113,6 +141,26 @@ pub struct JobView {
     pub list: Vec<HostView>,
     /// Does a live process work on it? Its process id.
     pub held_by: Option<u32>,
+    /// Who asked for what. For the terminal only: the callers of one app would read of another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub audit: Option<Vec<AuditLine>>,
+}
+
+/// What a job's details say of its kind.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct DetailMeta {
+    /// Upstream has plugins here as well; ours are `AGENT` and `PROXY`.
+    pub r#type: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub kind: JobMeta,
+}
+
+impl From<&JobMeta> for DetailMeta {
+    fn from(kind: &JobMeta) -> Self {
+        Self { r#type: kind.step_type.clone(), kind: kind.clone() }
+    }
 }
 
 /// One host in a job's details.
@@ -120,6 +168,13 @@ pub struct JobView {
 pub struct HostView {
     /// `host|instance|host|<ip>-<cloud>-0`, or with the host's id.
     pub instance_id: String,
+    /// Its job.
+    #[schema(value_type = i64)]
+    pub job_id: JobId,
+    /// What is done to it: `INSTALL`, `RESTART` ...
+    pub op_type: &'static str,
+    /// The same for people.
+    pub op_type_display: &'static str,
     /// Inner address.
     #[schema(value_type = String)]
     pub ip: IpAddr,
@@ -140,6 +195,8 @@ pub struct HostView {
     pub status_display: String,
     /// The step it is in, or ended in.
     pub step: Option<StepKind>,
+    /// Position of that step among its steps, from 0; -1 without one.
+    pub node_id: i64,
     /// `succeeded`, `failed` ... once it ended.
     pub outcome: Option<&'static str>,
     /// Why it failed.
@@ -208,36 +265,6 @@ pub struct StepView {
     pub figures: Figures,
 }
 
-/// One step of a host's log.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct StepLog {
-    /// Which.
-    pub step: StepKind,
-    /// Wire status.
-    pub status: Status,
-    /// First start.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub start_time: Option<Timestamp>,
-    /// Last end.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub finish_time: Option<Timestamp>,
-    /// What happened and what the target printed, one line each.
-    pub log: String,
-}
-
-/// The log of one host.
-#[derive(Clone, Debug, Serialize)]
-pub struct HostLog {
-    /// Its instance id.
-    pub instance_id: String,
-    /// Inner address.
-    pub ip: IpAddr,
-    /// Its cloud.
-    pub bk_cloud_id: i64,
-    /// Its steps.
-    pub steps: Vec<StepLog>,
-}
-
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
@@ -246,16 +273,17 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 const PAGE: u32 = 5_000;
 
 impl Service {
-    /// The newest jobs.
+    /// The newest jobs, as the terminal names things.
     ///
     /// # Errors
     /// When the record cannot be read.
     pub async fn jobs(&self, limit: u32) -> Result<JobList, ServiceError> {
-        let list: Vec<JobLine> = self.store.jobs(limit).await?.iter().map(JobLine::from).collect();
+        let line = |row: &JobRow| JobLine::of(row, &self.site, Language::En);
+        let list: Vec<JobLine> = self.store.jobs(limit).await?.iter().map(line).collect();
         Ok(JobList { total: list.len() as u64, list })
     }
 
-    /// A job with all its hosts and steps; `None` when there is no such job.
+    /// A job with all its hosts and steps, as the terminal names things; `None` when there is no such job.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -263,39 +291,21 @@ impl Service {
         let Some(row) = self.store.job(id).await? else { return Ok(None) };
         let tasks = self.store.tasks(id).await?;
         let records = self.records(id).await?;
-        let list = self.views(&tasks, &records).await?;
-        let line = JobLine::from(&row);
+        let list = self.views(row.spec.kind, &tasks, &records, Language::En).await?;
+        let line = JobLine::of(&row, &self.site, Language::En);
         let ip_filter_list = list.iter().filter(|host| host.place.filter_host).map(|host| host.ip).collect();
-        let (meta, total, held_by) = (line.meta.clone(), list.len() as u64, self.store.holder(id).await?);
-        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by }))
-    }
-
-    /// The logs of a job's hosts, of all or of the one with address `host`.
-    ///
-    /// # Errors
-    /// When the record cannot be read.
-    pub async fn logs(&self, id: JobId, host: Option<IpAddr>) -> Result<Option<Vec<HostLog>>, ServiceError> {
-        if self.store.job(id).await?.is_none() {
-            return Ok(None);
-        }
-        let mut records = self.records(id).await?;
-        let mut logs = Vec::new();
-        for task in self.store.tasks(id).await? {
-            if host.is_some_and(|host| host != task.address.ip) {
-                continue;
-            }
-            let record = records.remove(&task.index).unwrap_or_default();
-            let steps = step_logs(&task, &record, &self.store.output(task.id).await?);
-            logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
-        }
-        Ok(Some(logs))
+        let (meta, total, held_by) = ((&line.meta).into(), list.len() as u64, self.store.holder(id).await?);
+        let audit = Some(self.store.audit(id).await?);
+        Ok(Some(JobView { job_id: id, line, meta, total, ip_filter_list, list, held_by, audit }))
     }
 
     /// Hosts as they are shown.
     pub(super) async fn views(
         &self,
+        kind: JobKind,
         tasks: &[TaskRow],
         records: &BTreeMap<u32, HostRecord>,
+        language: Language,
     ) -> Result<Vec<HostView>, ServiceError> {
         // Who came without a number may have got one since.
         let unnumbered = tasks.iter().filter(|task| task.spec.host.bk_host_id.is_none());
@@ -304,7 +314,7 @@ impl Service {
         let empty = HostRecord::default();
         let view = |task: &TaskRow| HostView {
             bk_host_id: task.spec.host.bk_host_id.or_else(|| ids.get(&task.address).copied()),
-            ..host_view(task, records.get(&task.index).unwrap_or(&empty), &self.site)
+            ..host_view((kind, language), task, records.get(&task.index).unwrap_or(&empty), &self.site)
         };
         Ok(tasks.iter().map(view).collect())
     }
@@ -338,32 +348,6 @@ fn apply(records: &mut BTreeMap<u32, HostRecord>, events: &[Event]) -> Result<()
     Ok(())
 }
 
-/// The log of each step of a host.
-pub(super) fn step_logs(task: &TaskRow, record: &HostRecord, chunks: &[OutputChunk]) -> Vec<StepLog> {
-    let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
-    for chunk in chunks {
-        let text = output.entry(chunk.step).or_default();
-        mark_gap(text, chunk.offset);
-        text.extend_from_slice(&chunk.data);
-    }
-    let log = |view: StepView| StepLog {
-        step: view.step,
-        status: view.status,
-        start_time: view.start_time,
-        finish_time: view.finish_time,
-        log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
-    };
-    step_views(task, record).into_iter().map(log).collect()
-}
-
-/// Marks where the record left output out: the text so far ends before `offset`.
-fn mark_gap(text: &mut Vec<u8>, offset: u64) {
-    let have = text.len() as u64;
-    if offset > have && have > 0 && !text.ends_with(b"...\n") && offset - have > 0 {
-        text.extend_from_slice(format!("\n... {} bytes left out ...\n", offset - have).as_bytes());
-    }
-}
-
 /// What the API calls a host of a job.
 pub(super) fn instance_id(task: &TaskRow) -> String {
     match task.spec.host.bk_host_id {
@@ -372,15 +356,20 @@ pub(super) fn instance_id(task: &TaskRow) -> String {
     }
 }
 
-fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
+fn host_view((kind, language): (JobKind, Language), task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
     let outcome = record.outcome();
     let step = match (&record.state, outcome.and_then(Outcome::failure)) {
         (HostState::Running { step, .. }, _) => Some(*step),
         (_, Some(failure)) => failure.step,
         _ => None,
     };
+    let steps = step_views(task, record);
+    let at = step.and_then(|current| steps.iter().position(|view| view.step == current));
     HostView {
         instance_id: instance_id(task),
+        job_id: task.job,
+        op_type: words::op_type(kind),
+        op_type_display: words::op_type_display(kind, language),
         ip: task.address.ip,
         bk_cloud_id: task.address.cloud,
         bk_host_id: task.spec.host.bk_host_id,
@@ -396,8 +385,9 @@ fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
         },
         os_type: task.spec.host.os_type,
         status: record.state.status(),
-        status_display: status_display(record),
+        status_display: words::status_display(record, language),
         step,
+        node_id: at.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1),
         outcome: outcome.map(Outcome::word),
         failure: outcome.and_then(Outcome::failure).cloned(),
         exclusion: record.exclusion.clone(),
@@ -406,26 +396,8 @@ fn host_view(task: &TaskRow, record: &HostRecord, site: &Site) -> HostView {
         start_time: record.started,
         end_time: record.finished,
         cost_time: record.started.zip(record.finished).map(|(from, to)| seconds(from, to)),
-        steps: step_views(task, record),
+        steps,
         task: task.id,
-    }
-}
-
-fn status_display(record: &HostRecord) -> String {
-    match &record.state {
-        HostState::Pending => "waiting".into(),
-        HostState::Ready => "between steps".into(),
-        HostState::Running { step, attempt: 1 } => format!("{step}"),
-        HostState::Running { step, attempt } => format!("{step}, attempt {attempt}"),
-        HostState::Finished(Outcome::Succeeded) => "done".into(),
-        HostState::Finished(Outcome::Skipped { why }) => format!("nothing to do: {why}"),
-        HostState::Finished(Outcome::Failed { failure } | Outcome::Unknown { failure }) => failure.to_string(),
-        HostState::Finished(Outcome::Interrupted { why }) => format!("interrupted: {why}"),
-        HostState::Finished(Outcome::Terminated { why }) => why.clone(),
-        HostState::Finished(Outcome::Removed) => "no longer in the inventory".into(),
-        HostState::LeftOut { .. } => {
-            record.exclusion.as_ref().map_or_else(String::new, |exclusion| exclusion.message(crate::domain::site::Language::En))
-        }
     }
 }
 
@@ -480,28 +452,4 @@ fn step_detail(step: &StepRecord) -> Option<String> {
         Some(StepOutcome::Skipped { why }) => Some(why.clone()),
         Some(StepOutcome::Failed { failure }) => Some(failure.to_string()),
     }
-}
-
-/// What the record knows of a step, then what the target printed.
-fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
-    let mut log = String::new();
-    let mut say = |line: String| {
-        log.push_str(&line);
-        log.push('\n');
-    };
-    for failure in step.map_or(&[][..], |step| &step.failures) {
-        say(format!("[landfall] attempt failed: {failure}"));
-    }
-    // Without an end its detail is the failure that stands above.
-    if let Some(detail) = step.filter(|step| step.outcome.is_some()).and_then(step_detail) {
-        say(format!("[landfall] {detail}"));
-    }
-    if let Some(StepOutcome::Failed { failure }) = step.and_then(|step| step.outcome.as_ref()) {
-        say(format!("[landfall] remedy: {}", failure.remedy));
-        if output.is_empty() && !failure.tail.is_empty() {
-            say(failure.tail.clone());
-        }
-    }
-    log.push_str(&String::from_utf8_lossy(output));
-    log
 }

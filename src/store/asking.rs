@@ -1,6 +1,7 @@
 //! What a record is asked about logins and keys: values of the [`super::Store`] trait.
 
 use crate::domain::Timestamp;
+use crate::domain::audit::Asking;
 use crate::domain::credential::Credential;
 use crate::domain::id::TaskId;
 use crate::domain::spec::TaskSpec;
@@ -25,8 +26,8 @@ pub struct Retry {
     pub logins: Vec<NewLogin>,
     /// Every step again from the first; else what is done stays done.
     pub from_start: bool,
-    /// Who asks, or why.
-    pub reason: String,
+    /// Who asks.
+    pub by: Asking,
     /// When.
     pub at: Timestamp,
 }

@@ -26,6 +26,7 @@ use bytes::Bytes;
 
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
+use crate::domain::audit::{Asking, AuditLine};
 use crate::domain::credential::{Credential, SecretBytes};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::host::{Address, HostSpec};
@@ -35,7 +36,7 @@ use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
 pub use asking::{KeyChange, NewLogin, Resealed, Retry};
 use news::News;
-use page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
+use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 
 /// The record did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +77,10 @@ pub enum StoreError {
 pub struct NewJob {
     /// What it is.
     pub spec: JobSpec,
-    /// For the audit: `bk_username`, else the operating system's user.
+    /// Whose it is in lists: `bk_username`, else whoever asks.
     pub created_by: String,
+    /// For the audit.
+    pub by: Asking,
     /// Was it accepted by `serve`? Then every executor over the record takes it up; a job of `run` waits for the person who
     /// began it.
     pub served: bool,
@@ -96,6 +99,42 @@ pub struct NewHost {
     pub credential: Option<Credential>,
     /// Why it is left out.
     pub exclusion: Option<Exclusion>,
+}
+
+/// How long a submission's key counts.
+pub const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// What makes a submission be recorded once, however often it comes.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// Who asks; keys of others are other keys.
+    pub app: String,
+    /// The key.
+    pub key: String,
+    /// What is asked for: [`Store::fingerprint`].
+    pub fingerprint: String,
+    /// What is answered beside the job's number, whenever it comes again.
+    pub answer: String,
+}
+
+/// The submission that came first with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The job that came of it.
+    pub job: JobId,
+    /// What was asked for.
+    pub fingerprint: String,
+    /// What was answered beside the job's number.
+    pub answer: String,
+}
+
+/// What became of a submission with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was recorded.
+    New(JobId),
+    /// Nothing was: the key counts for this one.
+    Before(First),
 }
 
 /// A recorded job.
@@ -250,7 +289,7 @@ pub struct Cancel<'a> {
     /// These of its hosts; `None` = the job.
     pub tasks: Option<&'a [TaskId]>,
     /// Who wants it.
-    pub reason: &'a str,
+    pub by: &'a Asking,
     /// When.
     pub at: Timestamp,
 }
@@ -329,9 +368,28 @@ pub trait Lease: Send + Sync + std::fmt::Debug {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Records a job with its hosts, outlines, sealed credentials, and its first events (`JobAccepted`, then `HostIgnored`
-    /// for those left out) in one transaction. Until it returns, the job does not exist. A host that another unfinished
-    /// job holds makes a `Conflict`.
+    /// for those left out) and its line of the audit in one transaction. Until it returns, the job does not exist. A host
+    /// that another unfinished job holds makes a `Conflict`.
     async fn create_job(&self, job: NewJob, at: Timestamp) -> Result<JobId, StoreError>;
+
+    /// What tells one request from another, `what` is asked for included. It says nothing of the body to whoever has not the
+    /// key of the record, so that a password in it cannot be guessed by trying.
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError>;
+
+    /// Is that the fingerprint of this request, under whatever key it was made?
+    fn is_same(&self, fingerprint: &str, what: &str, body: &serde_json::Value) -> Result<bool, StoreError> {
+        Ok(self.fingerprint(what, body)? == fingerprint)
+    }
+
+    /// [`Store::create_job`], unless a job was recorded with this key within [`KEY_LIFE`]. Of several that come at the same
+    /// time one is recorded, and the others wait for it.
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError>;
+
+    /// What was recorded with a key, as long as that counts.
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError>;
+
+    /// Removes keys that count no more; returns how many.
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Holds a job for this process. A job that a live process holds is [`StoreError::Held`]; to find out that a holder is
     /// not alive may take [`Store::patience`].
@@ -378,6 +436,9 @@ pub trait Store: Send + Sync {
 
     /// Gives unfinished host tasks of a job that have no credential any more a new one; returns those.
     async fn give_logins(&self, job: JobId, logins: &[NewLogin], at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Who asked what of a job, the submission first. What was asked for in vain is not in it.
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError>;
 
     /// What was asked of a job.
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError>;
@@ -430,6 +491,9 @@ pub trait Store: Send + Sync {
 
     /// The journals of some hosts of a job (by their position in the request), in order of `seq`.
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError>;
+
+    /// How the unfinished jobs stand, in the order of their numbers; from one look.
+    async fn standing(&self) -> Result<Standing, StoreError>;
 
     /// What is known of some hosts, in the order they were asked for; nothing where nothing is known.
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError>;

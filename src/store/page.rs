@@ -8,6 +8,15 @@ use crate::domain::host::{Address, Os};
 use crate::domain::id::JobId;
 use crate::domain::job::{JobKind, Status};
 
+/// What is unfinished in the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Every unfinished job: its kind, and its hosts by status.
+    pub jobs: Vec<(JobKind, Vec<(Status, u64)>)>,
+    /// Since when the host task waits that waits longest to be begun: recorded then, or opened again.
+    pub waits_since: Option<Timestamp>,
+}
+
 /// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -28,6 +37,8 @@ pub struct JobFilter {
     pub created_by: Option<Vec<String>>,
     /// With a host of one of these businesses.
     pub businesses: Option<Vec<i64>>,
+    /// Of these businesses alone: all those of its hosts are among them, and there is one.
+    pub within: Option<Vec<i64>>,
     /// With one of these hosts.
     pub ips: Option<Vec<IpAddr>>,
     /// Of one of these kinds.

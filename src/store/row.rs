@@ -52,7 +52,8 @@ pub(super) fn step(word: &str) -> Result<StepKind, StoreError> {
     of_word("step", word)
 }
 
-fn of_word<T: DeserializeOwned>(what: &str, word: &str) -> Result<T, StoreError> {
+/// Reads a word that is an enum's.
+pub(super) fn of_word<T: DeserializeOwned>(what: &str, word: &str) -> Result<T, StoreError> {
     let value = serde_json::Value::String(word.to_owned());
     serde_json::from_value(value).map_err(|_| corrupt(format!("`{word}` is no {what}")))
 }

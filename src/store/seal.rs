@@ -9,18 +9,23 @@
 //! ```text
 //!  keys are changed:   file [a] ─prepare─► [a b] ─► record says b, every row is sealed anew ─retire─► [b]
 //! ```
+//! The same keys make fingerprints of requests: HMACs, which say nothing to who has not the key.
+//!
 //! Never here: rows and retention (a backend's), and the wire form of credentials (the request's). To seal another kind of
 //! row: its variant of [`Bound`].
 
 mod file;
 mod plain;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chacha20poly1305::aead::Generate;
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -58,12 +63,43 @@ struct Ring {
 struct Key {
     id: String,
     cipher: XChaCha20Poly1305,
+    /// For fingerprints; made from the key, so that it is of no use for the cipher.
+    mark: KeyBytes,
 }
 
 impl Key {
     fn of(bytes: &KeyBytes, path: &Path) -> Result<Arc<Self>, StoreError> {
         let cipher = XChaCha20Poly1305::new_from_slice(bytes.as_slice()).map_err(|_| file::refused(path, "it is no key"))?;
-        Ok(Arc::new(Self { id: id_of(bytes), cipher }))
+        let mut mark = KeyBytes::default();
+        let mut derived = Hmac::<Sha256>::new_from_slice(bytes.as_slice()).map_err(|_| file::refused(path, "it is no key"))?;
+        derived.update(b"landfall fingerprint");
+        mark.copy_from_slice(&derived.finalize().into_bytes());
+        Ok(Arc::new(Self { id: id_of(bytes), cipher, mark }))
+    }
+
+    fn fingerprint(&self, what: &str, body: &Value) -> Result<String, StoreError> {
+        let unmarked = || StoreError::Key("the request cannot be fingerprinted".into());
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.mark.as_slice()).map_err(|_| unmarked())?;
+        mac.update(what.as_bytes());
+        mac.update(b"\n");
+        // Piece by piece: no copy of the body, and of the passwords in it, is made.
+        serde_json::to_writer(Marked(&mut mac), body).map_err(|_| unmarked())?;
+        let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{}:{digest}", self.id))
+    }
+}
+
+/// Takes what is written into a fingerprint.
+struct Marked<'a>(&'a mut Hmac<Sha256>);
+
+impl Write for Marked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -161,6 +197,24 @@ impl Seal {
             }
         }
         Ok(())
+    }
+
+    /// What tells one request from another: an HMAC under the key that is used now, with the key's id before it. The order of
+    /// an object's keys does not matter.
+    pub(super) fn fingerprint(&self, what: &str, body: &Value) -> Result<String, StoreError> {
+        let key = self.ring.read().unwrap_or_else(PoisonError::into_inner).used.clone();
+        key.fingerprint(what, body)
+    }
+
+    /// Is that the fingerprint of this request, under whatever key it was made? One of a key that is gone since tells nothing:
+    /// then a request that comes again is taken for the same, for what it asks for must not be done twice.
+    pub(super) fn is_same(&self, fingerprint: &str, what: &str, body: &Value) -> Result<bool, StoreError> {
+        let id = fingerprint.split_once(':').map_or("", |(id, _)| id);
+        match self.key(id) {
+            Ok(key) => Ok(key.fingerprint(what, body)? == fingerprint),
+            Err(StoreError::Key(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Seals the credential of a host task.
@@ -310,6 +364,39 @@ mod tests {
         let task = TaskId(Uuid::now_v7());
         let nonces: std::collections::BTreeSet<_> = (0..100).map(|_| seal.seal(task, &keyed()).unwrap().nonce).collect();
         assert_eq!(nonces.len(), 100);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_requests_apart_and_needs_the_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let seal = seal(directory.path());
+        let body = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let one = seal.fingerprint("install", &body(r#"{"a": "geheim", "b": [1, 2]}"#)).unwrap();
+        assert_eq!(one, seal.fingerprint("install", &body(r#"{"b":[1,2],"a":"geheim"}"#)).unwrap());
+        assert!(one.starts_with(&format!("{}:", seal.key_id())) && !one.contains("geheim"), "{one}");
+        let others = [("operate", r#"{"a": "geheim", "b": [1, 2]}"#), ("install", r#"{"a": "geheim", "b": [2, 1]}"#)];
+        for (what, text) in others {
+            assert_ne!(one, seal.fingerprint(what, &body(text)).unwrap(), "{what} {text}");
+        }
+        let other = Seal::open(&directory.path().join("other")).unwrap();
+        let theirs = other.fingerprint("install", &body(r#"{"a": "geheim", "b": [1, 2]}"#)).unwrap();
+        assert_ne!(one.split_once(':').unwrap().1, theirs.split_once(':').unwrap().1);
+    }
+
+    #[test]
+    fn a_fingerprint_is_known_again_after_a_change_of_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let seal = seal(directory.path());
+        let (one, other) = (serde_json::json!({"a": 1}), serde_json::json!({"a": 2}));
+        let old = seal.fingerprint("install", &one).unwrap();
+        let change = seal.prepare().unwrap();
+        seal.use_key(&change.to).unwrap();
+        assert_ne!(seal.fingerprint("install", &one).unwrap(), old);
+        seal.retire(&change).unwrap();
+        assert!(seal.is_same(&old, "install", &one).unwrap() && !seal.is_same(&old, "install", &other).unwrap());
+        // Whoever comes after the change cannot tell, and does nothing twice.
+        let late = Seal::open(&directory.path().join("key")).unwrap();
+        assert!(late.is_same(&old, "install", &one).unwrap() && late.is_same(&old, "install", &other).unwrap());
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn what_is_no_request_is_answered_in_the_envelope() {
         let reply = server.ask(method, path, &[], Vec::new());
         assert_eq!(reply.refusal(), (status, 3_800_000 + i64::from(status)), "{method} {path}");
     }
-    for path in ["install", "operate", "job_list", "1/details", "1/retry", "1/revoke", "1/retry_node"] {
+    for path in ["install", "operate", "job_list", "1/details", "1/retry", "1/revoke", "1/retry_node", "1/collect_log"] {
         for body in ["{", "[]", "\"text\"", "{\"hosts\": [}", "\u{0}", "nonsense"] {
             let reply = server.ask("POST", &format!("/api/job/{path}/"), &[], body.into());
             assert_eq!(reply.refusal(), (200, 3_800_001), "{path} {body}: {}", reply.text);
@@ -47,7 +47,9 @@ fn an_unknown_job_is_its_own_code_everywhere() {
             );
         }
         let name = json!({"instance_id": "host|instance|host|10.0.0.1-0-0"});
-        assert_eq!(place.server.post(&format!("/api/job/{id}/retry_node/"), &name).refusal(), (200, 3_801_012), "{id}");
+        for path in ["retry_node", "collect_log"] {
+            assert_eq!(place.server.post(&format!("/api/job/{id}/{path}/"), &name).refusal(), (200, 3_801_012), "{id} {path}");
+        }
         for path in ["log/?instance_id=x", "log/?instance_id=x&offset=0", "events/"] {
             assert_eq!(place.server.get(&format!("/api/job/{id}/{path}")).refusal(), (200, 3_801_012), "{id} {path}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, bare, host, job, nonsense, with};
+use crate::place::{Place, bare, deaf, host, job, nonsense, with};
 
 /// Numbers of the jobs that a list has, in order.
 #[track_caller]
@@ -114,4 +114,70 @@ fn the_hosts_of_a_job_are_filtered_and_paged_and_those_left_out_come_once() {
     place.desk.job(&job("INSTALL_AGENT", &[with(host("127.0.0.77"), json!({"port": port}))]));
     place.desk.landfall("run job.json").exits(1);
     assert_eq!(place.server.details(id + 1)["list"][0]["status"], "FAILED");
+}
+
+/// Fails unless an object has these keys.
+#[track_caller]
+fn has(object: &Value, keys: &str) {
+    for key in keys.split_whitespace() {
+        assert!(object.get(key).is_some(), "no {key}: {object}");
+    }
+}
+
+#[test]
+fn every_documented_key_is_there_in_the_callers_language() {
+    let place = Place::with("[[business]]\nid = 2\nname = \"蓝鲸\"\n");
+    let (_door, port) = deaf();
+    let at = |ip: &str| with(host(ip), json!({"port": port}));
+    let id = place.server.submit(&job("INSTALL_AGENT", &[at("127.0.0.1"), with(at("127.0.0.2"), json!({"os_type": "AIX"}))]));
+    place.server.becomes(id, "RUNNING");
+    let ask =
+        |path: &str, language: &str| place.server.ask("POST", path, &[("accept-language", language)], b"{}".to_vec()).data();
+    let details = |language: &str| ask(&format!("/api/job/{id}/details/"), language);
+    let zh = details("zh");
+    has(
+        &zh,
+        "job_id created_by job_type job_type_display ip_filter_list total list statistics status start_time end_time cost_time meta",
+    );
+    has(&zh["meta"], "type step_type op_type op_type_display step_type_display");
+    has(&zh["statistics"], "total_count failed_count ignored_count pending_count running_count success_count");
+    let item = "instance_id ip inner_ip inner_ipv6 bk_host_id bk_cloud_id bk_cloud_name bk_biz_id bk_biz_name status start_time end_time \
+        cost_time op_type op_type_display node_id status_display step is_manual ap_id filter_host job_id";
+    for host in zh["list"].as_array().unwrap() {
+        has(host, item);
+    }
+    let [running, left_out] = zh["list"].as_array().unwrap().as_slice() else { panic!("{zh}") };
+    assert_eq!((&running["step"], &running["node_id"], &running["job_id"]), (&json!("connect"), &json!(0), &json!(id)));
+    assert_eq!(
+        (&left_out["step"], &left_out["node_id"], &left_out["exception"]),
+        (&Value::Null, &json!(-1), &json!("unsupported"))
+    );
+    let told = |details: &Value| {
+        let list = &details["list"];
+        [
+            &details["job_type_display"],
+            &details["meta"]["op_type_display"],
+            &list[0]["status_display"],
+            &list[1]["status_display"],
+        ]
+        .map(|text| text.as_str().unwrap().to_owned())
+    };
+    assert_eq!(told(&zh), ["安装Agent", "安装", "正在执行 connect", "暂不支持：os_type AIX"]);
+    assert_eq!(told(&details("en")), ["install agent", "install", "connect", "not supported yet: os_type AIX"]);
+
+    let line = ask("/api/job/job_list/", "zh")["list"][0].clone();
+    has(&line, "id created_by job_type start_time end_time status statistics bk_biz_scope step_type op_type cost_time");
+    assert_eq!((&line["bk_biz_scope_display"], &line["job_type_display"]), (&json!(["蓝鲸"]), &json!("安装Agent")));
+
+    // Steps that did not begin are there, and have said nothing.
+    let log = place.server.get(&format!("/api/job/{id}/log/?instance_id=host%7Cinstance%7Chost%7C127.0.0.1-0-0")).data();
+    let steps = log.as_array().unwrap();
+    for step in steps {
+        has(step, "step status log start_time finish_time");
+    }
+    assert_eq!((&steps[0]["step"], &steps[0]["status"]), (&json!("connect"), &json!("RUNNING")));
+    assert!(steps.len() > 5, "{log}");
+    for step in &steps[1..] {
+        assert_eq!((&step["status"], &step["log"], &step["start_time"]), (&json!("PENDING"), &json!(""), &Value::Null), "{step}");
+    }
 }

@@ -29,14 +29,17 @@ mod place;
 
 mod admission;
 mod asks;
+mod collect;
 mod documented;
 mod door;
 mod envelopes;
+mod figures;
 mod hosts;
 mod keys;
 mod large;
 mod lists;
 mod logins;
+mod once;
 mod restart;
 mod streams;
 mod submit;

@@ -7,11 +7,13 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::credential::Credential;
 use landfall::domain::event::EventKind;
 use landfall::domain::host::AuthType;
-use landfall::domain::id::{JobId, TaskId};
+use landfall::domain::id::{JobId, RunId, TaskId};
 use landfall::domain::outcome::Outcome;
+use landfall::domain::plan::{Plan, StepKind};
 use landfall::domain::site::{AccessPoint, Site};
 use landfall::domain::spec::TaskSpec;
 use landfall::service::request::{self, SecretSources};
@@ -85,14 +87,15 @@ impl Place {
                 credential: host.credential,
                 exclusion: None,
             });
-            let job = NewJob { hosts: hosts.collect(), created_by: "earlier".into(), served: false, spec: request.spec };
+            let by = Asker::at_terminal("earlier").asks(Action::Run);
+            let (hosts, spec) = (hosts.collect(), request.spec);
+            let job = NewJob { hosts, created_by: "earlier".into(), by, served: false, spec };
             let at = Timestamp::now();
             let id = store.create_job(job, at).await.unwrap();
-            let ended = EventKind::HostFinished { outcome: Outcome::Succeeded };
             let mut batch: Vec<Write> = Vec::new();
             for task in store.claim(Take::all(id, "executor")).await.unwrap() {
                 let claim = Claim { job: id, task: task.id, index: task.index, epoch: task.epoch };
-                batch.push(Write::Host { claim, at, events: vec![EventKind::HostStarted, ended.clone()] });
+                batch.push(Write::Host { claim, at, events: course(task.id) });
             }
             let digest = "0".repeat(64);
             batch.extend(specs.into_iter().map(|spec| {
@@ -107,6 +110,26 @@ impl Place {
             store.purge_credentials(at).await.unwrap();
         });
     }
+}
+
+/// What the journal of an installed host says, as far as anybody asks.
+fn course(task: TaskId) -> Vec<EventKind> {
+    let paths = json!({"setup_path": "/s", "data_path": "/d", "run_path": "/r", "log_path": "/l", "temp_path": "/t"});
+    let plan = json!({
+        "version": 1, "steps": [], "state_dir": "/var/lib/landfall", "dialect": "posix", "privilege": "root",
+        "digest_tool": "sha256sum", "paths": paths,
+        "work": {"work": "restart", "installed": {
+            "name": "tiny", "version": "1.0.0", "role": "agent", "digest": "0", "release": "1.0.0-0", "start": "bin/tiny",
+            "paths": paths, "health": {"tcp": "127.0.0.1:9100"},
+        }},
+    });
+    let run = RunId::new(task, StepKind::RunScript, 1);
+    vec![
+        EventKind::HostStarted,
+        EventKind::PlanSettled { plan: Box::new(serde_json::from_value::<Plan>(plan).unwrap()) },
+        EventKind::StepStarted { step: StepKind::RunScript, attempt: 1, run_id: Some(run) },
+        EventKind::HostFinished { outcome: Outcome::Succeeded },
+    ]
 }
 
 /// A server at a desk whose record is in that database.

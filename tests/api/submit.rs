@@ -67,6 +67,14 @@ fn actions_and_tokens_are_passed_over() {
         let id = place.server.submit(&with(job("INSTALL_AGENT", &[with(host("127.0.0.9"), json!({"port": port}))]), more));
         assert_eq!(place.server.becomes(id, "FAILED")["created_by"], who);
     }
+    // The published example has both, and is answered as without them.
+    let place = Place::with(EXAMPLE_SITE);
+    let mut example: Value = serde_json::from_str(REQUEST).unwrap();
+    let with_both = with(example.clone(), json!({"actions": {"agent": "INSTALL_AGENT"}}));
+    assert!(example.as_object_mut().unwrap().remove("bk_token").is_some());
+    let answers = [with_both, example].map(|body| place.server.post("/api/job/install/", &body).envelope());
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], serde_json::from_str::<Value>(RESPONSE).unwrap());
 }
 
 #[test]

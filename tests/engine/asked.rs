@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::credential::{Auth, Credential};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::FailureClass;
@@ -25,13 +26,15 @@ fn now() -> Timestamp {
 }
 
 async fn cancel(world: &World) {
-    assert!(world.store.ask_cancel(Cancel { job: world.job, tasks: None, reason: "asked by ops", at: now() }).await.unwrap() > 0);
+    let by = Asker::at_terminal("ops").asks(Action::Cancel);
+    assert!(world.store.ask_cancel(Cancel { job: world.job, tasks: None, by: &by, at: now() }).await.unwrap() > 0);
 }
 
 async fn cancel_hosts(world: &World, hosts: &[usize]) -> u64 {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    world.store.ask_cancel(Cancel { job: world.job, tasks: Some(&ids), reason: "asked by ops", at: now() }).await.unwrap()
+    let by = Asker::at_terminal("ops").asks(Action::Cancel);
+    world.store.ask_cancel(Cancel { job: world.job, tasks: Some(&ids), by: &by, at: now() }).await.unwrap()
 }
 
 async fn retry(world: &World, hosts: &[usize]) -> usize {
@@ -41,7 +44,8 @@ async fn retry(world: &World, hosts: &[usize]) -> usize {
 async fn ask_again(world: &World, hosts: &[usize], from_start: bool) -> usize {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    let retry = Retry { tasks: ids, logins: Vec::new(), from_start, reason: "asked by ops".into(), at: now() };
+    let by = Asker::at_terminal("ops").asks(Action::Retry);
+    let retry = Retry { tasks: ids, logins: Vec::new(), from_start, by, at: now() };
     world.store.ask_retry(world.job, &retry).await.unwrap().len()
 }
 
@@ -223,8 +227,8 @@ async fn another_password_comes_with_a_retry_and_is_offered_instead_of_the_first
     let row = world.store.tasks(world.job).await.unwrap().remove(0);
     let credential = Credential { auth: Auth::Password("changed".into()), sudo_password: None };
     let login = NewLogin { task: row.id, spec: row.spec, credential: Some(credential) };
-    let (reason, at) = ("asked by ops".into(), now());
-    let retry = Retry { tasks: vec![row.id], logins: vec![login], from_start: false, reason, at };
+    let (by, at) = (Asker::at_terminal("ops").asks(Action::Retry), now());
+    let retry = Retry { tasks: vec![row.id], logins: vec![login], from_start: false, by, at };
     world.store.ask_retry(world.job, &retry).await.unwrap();
     world.run().await.unwrap();
     assert!((0..2).all(|host| world.outcome(host) == Outcome::Succeeded));

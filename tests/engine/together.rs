@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::event::EventKind;
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
@@ -69,7 +70,8 @@ async fn a_cancel_reaches_the_hosts_of_every_executor() {
     let cancelling = async {
         sleep(20 * SECOND).await;
         let at = Timestamp::from_second(1_764_000_500).unwrap();
-        let asked = Cancel { job: world.job, tasks: None, reason: "asked by ops", at };
+        let by = Asker::at_terminal("ops").asks(Action::Cancel);
+        let asked = Cancel { job: world.job, tasks: None, by: &by, at };
         assert_eq!(world.store.ask_cancel(asked).await.unwrap(), 80);
     };
     let (one, other) = (Stop::new(), Stop::new());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Action, Asker};
 use landfall::domain::credential::{Auth, Credential, Retention};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::Failure;
@@ -151,7 +152,8 @@ impl World {
                 },
             }
         });
-        let new = NewJob { spec, created_by: "operator".into(), served: true, hosts: hosts.collect() };
+        let by = Asker::at_terminal("operator").asks(Action::Run);
+        let new = NewJob { spec, created_by: "operator".into(), by, served: true, hosts: hosts.collect() };
         self.job = self.store.create_job(new, self.clock.now()).await.unwrap();
         self.fleet.witnessed(witness(&self.store, self.job));
     }

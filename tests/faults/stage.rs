@@ -93,7 +93,7 @@ impl Stage {
     /// One install on all hosts, through their ways, to its end; and what was on each host when it had ended.
     pub async fn run(&self) -> (JobId, Vec<Found>) {
         let hosts: Vec<Value> = self.rigs.iter().map(|rig| self.entry(rig)).collect();
-        let caller = Caller { name: "operator".into(), language: Language::En, sources: SecretSources::default(), served: false };
+        let caller = Caller::at_terminal("operator", Language::En, SecretSources::default());
         let body = json!({"job_type": "INSTALL_AGENT", "hosts": hosts});
         let accepted = self.service.submit(&body, &caller).await.unwrap_or_else(|rejection| panic!("{rejection:?}"));
         let job = accepted.job;

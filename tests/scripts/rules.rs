@@ -18,6 +18,7 @@ fn programs() -> Vec<(&'static str, String)> {
         ("start", assets::START_RUN.clone()),
         ("runner", assets::RUNNER.clone()),
         ("follow", assets::FOLLOW.clone()),
+        ("collect", assets::COLLECT.clone()),
         ("health", assets::HEALTH.clone()),
         ("cleanup", assets::CLEANUP.clone()),
         ("agent", assets::AGENT.clone()),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::sandbox::{Sandbox, under_every_shell};
 use crate::target::{
-    Followed, Run, STATE, bundle, cleanup, exit_code, file, follow, follow_in, kill, put, put_as, sha256, simple,
+    Followed, Run, STATE, bundle, cleanup, collect, exit_code, file, follow, follow_in, kill, put, put_as, sha256, simple,
 };
 
 /// Ends at once.
@@ -78,6 +78,29 @@ fn following_from_an_offset_gives_exactly_the_rest() {
             assert_eq!(rest.end, whole.end);
         }
         assert_eq!(follow(host, "never-1", 0).end, "missing");
+    });
+}
+
+#[test]
+fn a_log_is_collected_as_it_is_or_its_end() {
+    under_every_shell(|host| {
+        let script = r#"i=0; while [ $i -lt 3000 ]; do echo "line $i of a log that is longer than one block"; i=$((i + 1)); done
+            printf '\377\000raw'"#;
+        assert_eq!(simple("a-1", "a", script).start(host), ["ready", "started"]);
+        let whole = follow(host, "a-1", 0).bytes;
+        assert!(whole.len() > 140_000, "{}", whole.len());
+        for most in [0, 1, 65_536, whole.len() - 1, whole.len(), 16 << 20] {
+            let collected = collect(host, "a-1", most);
+            assert!(collected.bytes == whole[whole.len().saturating_sub(most)..], "{most}: {} bytes", collected.bytes.len());
+            assert_eq!(collected.end, format!("size={}", whole.len()));
+        }
+        assert_eq!(collect(host, "never-1", 100), Followed { bytes: Vec::new(), end: "missing".to_owned() });
+        // Nothing waits for a run that goes on.
+        begin(host, &simple("b-1", "b", SLOW));
+        assert_eq!(collect(host, "b-1", 100), Followed { bytes: b"begun\n".to_vec(), end: "size=6".to_owned() });
+        assert_eq!(kill(host, "b-1"), ["ready", "killed"]);
+        host.sh(&format!("rm {STATE}/runs/a-1/log"));
+        assert_eq!(collect(host, "a-1", 100).end, "size=0");
     });
 }
 

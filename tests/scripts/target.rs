@@ -175,6 +175,15 @@ pub fn follow_in(host: &Sandbox, state: &str, id: &str, offset: usize) -> Follow
     Followed { bytes, end }
 }
 
+/// The log of a run as it is now, its last bytes at most, and the word about it.
+pub fn collect(host: &Sandbox, id: &str, most: usize) -> Followed {
+    let answer = host.script(&assets::COLLECT, &[STATE, id, &most.to_string()], b"");
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let bytes = answer.stdout.strip_prefix(b"\n@@lf:ready@@\n").unwrap().to_vec();
+    let end = answer.stderr.lines().last().unwrap().strip_prefix("@@lf:").unwrap().strip_suffix("@@").unwrap().to_owned();
+    Followed { bytes, end }
+}
+
 pub fn kill(host: &Sandbox, id: &str) -> Vec<String> {
     host.script(&assets::RUNNER, &["kill", STATE, id], b"").words()
 }

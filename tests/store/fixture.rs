@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use landfall::domain::Timestamp;
 use landfall::domain::admission::{Exception, Exclusion};
+use landfall::domain::audit::{Action, Asker, Asking};
 use landfall::domain::credential::{Auth, Credential, Retention};
 use landfall::domain::event::EventKind;
 use landfall::domain::host::{Addressing, AuthType, HostSpec};
@@ -20,7 +21,7 @@ use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, HostRow, NewHost, NewJob, Store, StoreError, Take, TaskRow, Write, Written};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Retry, Store, StoreError, Take, TaskRow, Write, Written};
 use sqlx::Connection;
 use tempfile::TempDir;
 
@@ -162,7 +163,12 @@ pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
         upload_mb_per_s: 7,
         businesses: vec![2],
     };
-    NewJob { spec, created_by: "operator".into(), served: true, hosts }
+    NewJob { spec, created_by: "operator".into(), by: by("operator", Action::Run), served: true, hosts }
+}
+
+/// Somebody at a terminal asks for something.
+pub(crate) fn by(user: &str, action: Action) -> Asking {
+    Asker::at_terminal(user).asks(action)
 }
 
 /// A job of the hosts of these numbers.
@@ -254,4 +260,9 @@ pub(crate) fn known(index: u32, id: Option<i64>, job: JobId) -> HostRow {
 
 pub(crate) fn address(index: u32) -> landfall::domain::host::Address {
     landfall::domain::host::Address { cloud: 0, ip: IpAddr::V4(ip(index)) }
+}
+
+/// Tried again at that second, with nothing else changed.
+pub(crate) fn again(tasks: &[TaskId], seconds: i64) -> Retry {
+    Retry { tasks: tasks.to_vec(), logins: Vec::new(), from_start: false, by: by("ops", Action::Retry), at: at(seconds) }
 }

@@ -26,6 +26,7 @@ mod rules_credentials;
 mod rules_hosts;
 mod rules_jobs;
 mod rules_journal;
+mod rules_once;
 mod rules_pages;
 
 #[path = "../support/postgres.rs"]
@@ -108,13 +109,15 @@ rules! {
         a_claim_spares_what_is_mine_already,
         a_removed_host_takes_its_kept_logins_with_it,
         output_is_read_once_from_a_cursor_on,
-        pinned_keys_are_listed_in_order;
+        pinned_keys_are_listed_in_order,
+        who_asked_for_what_is_kept_with_the_job;
     rules_pages:
         a_filter_by_status_means_what_the_list_shows,
         every_filter_of_jobs_narrows_the_list,
         jobs_are_ordered_and_cut_into_pages,
         the_hosts_of_a_job_are_filtered_and_cut_into_pages,
-        the_journal_of_some_hosts_is_that_part_of_the_journal;
+        the_journal_of_some_hosts_is_that_part_of_the_journal,
+        what_is_unfinished_is_counted_by_kind_and_status_and_who_waits_longest_is_known;
     rules_hosts:
         a_host_without_a_number_gets_one_that_nobody_has,
         a_host_keeps_its_number_until_it_is_removed,
@@ -124,6 +127,12 @@ rules! {
         hosts_are_known_by_place_and_by_number,
         the_inventory_is_filtered_and_cut_into_pages,
         until_when_a_login_is_kept_is_known_without_opening_it;
+    rules_once:
+        what_comes_again_with_its_key_finds_the_first_job,
+        a_key_counts_for_a_day,
+        a_key_of_a_job_that_was_not_recorded_is_free,
+        of_twins_that_come_together_one_is_recorded,
+        a_fingerprint_says_nothing_of_the_body;
     rules_credentials:
         a_credential_is_read_back_as_it_was_given,
         retention_runs_from_the_terminal_state,

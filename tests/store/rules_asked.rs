@@ -1,6 +1,7 @@
 //! What is asked of a job from outside: cancel, retry; and what is read by those who look on.
 
 use bytes::Bytes;
+use landfall::domain::audit::{Action, Asker, AuditLine, Detail, Source};
 use landfall::domain::credential::{Auth, Credential};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::{Code, Failure};
@@ -14,7 +15,9 @@ use landfall::store::{
 };
 use secrecy::ExposeSecret;
 
-use crate::fixture::{DAY_S, PASSWORD, address, at, claim_of, claimed, commit, end, ended, folded, host_write, job, kept};
+use crate::fixture::{
+    DAY_S, PASSWORD, address, again, at, by, claim_of, claimed, commit, end, ended, folded, host_write, job, kept, left_out,
+};
 
 async fn fail(store: &dyn Store, claim: Claim, seconds: i64) {
     let failure = Failure::new(Code::NoSpace, "full");
@@ -30,15 +33,10 @@ async fn ids(store: &dyn Store, job: JobId) -> Vec<TaskId> {
     store.tasks(job).await.unwrap().iter().map(|row| row.id).collect()
 }
 
-/// Tried again at that second, with nothing else changed.
-fn again(tasks: &[TaskId], seconds: i64) -> Retry {
-    Retry { tasks: tasks.to_vec(), logins: Vec::new(), from_start: false, reason: "again".into(), at: at(seconds) }
-}
-
 pub(crate) async fn a_cancel_is_seen_by_whoever_looks_and_is_an_event(store: &dyn Store) {
     let (id, _) = claimed(store, job(0..2)).await;
     assert_eq!(store.asked(id).await.unwrap(), Asked::default());
-    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, reason: "asked by ops", at: at(1) }).await.unwrap(), 2);
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, by: &by("ops", Action::Cancel), at: at(1) }).await.unwrap(), 2);
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: true });
     let events = store.events(id, Seq(1), 10).await.unwrap();
     assert!(
@@ -52,12 +50,15 @@ pub(crate) async fn some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_
     let id = store.create_job(job(0..4), at(0)).await.unwrap();
     let all = ids(store, id).await;
     let some = [all[3], all[1]];
-    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: Some(&some), reason: "ops", at: at(1) }).await.unwrap(), 2);
+    assert_eq!(
+        store.ask_cancel(Cancel { job: id, tasks: Some(&some), by: &by("ops", Action::Cancel), at: at(1) }).await.unwrap(),
+        2
+    );
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 1, cancel: false });
     assert_eq!(store.cancelled(id).await.unwrap(), [all[1], all[3]]);
     let told: Vec<(Option<u32>, EventKind)> =
         store.events(id, Seq(1), 10).await.unwrap().into_iter().map(|event| (event.host_index, event.kind)).collect();
-    let asked = EventKind::CancelAsked { reason: "ops".into() };
+    let asked = EventKind::CancelAsked { reason: "asked by ops".into() };
     assert_eq!(told, [(Some(1), asked.clone()), (Some(3), asked)]);
 
     let rows = store.claim(Take { which: Which::Cancelled, ..Take::all(id, "executor") }).await.unwrap();
@@ -111,7 +112,7 @@ pub(crate) async fn whoever_waits_is_told_what_is_written_and_what_is_asked(stor
     tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Asked(id))).await.unwrap();
     commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted])).await;
     tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Written(id))).await.unwrap();
-    store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(2) }).await.unwrap();
+    store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(2) }).await.unwrap();
     tokio::time::timeout(SOON, news.next(|topic| topic == Topic::Asked(id))).await.unwrap();
 }
 
@@ -119,8 +120,11 @@ pub(crate) async fn there_is_nothing_to_cancel_in_a_job_that_ended(store: &dyn S
     let (id, claims) = claimed(store, job(0..1)).await;
     end(store, claims[0], 1).await;
     let before = store.events(id, Seq(0), 100).await.unwrap().len();
-    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(2) }).await.unwrap(), 0);
-    assert_eq!(store.ask_cancel(Cancel { job: JobId(99), tasks: None, reason: "x", at: at(2) }).await.unwrap(), 0);
+    assert_eq!(store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(2) }).await.unwrap(), 0);
+    assert_eq!(
+        store.ask_cancel(Cancel { job: JobId(99), tasks: None, by: &by("x", Action::Cancel), at: at(2) }).await.unwrap(),
+        0
+    );
     assert_eq!(store.asked(id).await.unwrap(), Asked::default());
     assert_eq!(store.events(id, Seq(0), 100).await.unwrap().len(), before);
 }
@@ -154,7 +158,7 @@ pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dy
 
 pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn Store) {
     let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 1)])).await;
-    store.ask_cancel(Cancel { job: id, tasks: None, reason: "x", at: at(1) }).await.unwrap();
+    store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(1) }).await.unwrap();
     commit(store, host_write(claims[0], 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     assert!(matches!(finish(store, id).await, Written::Done(_)));
     store.ask_retry(id, &again(&ids(store, id).await, 3)).await.unwrap();
@@ -229,7 +233,7 @@ pub(crate) async fn a_retry_from_the_first_step_says_so_in_the_journal(store: &d
     let last = store.events(id, Seq(0), 100).await.unwrap().last().unwrap().seq;
     store.ask_retry(id, &Retry { from_start: true, ..again(&ids(store, id).await, 2) }).await.unwrap();
     let asked = store.events(id, last, 10).await.unwrap().remove(0).kind;
-    assert_eq!(asked, EventKind::RetryAsked { reason: "again".into(), from_start: true });
+    assert_eq!(asked, EventKind::RetryAsked { reason: "asked by ops".into(), from_start: true });
 }
 
 pub(crate) async fn unfinished_hosts_without_a_login_are_given_one_and_no_others(store: &dyn Store) {
@@ -316,4 +320,45 @@ pub(crate) async fn pinned_keys_are_listed_in_order(store: &dyn Store) {
     store.commit(pins.into()).await.unwrap();
     let keys: Vec<String> = store.pinned_keys().await.unwrap().into_iter().map(|pinned| pinned.key).collect();
     assert_eq!(keys, ["k1-22", "k1-2222", "k2-22"]);
+}
+
+pub(crate) async fn who_asked_for_what_is_kept_with_the_job(store: &dyn Store) {
+    let app = |user: &str| Asker {
+        app: Some("esb_test".into()),
+        user: user.into(),
+        source: Source::Address("fd00::7".parse().unwrap()),
+    };
+    let mut new = job(0..3);
+    new.by = app("ann").asks(Action::Install);
+    new.hosts.push(left_out(2));
+    let (id, claims) = claimed(store, new).await;
+    end(store, claims[0], 1).await;
+    fail(store, claims[1], 1).await;
+    let cancel = Cancel { job: id, tasks: None, by: &app("bob").asks(Action::Revoke), at: at(2) };
+    assert_eq!(store.ask_cancel(cancel).await.unwrap(), 1);
+    let tasks = [claims[1].task];
+    let by_root = |seconds: i64| Retry { by: by("root", Action::Retry), ..again(&tasks, seconds) };
+    assert_eq!(store.ask_retry(id, &by_root(3)).await.unwrap(), tasks);
+    let line = |seconds: i64, asker: Asker, action: Action, hosts: u64| AuditLine {
+        at: at(seconds),
+        action,
+        app: asker.app,
+        user: asker.user,
+        source: asker.source.to_string(),
+        detail: Detail { hosts },
+    };
+    let told = [
+        line(0, app("ann"), Action::Install, 3),
+        line(2, app("bob"), Action::Revoke, 1),
+        line(3, Asker::at_terminal("root"), Action::Retry, 1),
+    ];
+    assert_eq!(store.audit(id).await.unwrap(), told);
+
+    // What nothing came of leaves no line.
+    assert_eq!(store.ask_retry(id, &by_root(4)).await.unwrap(), []);
+    store.create_job(job(1..2), at(4)).await.unwrap_err();
+    let nowhere = Cancel { job: JobId(99), tasks: None, by: &by("root", Action::Cancel), at: at(4) };
+    assert_eq!(store.ask_cancel(nowhere).await.unwrap(), 0);
+    assert_eq!(store.audit(id).await.unwrap(), told);
+    assert_eq!(store.audit(JobId(99)).await.unwrap(), []);
 }

@@ -1,13 +1,17 @@
 //! Pages of lists: what a filter means, what comes first, and that a page and its count are of one mind.
 
+use landfall::domain::event::EventKind;
+use landfall::domain::failure::{Code, Failure};
 use landfall::domain::host::Address;
 use landfall::domain::id::{JobId, Seq};
 use landfall::domain::job::{JobKind, Status};
 use landfall::domain::outcome::Outcome;
-use landfall::store::page::{Counted, JobFilter, JobOrder, Page, TaskFilter, TaskName};
-use landfall::store::{Store, Write};
+use landfall::store::page::{Counted, JobFilter, JobOrder, Page, Standing, TaskFilter, TaskName};
+use landfall::store::{Store, Take, Write};
 
-use crate::fixture::{address, at, claimed, commit, end, ended, host, host_write, interrupted, job, job_of, left_out};
+use crate::fixture::{
+    address, again, at, claim_of, claimed, commit, end, ended, host, host_write, interrupted, job, job_of, left_out,
+};
 
 const ALL: Page = Page { offset: 0, limit: None };
 
@@ -29,11 +33,10 @@ async fn every_state(store: &dyn Store) -> Vec<JobId> {
     commit(store, host_write(claims[1], 2, vec![terminated()])).await;
     let (five, claims) = claimed(store, job(7..8)).await;
     commit(store, host_write(claims[0], 2, vec![terminated()])).await;
-    let finished =
-        |job, status| Write::Job { job, at: at(3), events: vec![landfall::domain::event::EventKind::JobFinished { status }] };
+    let finished = |job, status| Write::Job { job, at: at(3), events: vec![EventKind::JobFinished { status }] };
     commit(store, finished(five, Status::Terminated)).await;
     let (six, claims) = claimed(store, job(8..9)).await;
-    commit(store, host_write(claims[0], 2, vec![landfall::domain::event::EventKind::HostStarted, interrupted()])).await;
+    commit(store, host_write(claims[0], 2, vec![EventKind::HostStarted, interrupted()])).await;
     vec![one, two, three, four, five, six]
 }
 
@@ -62,6 +65,11 @@ pub(crate) async fn every_filter_of_jobs_narrows_the_list(store: &dyn Store) {
     assert_eq!(only(JobFilter { created_by: Some(vec!["ann".into()]), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { businesses: Some(vec![4, 9]), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { kinds: Some(vec![JobKind::RestartAgent]), ..some() }).await, (1, vec![seven]));
+    // Of these businesses and no other.
+    assert_eq!(only(JobFilter { within: Some(vec![3, 4, 5]), ..some() }).await, (1, vec![seven]));
+    assert_eq!(only(JobFilter { within: Some(vec![2, 4]), ..some() }).await.0, 6);
+    assert_eq!(only(JobFilter { within: Some(vec![3]), ..some() }).await.0, 0);
+    assert_eq!(only(JobFilter { within: Some(Vec::new()), ..some() }).await.0, 0);
     assert_eq!(only(JobFilter { ips: Some(vec![address(3).ip, address(0).ip]), ..some() }).await, (2, vec![all[1], all[0]]));
     assert_eq!(only(JobFilter { from: Some(at(50)), ..some() }).await, (1, vec![seven]));
     assert_eq!(only(JobFilter { until: Some(at(49)), ..some() }).await.0, 6);
@@ -119,4 +127,33 @@ pub(crate) async fn the_journal_of_some_hosts_is_that_part_of_the_journal(store:
     let part: Vec<_> = whole.into_iter().filter(|event| matches!(event.host_index, Some(0 | 2))).collect();
     assert_eq!(store.host_events(id, &[2, 0, 1, 9]).await.unwrap(), part);
     assert_eq!(store.host_events(id, &[]).await.unwrap(), []);
+}
+
+pub(crate) async fn what_is_unfinished_is_counted_by_kind_and_status_and_who_waits_longest_is_known(store: &dyn Store) {
+    assert_eq!(store.standing().await.unwrap(), Standing::default());
+    let (one, first) = claimed(store, job_of(vec![host(0), host(1), left_out(1)])).await;
+    let mut other = job(10..12);
+    other.spec.kind = JobKind::RestartAgent;
+    let two = store.create_job(other, at(50)).await.unwrap();
+    end(store, first[0], 1).await;
+    let install = vec![(Status::Ignored, 1), (Status::Pending, 1), (Status::Success, 1)];
+    let restart = (JobKind::RestartAgent, vec![(Status::Pending, 2)]);
+    let jobs = vec![(JobKind::InstallAgent, install), restart.clone()];
+    assert_eq!(store.standing().await.unwrap(), Standing { jobs, waits_since: Some(at(0)) });
+
+    let failure = Failure::new(Code::NoSpace, "full");
+    commit(store, host_write(first[1], 2, vec![EventKind::HostStarted, ended(Outcome::Failed { failure })])).await;
+    let finished = EventKind::JobFinished { status: Status::PartFailed };
+    commit(store, Write::Job { job: one, at: at(3), events: vec![finished] }).await;
+    assert_eq!(store.standing().await.unwrap(), Standing { jobs: vec![restart.clone()], waits_since: Some(at(50)) });
+
+    // Opened again: it waits since then, not since it was recorded.
+    assert_eq!(store.ask_retry(one, &again(&[first[1].task], 70)).await.unwrap(), [first[1].task]);
+    assert_eq!(store.standing().await.unwrap().waits_since, Some(at(50)));
+    for row in store.claim(Take::all(two, "executor")).await.unwrap() {
+        end(store, claim_of(&row), 80).await;
+    }
+    let standing = store.standing().await.unwrap();
+    assert_eq!((standing.jobs.len(), standing.waits_since), (2, Some(at(70))));
+    assert_eq!(standing.jobs[1], (JobKind::RestartAgent, vec![(Status::Success, 2)]));
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::AuditLine;
 use landfall::domain::credential::{Credential, SecretBytes};
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::{Address, HostSpec};
@@ -20,10 +21,10 @@ use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
 use landfall::store::news::{News, Topic};
-use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
+use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
-    StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, Created, First, HostRow, JobRow, KEY_LIFE, KeyChange, Lease, NewJob, NewLogin, Once, OutputChunk, PinnedKey,
+    Resealed, Retry, Store, StoreError, Take, TaskRow, Write, Written,
 };
 use memory_rules::{Hold, Inner, Stream, Task, Trap};
 use tokio::sync::Notify;
@@ -153,6 +154,37 @@ impl Store for MemoryStore {
         self.lock().create(job, at)
     }
 
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError> {
+        Ok(format!("{what} {body}"))
+    }
+
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+        let mut inner = self.lock();
+        let place = (once.app, once.key);
+        if let Some((first, until)) = inner.firsts.get(&place)
+            && *until > at
+        {
+            return Ok(Created::Before(first.clone()));
+        }
+        let job = inner.create(job, at)?;
+        let first = First { job, fingerprint: once.fingerprint, answer: once.answer };
+        inner.firsts.insert(place, (first, at + KEY_LIFE));
+        Ok(Created::New(job))
+    }
+
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError> {
+        let inner = self.lock();
+        let kept = inner.firsts.get(&(app.to_owned(), key.to_owned())).filter(|(_, until)| *until > now);
+        Ok(kept.map(|(first, _)| first.clone()))
+    }
+
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut inner = self.lock();
+        let before = inner.firsts.len();
+        inner.firsts.retain(|_, (_, until)| *until > now);
+        Ok((before - inner.firsts.len()) as u64)
+    }
+
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
         self.take(job, false)
     }
@@ -203,6 +235,10 @@ impl Store for MemoryStore {
         let given = logins.iter().filter(|login| lacking.contains(&login.task));
         given.clone().for_each(|login| inner.give(login, at));
         Ok(given.map(|login| login.task).collect())
+    }
+
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
+        Ok(self.lock().jobs.get(&job).map(|job| job.audit.clone()).unwrap_or_default())
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
@@ -343,6 +379,7 @@ impl Store for MemoryStore {
     }
 
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
+        assert!(filter.within.is_none(), "lists of jobs are the real records'");
         assert_eq!((filter.created_by.is_some(), order), (false, JobOrder::Newest), "lists of jobs are the real records'");
         let rows = self.jobs(u32::MAX).await?;
         Ok((rows.len() as u64, cut(rows, page)))
@@ -368,6 +405,10 @@ impl Store for MemoryStore {
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         let of_hosts = |event: &Event| event.host_index.is_some_and(|index| hosts.contains(&index));
         Ok(self.journal(job).into_iter().filter(of_hosts).collect())
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        Ok(self.lock().standing())
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use landfall::domain::Timestamp;
+use landfall::domain::audit::{Asking, AuditLine, Detail};
 use landfall::domain::credential::{Credential, SecretBytes};
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
@@ -14,9 +15,10 @@ use landfall::domain::job::{Statistics, Status};
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::news::{Teller, Topic};
+use landfall::store::page::Standing;
 use landfall::store::{
-    Asked, Cancel, Claim, HostRow, JobRow, NewJob, NewLogin, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Retry, StoreError,
-    Take, TaskRow, Which, Write, Written,
+    Asked, Cancel, Claim, First, HostRow, JobRow, NewJob, NewLogin, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Retry,
+    StoreError, Take, TaskRow, Which, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -39,6 +41,8 @@ pub(super) struct Inner {
     pub(super) ids: BTreeMap<Address, i64>,
     /// The largest number that was ever given or reserved.
     pub(super) last_id: i64,
+    /// Submissions that came with a key, and until when it counts.
+    pub(super) firsts: HashMap<(String, String), (First, Timestamp)>,
     pub(super) keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     pub(super) output: Vec<Stream>,
     pub(super) holds: Vec<Hold>,
@@ -57,6 +61,7 @@ impl Default for Inner {
             jobs: BTreeMap::new(),
             tasks: BTreeMap::new(),
             inventory: BTreeMap::new(),
+            firsts: HashMap::new(),
             keys: HashMap::new(),
             ids: Default::default(),
             last_id: 0,
@@ -81,6 +86,7 @@ pub(super) struct Job {
     pub(super) finished: Option<(Status, Timestamp)>,
     pub(super) asked: Asked,
     pub(super) events: Vec<Event>,
+    pub(super) audit: Vec<AuditLine>,
 }
 
 pub(super) struct Task {
@@ -132,6 +138,20 @@ impl Inner {
         }
     }
 
+    pub(super) fn standing(&self) -> Standing {
+        let (mut jobs, mut waits) = (Vec::new(), Vec::new());
+        for (id, job) in self.jobs.iter().filter(|(_, job)| job.finished.is_none()) {
+            let mut hosts: BTreeMap<&str, (Status, u64)> = BTreeMap::new();
+            for Task { row, .. } in self.task_rows(*id) {
+                hosts.entry(row.status.word()).or_insert((row.status, 0)).1 += 1;
+                let last = job.events.iter().rfind(|event| event.host_index == Some(row.index));
+                waits.extend((row.status == Status::Pending).then(|| last.map_or(job.created_at, |event| event.at)));
+            }
+            jobs.push((job.spec.kind, hosts.into_values().collect()));
+        }
+        Standing { jobs, waits_since: waits.into_iter().min() }
+    }
+
     pub(super) fn holder(&self, host: Address) -> Option<JobId> {
         self.tasks.values().find(|task| task.open && task.row.address == host).map(|task| task.row.job)
     }
@@ -162,8 +182,10 @@ impl Inner {
             finished: None,
             asked: Asked::default(),
             events: Vec::new(),
+            audit: Vec::new(),
         };
         self.jobs.insert(id, new);
+        self.note(id, &job.by, at, job.hosts.len() - ignored);
         self.append(id, None, at, vec![accepted]);
         for (host, index) in job.hosts.into_iter().zip(0..) {
             let address = host.spec.host.address().unwrap();
@@ -178,6 +200,13 @@ impl Inner {
             }
         }
         Ok(id)
+    }
+
+    pub(super) fn note(&mut self, id: JobId, by: &Asking, at: Timestamp, hosts: usize) {
+        let Asking { asker, action } = by.clone();
+        let (source, detail) = (asker.source.to_string(), Detail { hosts: hosts as u64 });
+        let line = AuditLine { at, action, app: asker.app, user: asker.user, source, detail };
+        self.jobs.entry(id).and_modify(|job| job.audit.push(line));
     }
 
     pub(super) fn append(&mut self, id: JobId, host: Option<(u32, Address)>, at: Timestamp, events: Vec<EventKind>) -> Written {
@@ -321,7 +350,7 @@ impl Inner {
         let count = hosts.len() as u64;
         let asked = &mut self.jobs.get_mut(&cancel.job).unwrap().asked;
         *asked = Asked { count: asked.count + 1, cancel: asked.cancel || cancel.tasks.is_none() };
-        let event = EventKind::CancelAsked { reason: cancel.reason.into() };
+        let event = EventKind::CancelAsked { reason: cancel.by.asker.reason() };
         match cancel.tasks {
             None => drop(self.append(cancel.job, None, cancel.at, vec![event])),
             Some(_) => {
@@ -330,6 +359,7 @@ impl Inner {
                 }
             }
         }
+        self.note(cancel.job, cancel.by, cancel.at, count as usize);
         self.teller.tell(Topic::Asked(cancel.job));
         count
     }
@@ -356,7 +386,7 @@ impl Inner {
             if let Some(kept) = &mut task.credential {
                 kept.purge_at = at + UNFINISHED;
             }
-            let (reason, from_start) = (retry.reason.clone(), retry.from_start);
+            let (reason, from_start) = (retry.by.asker.reason(), retry.from_start);
             self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason, from_start }]);
         }
         let opened = |login: &&NewLogin| again.iter().any(|(id, _, _)| *id == login.task);

@@ -8,6 +8,7 @@ use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, Components, Components
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 
+use crate::domain::failure::Failure;
 use crate::service::answer::FilterEntry;
 use crate::service::request::Fault;
 
@@ -88,6 +89,12 @@ pub(super) fn submission(data: Shape, shapes: &mut Shapes) -> Shape {
         .required("ip_filter");
     let rejected = refused(none);
     OneOfBuilder::new().item(done(data)).item(Ref::from_schema_name(REFUSED)).item(rejected).into()
+}
+
+/// The same of what a host is asked for: when it does not give it, `data` says why.
+pub(super) fn from_host(data: Shape, shapes: &mut Shapes) -> Shape {
+    let why = refused(ObjectBuilder::new().property("failure", one::<Failure>(shapes)).required("failure"));
+    OneOfBuilder::new().item(done(data)).item(Ref::from_schema_name(REFUSED)).item(why).into()
 }
 
 fn done(data: Shape) -> Shape {

@@ -76,8 +76,9 @@ Examples:
   curl -sN http://127.0.0.1:8420/api/job/12/events/
 
 The API and the executor are one process, or any number of each over one PostgreSQL: executors share the hosts of a job, and
-what a killed one had is taken over by the others within `limits.lease_s`. SIGTERM or Ctrl-C once: no new host begins and running steps finish; twice: let go
-at once. Unfinished jobs that came in by HTTP go on at the next start; jobs of `run` are left to `landfall job resume`.
+what a killed one had is taken over by the others within `limits.lease_s`. SIGTERM or Ctrl-C once: no new host begins and
+running steps finish; twice: let go at once. Unfinished jobs that came in by HTTP go on at the next start; jobs of `run` are
+left to `landfall job resume`. Beyond loopback the site file must declare who may call ([[app]]) and TLS ([api]).
 Exit code 0 after a stop.";
 
 pub(super) const JOB: &str = "\
@@ -105,7 +106,10 @@ Examples:
   landfall job log 12
   landfall job log 12 10.0.0.5
   landfall job log 12 10.0.0.5 --output json
-  landfall job log 12 10.0.0.5 --follow";
+  landfall job log 12 10.0.0.5 --follow
+  landfall job log 12 10.0.0.5 --from-target
+
+`--from-target` logs in with the login that is kept. Exit code 1 when the host does not give its log.";
 
 pub(super) const JOB_WATCH: &str = "\
 Examples:
@@ -202,6 +206,7 @@ The next job pins the key that the host shows then. Make sure that it is the hos
 pub(super) const SITE: &str = "\
 Examples:
   landfall site check
+  landfall site hash-secret
   landfall --site ./site.toml site check";
 
 pub(super) const SITE_CHECK: &str = "\
@@ -210,6 +215,20 @@ Examples:
   landfall site check --site ./site.toml
 
 Exit code 2 when the file is wrong; every fault is named with its place.";
+
+pub(super) const SITE_HASH_SECRET: &str = "\
+Examples:
+  landfall site hash-secret
+  openssl rand -base64 24 | tee esb_test.secret | landfall site hash-secret
+
+The line it prints belongs into the site file, and the secret to whoever calls:
+  [[app]]
+  code = \"esb_test\"
+  secret_hash = \"$argon2id$v=19$...\"
+  businesses = [2]
+  kinds = \"*\"
+
+At a terminal the secret is asked for twice, without echo; else stdin's first line is it.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

@@ -29,7 +29,7 @@ async fn check(source: JobSource, context: &mut Context) -> Result<ExitStatus, C
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
     let sources = draft.secrets(&mut signals).await?;
-    let caller = Caller { name: config::caller_name(), language: language(), sources, served: false };
+    let caller = Caller::at_terminal(config::caller_name(), language(), sources);
     let app = open(context).await?;
     let begun = app.service.check(&draft.body, &caller, stop).await.map_err(|rejection| draft.rejected(rejection))?;
     drop(draft);

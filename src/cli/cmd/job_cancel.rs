@@ -8,6 +8,7 @@ use crate::cli::Context;
 use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::report::{self, Reporter};
 use crate::config;
+use crate::domain::audit::{Action, Asker};
 use crate::domain::id::JobId;
 use crate::service::{Service, ServiceError, StoreError};
 
@@ -22,7 +23,7 @@ pub(crate) async fn run(id: i64, context: &mut Context) -> Result<ExitStatus, Cl
 async fn cancel(id: JobId, context: &mut Context) -> Result<ExitStatus, CliError> {
     let service = open(context).await?.service;
     let mut reporter = report::choose(context);
-    let asked = service.cancel(id, &format!("asked by {}", config::caller_name())).await?;
+    let asked = service.cancel(id, &Asker::at_terminal(config::caller_name()).asks(Action::Cancel)).await?;
     if !asked {
         reporter.note(&format!("job {id} has ended already: there is nothing to cancel"));
         follow::conclude(&service, id, Ok(()), reporter.as_mut()).await?;

@@ -9,6 +9,7 @@ use crate::cli::job_source::Draft;
 use crate::cli::report::{self, Reporter};
 use crate::cli::{Context, text};
 use crate::config;
+use crate::domain::audit::{Action, Asker};
 use crate::domain::id::JobId;
 use crate::service::ask::{Again, Retried, RetryAsk};
 use crate::service::logins::LoginList;
@@ -45,10 +46,10 @@ async fn ask(service: &Service, typed: Retry, draft: Option<&Draft>) -> Result<R
         (true, Some(_)) if !typed.failed => Again::Listed,
         (true, _) => Again::Failed,
     };
-    let reason = format!("asked by {}", config::caller_name());
+    let by = Asker::at_terminal(config::caller_name()).asks(Action::Retry);
     let sources = draft.map(Draft::login_sources);
     let logins = draft.zip(sources.as_ref()).map(|(draft, sources)| LoginList { body: &draft.body, sources });
-    let ask = RetryAsk { again, logins, from_start: typed.from_start, reason };
+    let ask = RetryAsk { again, logins, from_start: typed.from_start, by };
     service.retry(JobId(typed.id), &ask).await.map_err(|rejection| match (draft, rejection) {
         (Some(draft), rejection) => draft.refused(rejection),
         (None, Rejection::Service(error)) => error.into(),

@@ -12,6 +12,7 @@ use crate::cli::report::summary;
 use crate::cli::report::table::Table;
 use crate::cli::style::Paint;
 use crate::cli::{Context, text};
+use crate::domain::audit::AuditLine;
 use crate::domain::event::{EventKind, HostRef};
 use crate::domain::id::{JobId, Seq};
 use crate::domain::job::Status;
@@ -51,6 +52,7 @@ pub(crate) async fn show(id: i64, host: Option<IpAddr>, context: &mut Context) -
             text.push_str(&page.host(view, plans.get(&index)));
         }
     }
+    text.push_str(&page.audit(job.audit.as_deref().unwrap_or_default()));
     text.push_str(&tail(&job));
     context.out.data(&text);
     Ok(ExitStatus::Success)
@@ -108,6 +110,25 @@ impl Page {
             text::one_line(&line.created_by),
             table.render("")
         )
+    }
+
+    /// Who asked for what.
+    fn audit(&self, lines: &[AuditLine]) -> String {
+        if lines.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new(&["ASKED", "WHAT", ">HOSTS", "BY", "FROM"]);
+        for line in lines {
+            let app = line.app.as_ref().map(|app| format!(" ({app})")).unwrap_or_default();
+            table.row([
+                text::moment(line.at, &self.zone),
+                line.action.word().into(),
+                line.detail.hosts.to_string(),
+                text::one_line(&format!("{}{app}", line.user)).into_owned(),
+                line.source.clone(),
+            ]);
+        }
+        format!("\n{}", table.render(""))
     }
 
     /// One host in full.
@@ -194,6 +215,7 @@ fn plan_facts(plan: &Plan) -> String {
 mod tests {
     use super::*;
     use crate::cli::report::sample;
+    use crate::domain::audit::{Action, Detail};
     use crate::domain::event::Figures;
     use crate::domain::plan::StepKind;
     use crate::service::view::StepView;
@@ -214,6 +236,26 @@ mod tests {
              10.77.0.2  FAILED   -         1     0 B  3.4 s  failed\n\
              10.77.0.3  IGNORED  -         1     0 B  3.4 s  duplicate: ignored\n"
         );
+    }
+
+    #[test]
+    fn who_asked_for_what_is_a_block_of_its_own() {
+        let line = |action, app: Option<&str>, source: &str| AuditLine {
+            at: sample::at(1.0),
+            action,
+            app: app.map(str::to_owned),
+            user: "ann".into(),
+            source: source.into(),
+            detail: Detail { hosts: 12 },
+        };
+        let lines = [line(Action::Install, Some("esb_test"), "192.0.2.7"), line(Action::Cancel, None, "cli")];
+        assert_eq!(
+            page().audit(&lines),
+            "\nASKED                WHAT     HOSTS  BY              FROM\n\
+             1970-01-01 00:00:01  install     12  ann (esb_test)  192.0.2.7\n\
+             1970-01-01 00:00:01  cancel      12  ann             cli\n"
+        );
+        assert_eq!(page().audit(&[]), "");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(super) mod job_cancel;
 pub(super) mod job_list;
 pub(super) mod job_log;
 pub(super) mod job_log_follow;
+pub(super) mod job_log_target;
 pub(super) mod job_resume;
 pub(super) mod job_retry;
 pub(super) mod job_show;
@@ -23,6 +24,7 @@ pub(super) mod plan;
 pub(super) mod run;
 pub(super) mod serve;
 pub(super) mod site_check;
+pub(super) mod site_hash_secret;
 mod watch;
 
 use serde_json::Value;

@@ -28,7 +28,7 @@ async fn plan(source: JobSource, context: &mut Context) -> Result<ExitStatus, Cl
     let draft = Draft::read(&source, context)?;
     let mut signals = Signals::listen(Stop::new()).map_err(|source| CliError::System { what: "take signals", source })?;
     let sources = draft.secrets(&mut signals).await?;
-    let caller = Caller { name: config::caller_name(), language: language(), sources, served: false };
+    let caller = Caller::at_terminal(config::caller_name(), language(), sources);
     let app = open(context).await?;
     let preview = app.service.preview(&draft.body, &caller).await.map_err(|rejection| draft.rejected(rejection))?;
     match context.output {

@@ -22,7 +22,7 @@ async fn submit_and_follow(run: Run, context: &mut Context) -> Result<ExitStatus
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
     let sources = draft.secrets(&mut signals).await?;
-    let caller = Caller { name: config::caller_name(), language: language(), sources, served: false };
+    let caller = Caller::at_terminal(config::caller_name(), language(), sources);
     let app = open(context).await?;
     let accepted = app.service.submit(&draft.body, &caller).await.map_err(|rejection| draft.rejected(rejection))?;
     // It may be large, and passwords may be in it.

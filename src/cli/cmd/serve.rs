@@ -3,13 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use super::open;
-use crate::app::{ListenError, Part, listen};
-use crate::cli::Context;
+use crate::app::{ListenError, Listening, Part, listen};
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
+use crate::cli::{Context, chain};
 use crate::lifecycle::{Asked, Signals};
 use crate::service::{GRACE, Stop};
 
@@ -20,29 +19,26 @@ pub(crate) async fn run(at: Option<SocketAddr>, part: Part, context: &mut Contex
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
     // First: a wrong address must not touch the record.
-    let listener = match at.or((part != Part::Executor).then_some(LISTEN)) {
-        Some(address) => Some(socket(address).await?),
+    let listening = match at.or((part != Part::Executor).then_some(LISTEN)) {
+        Some(address) => Some(socket(address, context).await?),
         None => None,
     };
-    let address = match &listener {
-        Some(listener) => {
-            let address = listener.local_addr();
-            Some(address.map_err(|source| CliError::System { what: "ask for the own address", source })?)
-        }
-        None => None,
-    };
+    let url = listening.as_ref().map(Listening::url).transpose();
+    let url = url.map_err(|source| CliError::System { what: "ask for the own address", source })?;
     let app = open(context).await?;
-    let url = address.map(|address| format!("http://{address}"));
     match (context.output, url) {
         (Output::Json, url) => context.out.json(&json!({"listening": url})),
         (Output::Text, Some(url)) => context.out.line(format!("listening on {url}")),
         (Output::Text, None) => context.out.line("working on the jobs of the record"),
     }
-    let serving = app.serve(part, listener, stop);
+    let serving = app.serve(part, listening, stop);
     tokio::pin!(serving);
     loop {
         tokio::select! {
-            () = &mut serving => return Ok(ExitStatus::Success),
+            served = &mut serving => {
+                served.map_err(|source| CliError::System { what: "serve", source })?;
+                return Ok(ExitStatus::Success);
+            }
             asked = signals.next() => match asked {
                 Asked::Soft => context.out.note(format!(
                     "stopping: running steps have {} s to finish, the rest goes on at the next start",
@@ -55,9 +51,10 @@ pub(crate) async fn run(at: Option<SocketAddr>, part: Part, context: &mut Contex
     }
 }
 
-async fn socket(address: SocketAddr) -> Result<TcpListener, CliError> {
-    listen(address).await.map_err(|error| match error {
-        ListenError::BeyondLoopback(_) => CliError::Usage(error.to_string()),
+async fn socket(address: SocketAddr, context: &Context) -> Result<Listening, CliError> {
+    listen(address, &context.settings.site()?).await.map_err(|error| match error {
+        ListenError::BeyondLoopback { .. } | ListenError::Certificate { .. } => CliError::Usage(chain(&error)),
+        ListenError::Read(error) => CliError::Config(error),
         ListenError::Refused { .. } => CliError::Open(error.into()),
     })
 }

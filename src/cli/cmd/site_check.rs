@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use crate::app;
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::{Context, chain, text};
 use crate::config::{self, ConfigError, Settings};
+use crate::domain::caller::{Allowed, App};
 use crate::domain::site::{Given, HostKeyPolicy, HostPaths, Language, Site};
 
 /// Largest file a secret is read from.
@@ -26,7 +28,10 @@ struct Answer<'a> {
 
 pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
     let (site, faults) = match context.settings.site() {
-        Ok(site) => (Some(site), Vec::new()),
+        Ok(site) => match app::certificate(&site) {
+            Ok(_) => (Some(site), Vec::new()),
+            Err(error) => (None, vec![chain(&error)]),
+        },
         Err(ConfigError::Site { faults, .. }) => (None, faults),
         Err(error @ (ConfigError::Read { .. } | ConfigError::Syntax { .. } | ConfigError::Database { .. })) => {
             (None, vec![chain(&error)])
@@ -44,6 +49,9 @@ pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
     if context.output == Output::Text {
         let text = render(&site, &context.settings);
         context.out.data(&text);
+    }
+    for warning in powerless(&site) {
+        context.out.warning(warning);
     }
     for (place, why) in unreadable(&site) {
         context.out.warning(format!("{place} cannot be had here: {why}"));
@@ -71,14 +79,22 @@ fn database(settings: &Settings) -> String {
     settings.database_url.as_ref().map_or_else(file, ToString::to_string)
 }
 
+/// Apps that can do less than whoever declared them may believe.
+fn powerless(site: &Site) -> Vec<String> {
+    let of_app = |app: &App| match (app.businesses.these(), app.kinds.these()) {
+        (Some([]), _) => Some(format!("app {} names no `businesses`: it may do nothing", app.code)),
+        (_, Some([])) => Some(format!("app {} names no `kinds`: it may look at jobs and start none", app.code)),
+        _ => None,
+    };
+    site.app.iter().filter_map(of_app).collect()
+}
+
 /// Tables that a later release carries out: whoever relies on one must know.
 fn unused(site: &Site) -> Vec<&'static str> {
     let tables = [
         ("install_channel", !site.install_channel.is_empty()),
-        ("app", !site.app.is_empty()),
         ("vault", site.vault.is_some()),
         ("privilege", !site.privilege.is_empty()),
-        ("api", site.api.is_some()),
         ("agent_defaults", site.agent_defaults.is_some()),
     ];
     tables.into_iter().filter(|(_, is_declared)| *is_declared).map(|(name, _)| name).collect()
@@ -138,7 +154,42 @@ fn render(site: &Site, settings: &Settings) -> String {
         Some(("proxy", format!("{}: {} at port {}{number}", proxy.address()?, proxy.account, proxy.port)))
     }));
     lines.extend(site.default_package.iter().map(|(role, name)| ("default package", format!("{role}: {name}"))));
+    lines.extend(door(site));
     lines.iter().map(|(name, value)| format!("{name:<16} {}\n", text::one_line(value).trim_end())).collect()
+}
+
+/// Who may call, and how.
+fn door(site: &Site) -> Vec<(&'static str, String)> {
+    let api = &site.api;
+    let tls = match (api.tls(), api.behind_tls_proxy) {
+        (Some((cert, _)), _) => format!("certificate {cert}"),
+        (None, true) => "a proxy in front speaks it".into(),
+        (None, false) => "none: loopback only".into(),
+    };
+    let rate = match api.rate(!site.app.is_empty()) {
+        Some((rate, burst)) => format!("{rate} per second of one caller, {burst} at once"),
+        None => "no limit".into(),
+    };
+    let mut lines = vec![("requests", rate), ("TLS", tls)];
+    lines.extend(site.app.iter().map(|app| {
+        let businesses = list(&app.businesses, ToString::to_string);
+        let kinds = list(&app.kinds, |kind| kind.wire_name().into());
+        let sources: Vec<String> = app.sources.iter().map(ToString::to_string).collect();
+        let sources = if sources.is_empty() { "anywhere".into() } else { sources.join(", ") };
+        ("app", format!("{}: businesses {businesses}; kinds {kinds}; from {sources}", app.code))
+    }));
+    if site.app.is_empty() {
+        lines.push(("app", "none: whoever is on this machine may do everything".into()));
+    }
+    lines
+}
+
+fn list<T: PartialEq>(allowed: &Allowed<T>, name: impl Fn(&T) -> String) -> String {
+    match allowed.these() {
+        None => "every one".into(),
+        Some([]) => "none".into(),
+        Some(items) => items.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn language(language: Language) -> &'static str {
@@ -174,6 +225,9 @@ mod tests {
             "host keys        accept-new",
             "businesses       every one",
             "access point     1 default: agents in /usr/local/gse",
+            "requests         no limit",
+            "TLS              none: loopback only",
+            "app              none: whoever is on this machine may do everything",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
@@ -197,5 +251,37 @@ mod tests {
     fn a_declared_table_that_nothing_carries_out_is_named() {
         let site: Site = toml::from_str("[[privilege]]\nhosts = [\"10.*\"]\nmethod = \"doas\"\n").unwrap();
         assert_eq!(unused(&site), ["privilege"]);
+    }
+
+    #[test]
+    fn what_an_app_may_is_shown_and_what_it_surprisingly_may_not_is_warned_of() {
+        let app = |code: &str, keys: &str| {
+            let hash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+            format!("[[app]]\ncode = \"{code}\"\nsecret_hash = \"{hash}\"\n{keys}\n")
+        };
+        let text = [
+            app("full", "businesses = \"*\"\nkinds = [\"INSTALL_AGENT\", \"RESTART_AGENT\"]\nsources = [\"10.0.0.0/8\"]"),
+            app("looks", "businesses = [2, 3]"),
+            app("idle", "kinds = \"*\""),
+        ];
+        let site: Site = toml::from_str(&text.concat()).unwrap();
+        let lines: Vec<String> = door(&site).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(
+            lines,
+            [
+                "requests: 100 per second of one caller, 200 at once",
+                "TLS: none: loopback only",
+                "app: full: businesses every one; kinds INSTALL_AGENT, RESTART_AGENT; from 10.0.0.0/8",
+                "app: looks: businesses 2, 3; kinds none; from anywhere",
+                "app: idle: businesses none; kinds every one; from anywhere",
+            ]
+        );
+        assert_eq!(
+            powerless(&site),
+            [
+                "app looks names no `kinds`: it may look at jobs and start none",
+                "app idle names no `businesses`: it may do nothing"
+            ]
+        );
     }
 }

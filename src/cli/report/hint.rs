@@ -63,6 +63,9 @@ fn service(error: &ServiceError) -> Option<String> {
         ServiceError::NoHost { job, .. } | ServiceError::NoInstance { job, .. } | ServiceError::NotFailed { job, .. } => {
             Some(format!("`landfall job show {job}` shows its hosts"))
         }
+        ServiceError::Denied(_) => None,
+        ServiceError::NoRun { job, .. } => Some(format!("`landfall job log {job}` shows what the record has")),
+        ServiceError::Unreached { failure, .. } => Some(failure.remedy.to_string()),
         ServiceError::Busy(_) => Some("wait for the other job, or cancel it".into()),
         ServiceError::NoJob(_) => Some("`landfall job list` shows the jobs of this data directory".into()),
         ServiceError::Store(error) => store(error),

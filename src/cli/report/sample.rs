@@ -9,7 +9,8 @@ use crate::domain::failure::{Code, Failure};
 use crate::domain::id::{JobId, Seq, TaskId};
 use crate::domain::job::{JobKind, Statistics, Status};
 use crate::domain::plan::{Plan, StepKind};
-use crate::service::view::{HostView, JobLine, JobView, Place};
+use crate::domain::site::Language;
+use crate::service::view::{HostView, JobLine, JobMeta, JobView, Place};
 
 pub(crate) fn at(seconds: f64) -> Timestamp {
     Timestamp::UNIX_EPOCH + Duration::from_secs_f64(seconds)
@@ -54,6 +55,7 @@ pub(crate) fn job(statuses: &[Status]) -> JobView {
     let line = JobLine {
         id: JobId(1),
         job_type: JobKind::InstallAgent,
+        job_type_display: "install agent".into(),
         status,
         statistics: Statistics::of(statuses.iter().copied()),
         created_by: "root".into(),
@@ -61,10 +63,11 @@ pub(crate) fn job(statuses: &[Status]) -> JobView {
         end_time: Some(at(12.3)),
         cost_time: Some(12.3),
         bk_biz_scope: vec![2],
-        meta: JobKind::InstallAgent.into(),
+        bk_biz_scope_display: vec!["2".into()],
+        meta: JobMeta::of(JobKind::InstallAgent, Language::En),
     };
-    let (meta, total) = (line.meta.clone(), list.len() as u64);
-    JobView { job_id: JobId(1), line, meta, total, ip_filter_list: Vec::new(), list, held_by: None }
+    let (meta, total) = ((&line.meta).into(), list.len() as u64);
+    JobView { job_id: JobId(1), line, meta, total, ip_filter_list: Vec::new(), list, held_by: None, audit: None }
 }
 
 fn host(last: u8, status: Status) -> HostView {
@@ -72,6 +75,9 @@ fn host(last: u8, status: Status) -> HostView {
     refused.message = format!("10.77.0.{last}:22 refused the connection");
     HostView {
         instance_id: format!("host|instance|host|10.77.0.{last}-0-0"),
+        job_id: JobId(1),
+        op_type: "INSTALL",
+        op_type_display: "install",
         ip: [10, 77, 0, last].into(),
         bk_cloud_id: 0,
         bk_host_id: None,
@@ -81,6 +87,7 @@ fn host(last: u8, status: Status) -> HostView {
         status,
         status_display: status.word().to_lowercase(),
         step: None,
+        node_id: -1,
         outcome: match status {
             Status::Success => Some("succeeded"),
             Status::Failed => Some("failed"),

@@ -15,6 +15,7 @@ use crate::engine::host_task::{Halt, HostTask, Went};
 use crate::engine::payload::Payload;
 use crate::engine::progress::Progress;
 use crate::engine::talk::Talk;
+use crate::meters;
 use crate::transport::TransportError;
 
 /// Bytes given to a budget and to the session at once: OpenSSH's packet.
@@ -110,6 +111,7 @@ async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) 
             Err(error) => return Err(error.into()),
         }
         sent += size as u64;
+        meters::sent(size as u64);
         entry.at(offset + sent);
     }
     match talk.finish().await {

@@ -203,6 +203,9 @@ fn secret(fields: &mut Fields<'_>, key: &str, sources: &SecretSources) -> Option
                 Found::Untold => return None,
             },
         },
+        Value::String(_) if sources.exposed => {
+            Err("may not be sent in clear: call over TLS, or seal it with the key of fetch_public_keys".into())
+        }
         Value::String(text) => Ok(Secret::from(text.clone())),
         Value::Object(reference) if reference.len() == 1 && sources.references => {
             match (reference.get("env"), reference.get("file")) {

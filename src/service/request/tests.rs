@@ -136,6 +136,22 @@ fn secrets_come_as_text_from_a_file_or_from_the_environment_and_never_show() {
 }
 
 #[test]
+fn a_secret_in_clear_is_a_fault_on_a_line_that_others_can_read() {
+    let sources = SecretSources { exposed: true, ..SecretSources::default() };
+    let body = job(&[
+        host(json!({"sudo_password": "s"})),
+        host(json!({"auth_type": "KEY", "key": "PEM", "password": null, "passphrase": "p"})),
+    ]);
+    let faults = parse(&body, &Site::default(), &sources).unwrap_err();
+    let places = ["hosts[0].password", "hosts[0].sudo_password", "hosts[1].key", "hosts[1].passphrase"];
+    assert_eq!(paths(&faults).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(places));
+    assert!(faults.iter().all(|fault| fault.message.contains("TLS")), "{faults:?}");
+    // What brings none is taken as ever.
+    let bare = json!({"job_type": "REMOVE_AGENT", "hosts": [host(json!({"password": null}))]});
+    assert!(parse(&bare, &Site::default(), &sources).is_ok());
+}
+
+#[test]
 fn an_asked_password_stands_in_where_a_host_gives_none() {
     let sources = SecretSources { asked: Some("typed".into()), ..SecretSources::default() };
     let body = job(&[host(json!({"password": null}))]);

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::credentials::LoginDraft;
 use super::journal::{self, EventRow};
 use super::session::{Session, query, words};
-use super::{Record, credentials, queries};
+use super::{Record, audit, credentials, queries};
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
@@ -19,7 +19,7 @@ use crate::store::{Asked, Cancel, Retry, StoreError};
 
 /// Asks for a job or some of its hosts to be cancelled; how many unfinished hosts that is about.
 pub(super) async fn cancel(record: &Record, cancel: Cancel<'_>) -> Result<u64, StoreError> {
-    let Cancel { job, tasks, reason, at } = cancel;
+    let Cancel { job, tasks, by, at } = cancel;
     let mut tx = record.begin().await?;
     tx.lock_jobs([job]).await?;
     let mut flagged = query("update host_task set cancel_asked = 1 where open = 1 and job_id = $1").bind(job.0);
@@ -44,9 +44,10 @@ pub(super) async fn cancel(record: &Record, cancel: Cancel<'_>) -> Result<u64, S
     .bind(about.len() as i64)
     .one(&mut tx, "ask for a cancel")
     .await?;
-    let body = json("event", &EventKind::CancelAsked { reason: reason.to_owned() })?;
+    let body = json("event", &EventKind::CancelAsked { reason: by.asker.reason() })?;
     let row = |(host, seq): (Option<u32>, i64)| EventRow { job, seq, host, at: micros(at), body: body.clone() };
     journal::insert_events(&mut tx, &about.into_iter().zip(first..).map(row).collect::<Vec<_>>()).await?;
+    audit::note(&mut tx, job, by, micros(at), hosts.len() as u64).await?;
     tx.commit_telling(&record.teller, &[Topic::Asked(job)], "ask for a cancel").await?;
     Ok(hosts.len() as u64)
 }
@@ -82,7 +83,7 @@ pub(super) async fn retry(record: &Record, job: JobId, retry: &Retry, logins: &[
     }
     let ids: Vec<TaskId> = ended.iter().map(|task| task.id).collect();
     let first = open(&mut tx, job, &ids).await?;
-    let body = json("event", &EventKind::RetryAsked { reason: retry.reason.clone(), from_start: retry.from_start })?;
+    let body = json("event", &EventKind::RetryAsked { reason: retry.by.asker.reason(), from_start: retry.from_start })?;
     let rows: Vec<EventRow> = ended
         .iter()
         .zip(first..)
@@ -92,6 +93,7 @@ pub(super) async fn retry(record: &Record, job: JobId, retry: &Retry, logins: &[
     credentials::keep_on(&mut tx, &ids, at).await?;
     let opened: HashSet<TaskId> = ids.iter().copied().collect();
     credentials::replace(&mut tx, &record.seal, logins.iter().filter(|login| opened.contains(&login.task))).await?;
+    audit::note(&mut tx, job, &retry.by, at, ids.len() as u64).await?;
     tx.commit_telling(&record.teller, &[Topic::Asked(job)], "ask for a retry").await?;
     record.pools.soil(logins.len() as u64);
     Ok(ids)

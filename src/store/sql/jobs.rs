@@ -9,8 +9,9 @@ use super::insert::{Target, insert};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
 use super::session::{Session, either, query, words};
-use super::{Record, computed, outage};
+use super::{Record, audit, computed, outage};
 use crate::domain::Timestamp;
+use crate::domain::audit::Asking;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, TaskId};
@@ -18,13 +19,22 @@ use crate::domain::job::Status;
 use crate::store::news::Topic;
 use crate::store::row::{corrupt, json, micros};
 use crate::store::seal::Seal;
-use crate::store::{NewHost, NewJob, StoreError, Take, TaskRow, Which};
+use crate::store::{Created, First, NewHost, NewJob, Once, StoreError, Take, TaskRow, Which};
 
 /// Records a job in one transaction.
 pub(super) async fn create(record: &Record, job: NewJob, at: Timestamp) -> Result<JobId, StoreError> {
     let seal = record.seal.clone();
     let draft = computed(move || Draft::of(job, at, &seal)).await?;
-    outage::again(|| draft.record(record)).await
+    match outage::again(|| draft.record(record, None)).await? {
+        Created::New(id) | Created::Before(First { job: id, .. }) => Ok(id),
+    }
+}
+
+/// The same, unless a submission with this key was recorded before.
+pub(super) async fn create_once(record: &Record, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+    let seal = record.seal.clone();
+    let draft = computed(move || Draft::of(job, at, &seal)).await?;
+    outage::again(|| draft.record(record, Some(&once))).await
 }
 
 /// A new job as rows, made before the transaction begins: ten thousand seals must not keep other writers waiting.
@@ -32,6 +42,7 @@ struct Draft {
     spec: String,
     created_by: String,
     created_at: i64,
+    by: Asking,
     served: bool,
     tasks: Vec<TaskDraft>,
     /// Hosts the job will hold.
@@ -59,6 +70,7 @@ impl Draft {
             created_by: job.created_by,
             served: job.served,
             created_at: micros(at),
+            by: job.by,
             tasks: Vec::with_capacity(job.hosts.len()),
             held: Vec::new(),
             credentials: Vec::new(),
@@ -91,8 +103,13 @@ impl Draft {
     }
 
     /// In one transaction.
-    async fn record(&self, record: &Record) -> Result<JobId, StoreError> {
+    async fn record(&self, record: &Record, once: Option<&Once>) -> Result<Created, StoreError> {
         let mut tx = record.begin().await?;
+        if let Some(once) = once
+            && let Some(first) = super::once::take(&mut tx, once, self.created_at).await?
+        {
+            return Ok(Created::Before(first));
+        }
         tx.queue_for_hosts().await?;
         let held = queries::held(&mut tx, &self.held).await?;
         if let Some((host, job)) = held.first() {
@@ -103,8 +120,12 @@ impl Draft {
         self.insert_tasks(&mut tx, id).await?;
         credentials::insert_rows(&mut tx, &record.seal, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
+        audit::note(&mut tx, id, &self.by, self.created_at, self.held.len() as u64).await?;
+        if let Some(once) = once {
+            super::once::note(&mut tx, once, id).await?;
+        }
         tx.commit_telling(&record.teller, &[Topic::Asked(id)], "commit a new job").await?;
-        Ok(id)
+        Ok(Created::New(id))
     }
 
     async fn insert_job(&self, tx: &mut Session) -> Result<JobId, StoreError> {

@@ -5,7 +5,9 @@
 //!                                 ├─ inventory.rs    hosts, pinned keys    host_id.rs  their numbers
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
+//!  once.rs     submissions with a key
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
+//!  audit.rs    who asked for what
 //! ```
 //!
 //! What the databases differ in stays with them: how one is opened (`sqlite`, `postgres`), how a job is held ([`Holds`]),
@@ -15,6 +17,7 @@
 //! (never an edit of an old one), and the room of its rows here.
 
 mod asked;
+mod audit;
 pub(super) mod credentials;
 mod host_id;
 mod insert;
@@ -22,6 +25,7 @@ mod inventory;
 mod jobs;
 mod journal;
 mod keys;
+mod once;
 mod output;
 mod pages;
 mod queries;
@@ -39,16 +43,17 @@ use sqlx::migrate::MigrateError;
 use self::credentials::LoginDraft;
 use self::session::{Session, numbers, query};
 use super::news::{News, Teller, Topic};
-use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter};
+use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
 use super::postgres::outage::{self, Server};
-use super::row::corrupt;
+use super::row::{corrupt, micros};
 use super::seal::Seal;
 use super::sqlite;
 use super::{
-    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
-    StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, Created, First, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, Once, OutputChunk, PinnedKey, Resealed,
+    Retry, Store, StoreError, Take, TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
+use crate::domain::audit::AuditLine;
 use crate::domain::credential::{Credential, SecretBytes};
 use crate::domain::event::Event;
 use crate::domain::host::{Address, HostSpec};
@@ -210,6 +215,27 @@ impl<H: Holds> Store for SqlStore<H> {
         jobs::create(&self.record, job, at).await
     }
 
+    fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError> {
+        self.record.seal.fingerprint(what, body)
+    }
+
+    fn is_same(&self, fingerprint: &str, what: &str, body: &serde_json::Value) -> Result<bool, StoreError> {
+        self.record.seal.is_same(fingerprint, what, body)
+    }
+
+    async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
+        jobs::create_once(&self.record, job, once, at).await
+    }
+
+    async fn first_with_key(&self, app: &str, key: &str, now: Timestamp) -> Result<Option<First>, StoreError> {
+        let at = micros(now);
+        outage::again(|| async { once::first(&mut self.record.read().await?, (app, key), at).await }).await
+    }
+
+    async fn purge_keys(&self, now: Timestamp) -> Result<u64, StoreError> {
+        outage::again(|| once::purge(&self.record, now)).await
+    }
+
     async fn hold(&self, job: JobId) -> Result<Box<dyn Lease>, StoreError> {
         self.holds.hold(job).await
     }
@@ -266,6 +292,10 @@ impl<H: Holds> Store for SqlStore<H> {
     async fn give_logins(&self, job: JobId, logins: &[NewLogin], at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
         let logins = LoginDraft::of(&self.record, logins, at).await?;
         outage::again(|| credentials::give(&self.record, job, &logins)).await
+    }
+
+    async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
+        outage::again(|| async { audit::lines(&mut self.record.read().await?, job).await }).await
     }
 
     async fn asked(&self, job: JobId) -> Result<Asked, StoreError> {
@@ -356,6 +386,10 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn host_events(&self, job: JobId, hosts: &[u32]) -> Result<Vec<Event>, StoreError> {
         outage::again(|| async { pages::host_events(&mut self.record.read().await?, job, hosts).await }).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        outage::again(|| async { pages::standing(&mut self.record.read().await?).await }).await
     }
 
     async fn known_hosts(&self, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {

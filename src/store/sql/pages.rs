@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use super::inventory::HostRecord;
 use super::queries::{EventRecord, JobRecord, TaskRecord, with_hosts};
-use super::session::{self, List, Query, Session, numbers, pairs, query, words};
+use super::session::{self, List, Query, Session, either, numbers, pairs, query, words};
 use crate::domain::event::Event;
 use crate::domain::id::JobId;
-use crate::domain::job::Status;
-use crate::store::page::{Counted, HostFilter, JobFilter, JobOrder, Known, Page, TaskFilter, TaskName};
-use crate::store::row::{micros, number};
+use crate::domain::job::{JobKind, Status};
+use crate::store::page::{Counted, HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
+use crate::store::row::{corrupt, micros, moment, number, status};
 use crate::store::{HostRow, JobRow, StoreError, TaskRow};
 
 /// The fold of a job's hosts (`Status::fold`) where its journal has not said it yet.
@@ -52,8 +52,40 @@ pub(super) async fn jobs(
     Ok((number("count", total)?, with_hosts(on, records).await?))
 }
 
+/// How the unfinished jobs stand. What has ended is not looked at, however much it is.
+pub(super) async fn standing(on: &mut Session) -> Result<Standing, StoreError> {
+    let counts: Vec<(i64, String, String, i64)> = either(
+        "select j.id, j.spec ->> 'kind', t.status, count(*) from job j join host_task t on t.job_id = j.id
+         where j.finished_at is null group by j.id, t.status order by j.id, t.status",
+        "select j.id, j.spec::jsonb ->> 'kind', t.status, count(*) from job j join host_task t on t.job_id = j.id
+         where j.finished_at is null group by j.id, t.status order by j.id, t.status",
+    )
+    .all(on, "count unfinished hosts")
+    .await?;
+    // The last event of a host that waits is the one that opened it again. Where nothing was asked there is none.
+    let waits_since: Option<i64> = query(
+        "select min(case when j.asked = 0 then j.created_at else coalesce(
+                (select max(e.at) from event e where e.job_id = t.job_id and e.host_index = t.host_index), j.created_at) end)
+         from job j join host_task t on t.job_id = j.id where j.finished_at is null and t.status = 'PENDING'",
+    )
+    .one(on, "look who waits longest")
+    .await?;
+    let mut standing = Standing { jobs: Vec::new(), waits_since: waits_since.map(moment).transpose()? };
+    let mut last = None;
+    for (job, kind, word, count) in counts {
+        if last.replace(job) != Some(job) {
+            let kind = JobKind::from_wire(&kind).ok_or_else(|| corrupt(format!("job {job} is of the kind `{kind}`")))?;
+            standing.jobs.push((kind, Vec::new()));
+        }
+        if let Some((_, hosts)) = standing.jobs.last_mut() {
+            hosts.push((status(&word)?, number("count", count)?));
+        }
+    }
+    Ok(standing)
+}
+
 fn push_jobs(query: &mut Query, filter: &JobFilter) {
-    let JobFilter { ids, statuses, created_by, businesses, ips, kinds, from, until } = filter;
+    let JobFilter { ids, statuses, created_by, businesses, within, ips, kinds, from, until } = filter;
     if let Some(ids) = ids {
         query.push(" and j.id in list(?)").values(numbers(ids.iter().map(|id| id.0)));
     }
@@ -69,6 +101,18 @@ fn push_jobs(query: &mut Query, filter: &JobFilter) {
             " and exists (select 1 from jsonb_array_elements_text(j.spec::jsonb -> 'businesses') b (value) where b.value in list(?))",
         );
         query.push_either(each.0, each.1).values(words(businesses));
+    }
+    if let Some(businesses) = within {
+        let one = (
+            " and json_array_length(j.spec, '$.businesses') > 0",
+            " and jsonb_array_length(coalesce(j.spec::jsonb -> 'businesses', '[]')) > 0",
+        );
+        let each = (
+            " and not exists (select 1 from json_each(j.spec, '$.businesses') b where cast(b.value as text) not in list(?))",
+            " and not exists (select 1 from jsonb_array_elements_text(j.spec::jsonb -> 'businesses') b (value)
+                              where b.value not in list(?))",
+        );
+        query.push_either(one.0, one.1).push_either(each.0, each.1).values(words(businesses));
     }
     if let Some(ips) = ips {
         query.push(" and j.id in (select job_id from host_task where ip in list(?))").values(addresses(ips));

@@ -1,0 +1,25 @@
+//! `collect_log/`: the whole log of a host's script, fetched from the host.
+
+use axum::extract::Path;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Refusal};
+use super::call::Call;
+use super::params;
+use crate::service::collect::Whose;
+
+pub(super) async fn collect(Path(id): Path<String>, call: Call) -> Answer {
+    Answer::of(fetch(&id, &call).await, call.language)
+}
+
+async fn fetch(id: &str, call: &Call) -> Result<Value, Refusal> {
+    let id = call.job(id).await?;
+    let name = params::read(&call.body, |fields| {
+        let name = fields.text("instance_id").unwrap_or_default();
+        if name.is_empty() {
+            fields.fault("instance_id", "is required");
+        }
+        name
+    })?;
+    Ok(json!(call.door.service.collect_log(id, Whose::Instance(&name)).await?))
+}

@@ -1,0 +1,120 @@
+//! What the steps of hosts did and what the hosts printed, as one text a step.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{instance_id, step_detail, step_views};
+use crate::domain::Timestamp;
+use crate::domain::id::JobId;
+use crate::domain::job::Status;
+use crate::domain::outcome::StepOutcome;
+use crate::domain::plan::StepKind;
+use crate::domain::record::{HostRecord, StepRecord};
+use crate::service::view::StepView;
+use crate::service::{Service, ServiceError};
+use crate::store::{OutputChunk, TaskRow};
+
+/// One step of a host's log.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct StepLog {
+    /// Which.
+    pub step: StepKind,
+    /// Wire status.
+    pub status: Status,
+    /// First start.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub start_time: Option<Timestamp>,
+    /// Last end.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finish_time: Option<Timestamp>,
+    /// What happened and what the target printed, one line each.
+    pub log: String,
+}
+
+/// The log of one host.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostLog {
+    /// Its instance id.
+    pub instance_id: String,
+    /// Inner address.
+    pub ip: IpAddr,
+    /// Its cloud.
+    pub bk_cloud_id: i64,
+    /// Its steps.
+    pub steps: Vec<StepLog>,
+}
+
+impl Service {
+    /// The logs of a job's hosts, of all or of the one with address `host`.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub async fn logs(&self, id: JobId, host: Option<IpAddr>) -> Result<Option<Vec<HostLog>>, ServiceError> {
+        if self.store.job(id).await?.is_none() {
+            return Ok(None);
+        }
+        let mut records = self.records(id).await?;
+        let mut logs = Vec::new();
+        for task in self.store.tasks(id).await? {
+            if host.is_some_and(|host| host != task.address.ip) {
+                continue;
+            }
+            let record = records.remove(&task.index).unwrap_or_default();
+            let steps = step_logs(&task, &record, &self.store.output(task.id).await?);
+            logs.push(HostLog { instance_id: instance_id(&task), ip: task.address.ip, bk_cloud_id: task.address.cloud, steps });
+        }
+        Ok(Some(logs))
+    }
+}
+
+/// The log of each step of a host.
+pub(in crate::service) fn step_logs(task: &TaskRow, record: &HostRecord, chunks: &[OutputChunk]) -> Vec<StepLog> {
+    let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
+    for chunk in chunks {
+        let text = output.entry(chunk.step).or_default();
+        mark_gap(text, chunk.offset);
+        text.extend_from_slice(&chunk.data);
+    }
+    let log = |view: StepView| StepLog {
+        step: view.step,
+        status: view.status,
+        start_time: view.start_time,
+        finish_time: view.finish_time,
+        log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
+    };
+    step_views(task, record).into_iter().map(log).collect()
+}
+
+/// Marks where the record left output out: the text so far ends before `offset`.
+fn mark_gap(text: &mut Vec<u8>, offset: u64) {
+    let have = text.len() as u64;
+    if offset > have && have > 0 && !text.ends_with(b"...\n") && offset - have > 0 {
+        text.extend_from_slice(format!("\n... {} bytes left out ...\n", offset - have).as_bytes());
+    }
+}
+
+/// What the record knows of a step, then what the target printed.
+fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
+    let mut log = String::new();
+    let mut say = |line: String| {
+        log.push_str(&line);
+        log.push('\n');
+    };
+    for failure in step.map_or(&[][..], |step| &step.failures) {
+        say(format!("[landfall] attempt failed: {failure}"));
+    }
+    // Without an end its detail is the failure that stands above.
+    if let Some(detail) = step.filter(|step| step.outcome.is_some()).and_then(step_detail) {
+        say(format!("[landfall] {detail}"));
+    }
+    if let Some(StepOutcome::Failed { failure }) = step.and_then(|step| step.outcome.as_ref()) {
+        say(format!("[landfall] remedy: {}", failure.remedy));
+        if output.is_empty() && !failure.tail.is_empty() {
+            say(failure.tail.clone());
+        }
+    }
+    log.push_str(&String::from_utf8_lossy(output));
+    log
+}
