@@ -88,6 +88,8 @@ try_installs() {
     serve installs
     say "bkapi-client-core: an install, followed to its end"
     "$PYTHON/python" "$CLIENTS/bkapi.py" "$URL" "$DIR/world/hosts.json"
+    say "bk-crypto-python-sdk: an install with sealed passwords"
+    "$PYTHON/python" "$CLIENTS/rsa.py" "$URL" "$DIR/world/hosts.json"
 }
 
 # A question about a job is worth something only if there is one: the job of the document's examples, which stays PENDING.

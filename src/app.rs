@@ -71,16 +71,25 @@ async fn reserve_numbers(store: &dyn Store, site: &Site) -> anyhow::Result<()> {
 }
 
 impl App {
-    /// Opens the record and the repository, and joins the engine.
+    /// Opens the record and the repository, joins the engine, and removes the credentials whose time has come.
     ///
     /// # Errors
     /// When the site file is wrong, or a place cannot be opened.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let app = Self::join(settings).await?;
+        app.service.purge_credentials().await?;
+        Ok(app)
+    }
+
+    /// [`App::open`] that removes nothing.
+    ///
+    /// # Errors
+    /// When the site file is wrong, or a place cannot be opened.
+    pub async fn join(settings: &Settings) -> anyhow::Result<Self> {
         let site = Arc::new(settings.site()?);
         let seal = Seal::open(&settings.key_file)?;
         let store = record(settings, &site, seal).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        store.purge_credentials(clock.now()).await?;
         reserve_numbers(&*store, &site).await?;
         let packages = Arc::new(repository(settings)?);
         let engine = Arc::new(Engine::new(Parts {

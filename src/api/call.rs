@@ -115,11 +115,15 @@ impl Call {
         self.asker.asks(action)
     }
 
-    /// The caller, who submits something. What comes over a line that others can read brings no secret in clear.
+    /// Where secrets of the body may come from: over a line that others can read not in clear.
+    pub(super) fn sources(&self) -> SecretSources {
+        SecretSources { exposed: self.way.exposed, ..SecretSources::default() }
+    }
+
+    /// The caller, who submits something.
     pub(super) fn caller(&self, action: Action) -> Caller {
-        let sources = SecretSources { exposed: self.way.exposed, ..SecretSources::default() };
         let (by, grant) = (self.asks(action), self.grant.clone());
-        Caller { by, grant, language: self.language, sources, served: true }
+        Caller { by, grant, language: self.language, sources: self.sources(), served: true }
     }
 }
 

@@ -12,9 +12,9 @@ use crate::domain::audit::Action;
 use crate::domain::id::JobId;
 use crate::domain::job::Status;
 use crate::domain::plan::StepKind;
-use crate::service::ask::Again;
+use crate::service::ask::{Again, RetryAsk};
 use crate::service::details::{Page, TaskFilter, instance};
-use crate::service::request::Fields;
+use crate::service::logins::LoginList;
 
 /// A host that is tried again, in upstream's words.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -32,11 +32,23 @@ pub(super) async fn retry(Path(id): Path<String>, call: Call) -> Answer {
 /// Gives what upstream calls the list of tasks: a job of ours is one.
 async fn retry_some(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = call.job_to_change(id).await?;
-    let names = params::read(&call.body, |fields| {
-        later(fields, &["from_start", "hosts"]);
-        params::list(fields, "instance_id_list", "text", params::text)
+    let (names, from_start, brings) = params::read(&call.body, |fields| {
+        let names = params::list(fields, "instance_id_list", "text", params::text);
+        let brings = match fields.value("hosts") {
+            Some(Value::Array(hosts)) => !hosts.is_empty(),
+            Some(_) => {
+                fields.fault("hosts", "must be an array");
+                false
+            }
+            None => false,
+        };
+        (names, fields.switch("from_start").unwrap_or(false), brings)
     })?;
-    try_again(call, id, names.map_or(Again::Failed, Again::Instances), Action::Retry).await?;
+    let again = if brings { Some(names.unwrap_or_default()) } else { names };
+    let sources = call.sources();
+    let logins = brings.then_some(LoginList { body: &call.body, sources: &sources });
+    let again = again.map_or(Again::Failed, Again::Instances);
+    try_again(call, id, RetryAsk { again, logins, from_start, by: call.asks(Action::Retry) }).await?;
     Ok(json!([id]))
 }
 
@@ -57,13 +69,13 @@ async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
     let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }, call.language).await?;
     let host = view.list.iter().find(|host| !host.place.filter_host);
     let step = host.and_then(|host| host.steps.iter().find(|step| step.status != Status::Success)).map(|step| step.step);
-    try_again(call, id, Again::Instances(vec![name.clone()]), Action::RetryNode).await?;
+    let (again, by) = (Again::Instances(vec![name.clone()]), call.asks(Action::RetryNode));
+    try_again(call, id, RetryAsk { again, logins: None, from_start: false, by }).await?;
     Ok(json!(RetriedNode { retry_node_id: name, retry_node_name: step }))
 }
 
-async fn try_again(call: &Call, id: JobId, again: Again, action: Action) -> Result<(), Refusal> {
-    let opened = call.door.service.retry(id, &again, &call.asks(action)).await?;
-    if opened.is_empty() {
+async fn try_again(call: &Call, id: JobId, ask: RetryAsk<'_>) -> Result<(), Refusal> {
+    if call.door.service.retry(id, &ask).await?.hosts.is_empty() {
         return Err(Refusal::NoneFailed);
     }
     call.door.hand_over(id).await
@@ -86,13 +98,4 @@ async fn revoke_some(id: &str, call: &Call) -> Result<Value, Refusal> {
     }
     call.door.hand_over(id).await?;
     Ok(json!([id]))
-}
-
-/// What this release does not do is refused, never passed over: a caller must not believe that it was done.
-fn later(fields: &mut Fields<'_>, keys: &[&str]) {
-    for key in keys {
-        if fields.value(key).is_some_and(|value| value != &Value::Bool(false)) {
-            fields.fault(key, "is not supported yet: leave it out");
-        }
-    }
 }

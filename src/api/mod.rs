@@ -28,6 +28,7 @@ mod jobs_ask;
 mod jobs_collect;
 mod jobs_get;
 mod jobs_submit;
+mod keys;
 mod line;
 mod openapi;
 mod params;
@@ -95,6 +96,8 @@ pub fn router(door: Door) -> Router {
         .route("/api/job/{id}/retry", post(jobs_ask::retry))
         .route("/api/job/{id}/retry_node", post(jobs_ask::retry_node))
         .route("/api/job/{id}/revoke", post(jobs_ask::revoke))
+        .route("/api/encrypt_rsa/fetch_public_keys", post(keys::fetch))
+        .route("/api/encrypt_asymmetric/fetch_public_keys", post(keys::fetch))
         .route("/api/job/{id}/collect_log", post(jobs_collect::collect))
         .route("/api/host", get(hosts_get::list))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));

@@ -24,6 +24,7 @@ use super::jobs_ask::RetriedNode;
 use super::jobs_submit::Accepted;
 use crate::service::collect::Collected;
 use crate::service::details::Tail;
+use crate::service::envelope::PublicKey;
 use crate::service::inventory::HostList;
 use crate::service::preview::Preview;
 use crate::service::view::{JobList, JobView, StepLog};
@@ -141,6 +142,22 @@ const OPERATIONS: &[Row] = &[
             ("start", Type::Integer, false),
         ],
         Gives::Data(one::<HostList>),
+    ),
+    (
+        HttpMethod::Post,
+        "/api/encrypt_rsa/fetch_public_keys/",
+        "The keys that secrets may be sealed with",
+        Takes::Body("KeyQuestion"),
+        &[],
+        Gives::Data(list_of::<PublicKey>),
+    ),
+    (
+        HttpMethod::Post,
+        "/api/encrypt_asymmetric/fetch_public_keys/",
+        "The same at upstream's other path",
+        Takes::Body("KeyQuestion"),
+        &[],
+        Gives::Data(list_of::<PublicKey>),
     ),
     (HttpMethod::Get, "/healthz", "Does the process answer?", Takes::Nothing, &[], Gives::Data(shapes::nothing)),
     (HttpMethod::Get, "/readyz", "Can it work?", Takes::Nothing, &[], Gives::Data(one::<Ready>)),

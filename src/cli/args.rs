@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, DatabaseUrl};
+use crate::domain::Timestamp;
 use examples::{
     CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
-    MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK, SITE_HASH_SECRET, top_examples,
+    KEY, KEY_PURGE, KEY_ROTATE, MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK,
+    SITE_HASH_SECRET, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -95,6 +97,9 @@ pub(crate) enum Command {
     /// Keep the host keys that were pinned on first sight
     #[command(subcommand, after_help = HOSTKEY)]
     Hostkey(Hostkey),
+    /// Keep the key that credentials are sealed under, and what is sealed
+    #[command(subcommand, after_help = KEY)]
+    Key(Key),
     /// Look at the site file, hash the secrets of its apps
     #[command(subcommand, after_help = SITE)]
     Site(Site),
@@ -164,17 +169,7 @@ pub(crate) enum Job {
     },
     /// Try hosts again that failed or were cancelled
     #[command(after_help = JOB_RETRY)]
-    Retry {
-        /// Number of the job
-        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
-        id: i64,
-        /// All that failed; so is meant without any host, too
-        #[arg(long, conflicts_with = "hosts")]
-        failed: bool,
-        /// Only these hosts
-        #[arg(value_name = "HOST")]
-        hosts: Vec<IpAddr>,
-    },
+    Retry(Retry),
     /// End a job for good, and what runs on its hosts
     #[command(after_help = JOB_CANCEL)]
     Cancel {
@@ -188,6 +183,51 @@ pub(crate) enum Job {
         /// Number of the job
         #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
         id: i64,
+        /// New logins for unfinished hosts whose own is kept no more: a table of hosts (CSV or .xlsx), or JSON
+        #[arg(long, value_name = "FILE")]
+        credentials: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// Number of the job
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: i64,
+
+    /// All that failed; so is meant without any host and without `--credentials`, too
+    #[arg(long, conflicts_with = "hosts")]
+    pub(crate) failed: bool,
+
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<IpAddr>,
+
+    /// Other logins: a table of hosts (CSV or .xlsx), or JSON with the hosts of a job file. Without HOST and `--failed`, those
+    /// of its hosts that failed are tried again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+
+    /// Every step again from the first, done or not
+    #[arg(long)]
+    pub(crate) from_start: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Put another key in the place of the present one and seal everything anew
+    #[command(after_help = KEY_ROTATE)]
+    Rotate {
+        /// Only make the next key: copy the key file to the other machines that have the record, then rotate
+        #[arg(long)]
+        prepare: bool,
+    },
+    /// Remove the credentials whose retention is over
+    #[command(after_help = KEY_PURGE)]
+    Purge {
+        /// As if it were that time (RFC 3339); now without it
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
     },
 }
 
@@ -275,7 +315,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 25);
+        assert_eq!(seen, 28);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::domain::id::JobId;
 use crate::domain::job::{JobKind, Status};
+use crate::service::request::Fault;
 use crate::service::submit::Rejection;
 use crate::service::view::JobView;
 use crate::service::{PackageError, ServiceError, StoreError};
@@ -64,7 +65,11 @@ impl ExitStatus {
     /// How a command ends that met this error.
     pub(crate) fn of_error(error: &CliError) -> Self {
         match error {
-            CliError::Usage(_) | CliError::NoTerminal(_) | CliError::Read { .. } | CliError::Config(_) => Self::Usage,
+            CliError::Usage(_)
+            | CliError::NoTerminal(_)
+            | CliError::Read { .. }
+            | CliError::Config(_)
+            | CliError::Logins { .. } => Self::Usage,
             CliError::Service(error) => match error.as_ref() {
                 ServiceError::NoJob(_)
                 | ServiceError::NoHost { .. }
@@ -129,6 +134,14 @@ pub(crate) enum CliError {
         /// Why, with the places of the faults in the person's terms.
         rejection: Box<Rejection>,
         /// A line for every fault or host.
+        notes: Vec<String>,
+    },
+    /// Logins were not taken; nothing was asked of the job.
+    #[error("the logins are not valid: {} fault(s)", faults.len())]
+    Logins {
+        /// Everything wrong, with its place in the person's terms.
+        faults: Vec<Fault>,
+        /// A line for every fault.
         notes: Vec<String>,
     },
     /// The site file is wrong.

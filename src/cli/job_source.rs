@@ -12,18 +12,19 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::args::JobSource;
 use super::exit::CliError;
 use super::{Context, ask};
 use crate::domain::event::HostRef;
+use crate::domain::job::JobKind;
 use crate::domain::package::PackageChoice;
 use crate::lifecycle::Signals;
 use crate::service::answer::FilterEntry;
 use crate::service::host_list::{self, Places};
-use crate::service::request::{self, Fault, SecretSources};
+use crate::service::request::{self, Envelopes, Fault, SecretSources};
 use crate::service::submit::Rejection;
 
 /// Largest job file: 100,000 hosts with a key each.
@@ -45,7 +46,7 @@ impl Draft {
     /// faults are told at once.
     pub(super) fn read(typed: &JobSource, context: &mut Context) -> Result<Self, CliError> {
         match (&typed.file, &typed.hosts) {
-            (Some(file), _) => Ok(Self::of(file, json(file)?, None, typed)),
+            (Some(file), _) => Ok(Self::of(file, job_json(file)?, None, typed)),
             (None, Some(file)) => Self::from_list(file, typed, context),
             (None, None) => Err(CliError::Usage("name a job file, or a host list with `--hosts`".into())),
         }
@@ -69,24 +70,73 @@ impl Draft {
         if faulty {
             // Nobody is asked for the password of a list that is refused anyway.
             let asked = typed.ask_password.then(|| "not asked yet".into());
-            let sources = SecretSources { references: true, asked, base: draft.base.clone(), exposed: false };
+            let sources = SecretSources { asked, envelopes: Envelopes::Unread, ..draft.login_sources() };
             let faults = request::parse(&draft.body, &context.settings.site()?, &sources).err().unwrap_or_default();
             return Err(draft.rejected(Rejection::Faults(faults)));
         }
         Ok(draft)
     }
 
+    /// Reads other logins for hosts of a recorded job: a table with the columns of a host list, or JSON with the hosts of a
+    /// job file, as a list or as the job file itself.
+    pub(super) fn logins(file: &Path) -> Result<Self, CliError> {
+        let bytes = bytes(file, host_list::LARGEST)?;
+        let typed = JobSource::default();
+        if matches!(bytes.trim_ascii_start().first(), Some(b'[' | b'{')) {
+            let body = match parsed(file, &bytes)? {
+                Value::Object(object) if object.contains_key("hosts") => Value::Object(object),
+                Value::Object(one) => json!({"hosts": [one]}),
+                hosts => json!({"hosts": hosts}),
+            };
+            return Ok(Self::of(file, body, None, &typed));
+        }
+        let (business, access_point, sheet) = (None, None, None);
+        // The kind is the job's.
+        let given =
+            host_list::Given { kind: JobKind::RestartAgent, business, access_point, package: PackageChoice::default(), sheet };
+        let list = host_list::read(&bytes, &given).map_err(|what| CliError::Usage(format!("{}: {what}", name(file))))?;
+        let faulty = list.places.is_faulty();
+        let draft = Self::of(file, list.body, Some(list.places), &typed);
+        if faulty { Err(draft.refused(Rejection::Faults(Vec::new()))) } else { Ok(draft) }
+    }
+
+    /// Where the secrets of logins come from.
+    pub(super) fn login_sources(&self) -> SecretSources {
+        SecretSources { references: true, base: self.base.clone(), ..SecretSources::default() }
+    }
+
+    /// Why the service did not take the logins, in the terms of what the person gave.
+    pub(super) fn refused(&self, rejection: Rejection) -> CliError {
+        match rejection {
+            Rejection::Service(error) => error.into(),
+            Rejection::Faults(faults) => {
+                let faults = self.placed(faults);
+                let notes = faults.iter().map(|fault| self.fault_line(fault)).collect();
+                CliError::Logins { faults, notes }
+            }
+            rejection => CliError::Rejected { rejection: Box::new(rejection), notes: Vec::new() },
+        }
+    }
+
+    /// Faults where the person finds them.
+    fn placed(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        match &self.places {
+            Some(places) => places.faults(&self.body, faults),
+            None => faults,
+        }
+    }
+
     /// Where its secrets come from. Asks for the password, if that was wanted: call it when everything else is ready.
     pub(super) async fn secrets(&self, signals: &mut Signals) -> Result<SecretSources, CliError> {
         let asked = if self.ask { Some(ask::password("password of the hosts: ", signals).await?) } else { None };
-        Ok(SecretSources { references: true, asked, base: self.base.clone(), exposed: false })
+        Ok(SecretSources { asked, ..self.login_sources() })
     }
 
     /// Why the service did not take the job, in the terms of what the person gave.
     pub(super) fn rejected(&self, rejection: Rejection) -> CliError {
-        let rejection = match (rejection, &self.places) {
-            (Rejection::Faults(faults), Some(places)) => Rejection::Faults(places.faults(&self.body, faults)),
-            (rejection, _) => rejection,
+        let rejection = match rejection {
+            Rejection::Faults(faults) => Rejection::Faults(self.placed(faults)),
+            rejection => rejection,
         };
         let notes = match &rejection {
             Rejection::Service(_) => Vec::new(),
@@ -131,9 +181,12 @@ fn entry_line(entry: &FilterEntry) -> String {
 }
 
 /// The job file's JSON; a syntax error is told with file, line and column.
-fn json(file: &Path) -> Result<Value, CliError> {
-    let bytes = bytes(file, LARGEST)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+fn job_json(file: &Path) -> Result<Value, CliError> {
+    parsed(file, &bytes(file, LARGEST)?)
+}
+
+fn parsed(file: &Path, bytes: &[u8]) -> Result<Value, CliError> {
+    serde_json::from_slice(bytes).map_err(|error| {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&place).unwrap_or(&message);
@@ -185,7 +238,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("job.json");
         std::fs::write(&file, "{\n  \"hosts\": [}\n}").unwrap();
-        let error = json(&file).unwrap_err();
+        let error = job_json(&file).unwrap_err();
         let text = error.to_string();
         assert!(text.ends_with("job.json:2:13: not JSON: expected value"), "{text}");
         assert_eq!(ExitStatus::of_error(&error).code(), 2);

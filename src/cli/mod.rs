@@ -29,7 +29,7 @@ use clap::Parser as _;
 use crate::app::Part;
 use crate::config::{Flags, Settings};
 use crate::{lifecycle, telemetry};
-use args::{Command, CommandLine, Common, Hostkey, Job, Output, Package, Site};
+use args::{Command, CommandLine, Common, Hostkey, Job, Key, Output, Package, Site};
 use exit::{CliError, ExitStatus};
 use out::Printer;
 use style::Paint;
@@ -100,14 +100,16 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         }
         Command::Job(Job::Log { id, host, .. }) => cmd::job_log::log(id, host, context).await,
         Command::Job(Job::Watch { id }) => cmd::job_watch::run(id, context).await,
-        Command::Job(Job::Retry { id, hosts, .. }) => cmd::job_retry::run(id, hosts, context).await,
+        Command::Job(Job::Retry(typed)) => cmd::job_retry::run(typed, context).await,
         Command::Job(Job::Cancel { id }) => cmd::job_cancel::run(id, context).await,
-        Command::Job(Job::Resume { id }) => cmd::job_resume::resume(id, context).await,
+        Command::Job(Job::Resume { id, credentials }) => cmd::job_resume::resume(id, credentials.as_deref(), context).await,
         Command::Package(Package::Add { file }) => cmd::package_add::add(&file, context).await,
         Command::Package(Package::List) => cmd::package_list::list(context).await,
         Command::Package(Package::Verify) => cmd::package_verify::verify(context).await,
         Command::Hostkey(Hostkey::List) => cmd::hostkey_list::list(context).await,
         Command::Hostkey(Hostkey::Forget { ip, cloud, port }) => cmd::hostkey_forget::forget(ip, cloud, port, context).await,
+        Command::Key(Key::Rotate { prepare }) => cmd::key_rotate::rotate(prepare, context).await,
+        Command::Key(Key::Purge { at }) => cmd::key_purge::purge(at, context).await,
         Command::Site(Site::Check) => cmd::site_check::check(context),
         Command::Site(Site::HashSecret) => cmd::site_hash_secret::hash(context).await,
         Command::Man { directory } => cmd::man::write(&directory, context),
@@ -118,7 +120,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
 /// Prints an error with its causes, each once, and what to do about it.
 fn tell(error: &CliError, out: &mut Printer) {
     out.error(chain(error));
-    if let CliError::Rejected { notes, .. } = error {
+    if let CliError::Rejected { notes, .. } | CliError::Logins { notes, .. } = error {
         notes.iter().for_each(|note| out.note(note));
     }
     if let Some(hint) = report::hint::hint(error) {

@@ -54,6 +54,11 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// Where a retry begins, when that is not the usual place.
+pub(crate) fn from_start(is_so: bool) -> &'static str {
+    if is_so { " from the first step" } else { "" }
+}
+
 /// A host as tables and lines name it.
 pub(crate) fn host(host: HostRef) -> String {
     Address { cloud: host.bk_cloud_id, ip: host.ip }.to_string()

@@ -3,10 +3,13 @@
 //! Never here: sealing (the store's) and the wire form (the request's). A [`Secret`] has no `Serialize`, prints as
 //! redacted and is wiped when dropped; `expose_secret` is the only way in, so a search lists every use.
 
-use secrecy::SecretString;
+use secrecy::{SecretSlice, SecretString};
 
 /// Text that must never be shown, logged or written in clear.
 pub type Secret = SecretString;
+
+/// The same for what is no text: a private key in its binary form.
+pub type SecretBytes = SecretSlice<u8>;
 
 /// What is offered to sshd.
 #[derive(Clone, Debug)]

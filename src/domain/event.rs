@@ -125,6 +125,9 @@ pub enum EventKind {
     RetryAsked {
         /// Who or why.
         reason: String,
+        /// Every step again from the first; else those that are done stay so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        from_start: bool,
     },
     /// The host task ended, or its executor let go of it (Interrupted).
     HostFinished {
@@ -203,6 +206,13 @@ mod tests {
     fn an_event_of_a_later_version_is_read_as_unknown() {
         let kind: EventKind = serde_json::from_str(r#"{"kind": "moon_phase", "phase": 3}"#).unwrap();
         assert_eq!(kind, EventKind::Unknown);
+    }
+
+    #[test]
+    fn a_retry_of_an_earlier_release_leaves_done_what_is_done() {
+        let kind: EventKind = serde_json::from_str(r#"{"kind": "retry_asked", "reason": "x"}"#).unwrap();
+        assert_eq!(kind, EventKind::RetryAsked { reason: "x".into(), from_start: false });
+        assert!(!serde_json::to_string(&kind).unwrap().contains("from_start"));
     }
 
     #[test]

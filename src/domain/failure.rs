@@ -130,7 +130,7 @@ codes! {
     KeyUnusable         "key_unusable"          Unauthenticated "give the private key's whole text as `key`, and its passphrase as `passphrase`"
     MethodNotOffered    "method_not_offered"    Unauthenticated "choose an `auth_type` that sshd offers, or allow it in sshd_config"
     LoginUndecided      "login_undecided"       Unauthenticated "look at sshd's log on the host before another try: each may count against the account"
-    CredentialExpired   "credential_expired"    Unauthenticated "submit the job again with the host's password or key"
+    CredentialExpired   "credential_expired"    Unauthenticated "give the login anew: `landfall job retry ID --credentials FILE`, over HTTP `hosts` of retry/, or another job"
     NotRoot             "not_root"              Unprivileged    "log in as root, or allow the account to use sudo"
     SudoRefused         "sudo_refused"          Unprivileged    "add a sudoers rule that lets the account run /bin/sh as root"
     SudoPasswordRefused "sudo_password_refused" Unprivileged    "correct `sudo_password` (without one, `password` is used)"

@@ -35,6 +35,9 @@ pub struct StepRecord {
     /// The run of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
+    /// It was tried before a retry from the first step: it counts as not begun, but its attempts go on.
+    #[serde(skip)]
+    pub is_past: bool,
 }
 
 /// A host task, folded.
@@ -93,10 +96,14 @@ impl HostRecord {
                 }
             }
             EventKind::HostFinished { .. } => self.finished = Some(at),
-            EventKind::RetryAsked { .. } => {
+            EventKind::RetryAsked { from_start, .. } => {
                 // Where nothing was tried yet, the first try is still to come.
                 self.attempts += u32::from(self.attempts > 0);
                 self.finished = None;
+                if *from_start {
+                    self.plan = None;
+                    self.steps.iter_mut().for_each(|record| record.is_past = true);
+                }
             }
             EventKind::JobAccepted { .. }
             | EventKind::JobFinished { .. }
@@ -115,6 +122,7 @@ impl HostRecord {
             record.finished = None;
             record.outcome = None;
             record.run_id = run_id;
+            record.is_past = false;
             return;
         }
         let figures = Figures::default();
@@ -129,6 +137,7 @@ impl HostRecord {
             figures,
             failures,
             run_id,
+            is_past: false,
         });
     }
 
@@ -145,7 +154,8 @@ impl HostRecord {
     /// Did the step reach its goal?
     #[must_use]
     pub fn is_done(&self, step: StepKind) -> bool {
-        self.step(step).and_then(|record| record.outcome.as_ref()).is_some_and(StepOutcome::is_done)
+        let present = self.step(step).filter(|record| !record.is_past);
+        present.and_then(|record| record.outcome.as_ref()).is_some_and(StepOutcome::is_done)
     }
 
     /// Was a script started on the host, or may have been, whose end was not seen?
@@ -167,5 +177,55 @@ impl HostRecord {
             HostState::Finished(outcome) => Some(outcome),
             HostState::Pending | HostState::Ready | HostState::Running { .. } | HostState::LeftOut { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(step: StepKind, attempt: u32, outcome: Option<StepOutcome>) -> Vec<EventKind> {
+        let mut events = vec![EventKind::StepStarted { step, attempt, run_id: None }];
+        events.extend(outcome.map(|outcome| EventKind::StepFinished { step, attempt, outcome, figures: Figures::default() }));
+        events
+    }
+
+    fn folded(events: Vec<EventKind>) -> HostRecord {
+        let mut record = HostRecord::default();
+        for event in &events {
+            record.apply(event, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        record
+    }
+
+    fn failed(from_start: bool) -> HostRecord {
+        let failure = Failure::new(crate::domain::failure::Code::NoSpace, "full");
+        let mut events = vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt: 1 }];
+        events.extend(tried(StepKind::UploadPackage, 1, Some(StepOutcome::Done { changed: true })));
+        events.extend(tried(StepKind::RunScript, 1, Some(StepOutcome::Failed { failure: failure.clone() })));
+        events.push(EventKind::HostFinished { outcome: Outcome::Failed { failure } });
+        events.push(EventKind::RetryAsked { reason: "x".into(), from_start });
+        folded(events)
+    }
+
+    #[test]
+    fn a_retry_goes_on_where_it_failed_unless_it_is_to_begin_anew() {
+        let record = failed(false);
+        assert!(record.is_done(StepKind::UploadPackage));
+        let record = failed(true);
+        assert!(!record.is_done(StepKind::UploadPackage) && record.plan.is_none());
+        // What was tried is not forgotten: the next attempt is another one.
+        assert_eq!(record.step(StepKind::RunScript).map(|step| step.attempts), Some(1));
+        assert_eq!((record.attempts, record.run_in_flight()), (2, false));
+    }
+
+    #[test]
+    fn a_step_of_the_new_try_is_done_again() {
+        let mut record = failed(true);
+        record.apply(&EventKind::HostStarted, Timestamp::UNIX_EPOCH).unwrap();
+        for event in tried(StepKind::UploadPackage, 2, Some(StepOutcome::Done { changed: false })) {
+            record.apply(&event, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        assert!(record.is_done(StepKind::UploadPackage) && !record.is_done(StepKind::RunScript));
     }
 }

@@ -92,11 +92,13 @@ impl From<crate::transport::TransportError> for Halt {
 }
 
 impl From<StoreError> for Halt {
-    /// A record that cannot be had is no fault of the host: it is let go, and taken up by the next run. What is stored of
-    /// this host alone and cannot be read is.
+    /// A record that cannot be had, or whose key is elsewhere, is no fault of the host: it is let go, and taken up by the
+    /// next run. What is stored of this host alone and cannot be read is.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } => Self::Left(Left::Journal(JournalError::Failed(error.to_string().into()))),
+            StoreError::Unavailable { .. } | StoreError::Key(_) => {
+                Self::Left(Left::Journal(JournalError::Failed(error.to_string().into())))
+            }
             _ => Self::Failed(Failure::new(Code::Store, error.to_string())),
         }
     }
@@ -149,7 +151,7 @@ impl HostTask {
         let taken_over = match record.state {
             HostState::Running { step, .. } => Some(step),
             // Let go in the middle of a step, or between two tries of it.
-            _ => record.steps.iter().rfind(|step| step.outcome.is_none()).map(|step| step.step),
+            _ => record.steps.iter().rfind(|step| step.outcome.is_none() && !step.is_past).map(|step| step.step),
         };
         let in_flight = record.run_in_flight();
         let (credential, session, tried) = (None, None, HashMap::new());
@@ -339,8 +341,9 @@ impl HostTask {
     pub(super) fn attempt_of(&mut self, kind: StepKind) -> u32 {
         let before = self.record.step(kind).map_or(0, |record| record.attempts);
         let same = match kind {
-            // The run goes on by itself while we reconnect or are replaced; one whose end was seen needs another id.
-            StepKind::RunScript => self.in_flight,
+            // The run goes on by itself while we reconnect or are replaced. One whose end was seen needs another id, and so
+            // does one of before a retry from the first step: starting the new one ends it.
+            StepKind::RunScript => self.in_flight && !self.record.step(kind).is_some_and(|record| record.is_past),
             _ => self.taken_over.take_if(|taken| *taken == kind).is_some(),
         };
         if same { before.max(1) } else { before + 1 }

@@ -70,7 +70,7 @@ impl HostTask {
         };
         let mut events = vec![EventKind::StepFinished { step: step.kind, attempt, outcome, figures }];
         if failed.is_none() {
-            let attempt = self.attempt_of(StepKind::RunScript);
+            let attempt = self.record.step(StepKind::RunScript).map_or(1, |record| record.attempts);
             events.push(EventKind::StepStarted { step: StepKind::RunScript, attempt, run_id: Some(run.clone()) });
         }
         self.append(events).await?;

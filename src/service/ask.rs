@@ -6,12 +6,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::logins::{Entry, LoginList};
+use super::request::code;
+use super::submit::Rejection;
 use super::{Service, ServiceError, view};
 use crate::domain::audit::Asking;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::{JobKind, Status};
-use crate::store::{Cancel, StoreError, TaskRow};
+use crate::store::{Cancel, Retry, StoreError, TaskRow};
 
 /// Which hosts of a job are to be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +23,32 @@ pub enum Again {
     Failed,
     /// These; each must have failed or been cancelled.
     Hosts(Vec<IpAddr>),
-    /// These, by `instance_id`; each must have failed or been cancelled.
+    /// These, by `instance_id`, and those that another login comes for; each must have failed or been cancelled.
     Instances(Vec<String>),
+    /// Those that another login comes for, as far as they failed or were cancelled.
+    Listed,
+}
+
+/// What is asked for when hosts are to be tried again.
+#[derive(Clone, Debug)]
+pub struct RetryAsk<'a> {
+    /// Which.
+    pub again: Again,
+    /// Other logins for some of them.
+    pub logins: Option<LoginList<'a>>,
+    /// Every step again from the first; else each host goes on with the first that is not known to be done.
+    pub from_start: bool,
+    /// Who asks.
+    pub by: Asking,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// The hosts that will be tried again.
+    pub hosts: Vec<Address>,
+    /// Logins that came for other hosts, and were passed over.
+    pub passed_over: usize,
 }
 
 impl Service {
@@ -69,32 +96,52 @@ impl Service {
         Ok(self.store.hand_over(job).await?)
     }
 
-    /// Asks for hosts to be tried again, each from the first of its steps that is not known to be done. Gives those that
-    /// will be; none when no host failed.
+    /// Asks for hosts to be tried again. Gives those that will be; none when no host failed.
     ///
     /// # Errors
-    /// [`ServiceError::NoJob`], [`ServiceError::NoHost`], [`ServiceError::NotFailed`]; [`ServiceError::Busy`] when another
-    /// job has one of them meanwhile. Nothing is asked then.
-    pub async fn retry(&self, job: JobId, again: &Again, by: &Asking) -> Result<Vec<Address>, ServiceError> {
+    /// [`ServiceError::NoJob`], [`ServiceError::NoHost`], [`ServiceError::NoInstance`], [`ServiceError::NotFailed`];
+    /// [`ServiceError::Busy`] when another job has one of them meanwhile; [`Rejection::Faults`]: everything wrong with the
+    /// logins. Nothing is asked then.
+    pub async fn retry(&self, job: JobId, ask: &RetryAsk<'_>) -> Result<Retried, Rejection> {
         if self.store.job(job).await?.is_none() {
-            return Err(ServiceError::NoJob(job));
+            return Err(ServiceError::NoJob(job).into());
         }
         let tasks = self.store.tasks(job).await?;
-        let chosen = choose(job, &tasks, again)?;
+        let strict = matches!(ask.again, Again::Instances(_));
+        let (mut faults, mut passed_over) = (Vec::new(), 0);
+        let mut entries = ask.logins.map_or_else(Vec::new, |list| {
+            list.named(&tasks, &mut faults, |fields| {
+                passed_over += 1;
+                if strict {
+                    fields.fault_with("", code::NO_INSTANCE, format!("is no host of job {job}"));
+                }
+            })
+        });
+        let chosen = choose(job, &tasks, &ask.again, &entries)?;
         let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
+        let count = entries.len();
+        entries.retain(|entry| ids.contains(&entry.task.id));
+        passed_over += count - entries.len();
+        let logins = match ask.logins {
+            Some(list) => self.new_logins(list, &entries, faults).await?,
+            None => Vec::new(),
+        };
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Retried { hosts: Vec::new(), passed_over });
         }
-        let opened = match self.store.ask_retry(job, &ids, by, self.engine.now()).await {
+        let (by, at) = (ask.by.clone(), self.engine.now());
+        let retry = Retry { tasks: ids, logins, from_start: ask.from_start, by, at };
+        let opened = match self.store.ask_retry(job, &retry).await {
             Ok(opened) => opened,
-            Err(StoreError::Conflict(message)) => return Err(ServiceError::Busy(message)),
+            Err(StoreError::Conflict(message)) => return Err(ServiceError::Busy(message).into()),
             Err(error) => return Err(error.into()),
         };
-        Ok(chosen.iter().filter(|task| opened.contains(&task.id)).map(|task| task.address).collect())
+        let hosts = chosen.iter().filter(|task| opened.contains(&task.id)).map(|task| task.address).collect();
+        Ok(Retried { hosts, passed_over })
     }
 }
 
-fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again) -> Result<Vec<&'a TaskRow>, ServiceError> {
+fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again, entries: &[Entry<'a>]) -> Result<Vec<&'a TaskRow>, ServiceError> {
     let in_order = |mut chosen: Vec<&'a TaskRow>| {
         chosen.sort_by_key(|task| task.index);
         chosen.dedup_by_key(|task| task.index);
@@ -114,13 +161,15 @@ fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again) -> Result<Vec<&'a
             Ok(in_order(hosts.iter().map(one).collect::<Result<_, _>>()?))
         }
         Again::Instances(names) => {
-            let chosen = named(job, tasks, names, |task| failed(&task))?;
+            let mut chosen = named(job, tasks, names, |task| failed(&task))?;
+            chosen.extend(entries.iter().map(|entry| entry.task));
             let ended = |task: &&TaskRow| ServiceError::NotFailed { job, host: task.address.ip, status: task.status };
             match chosen.iter().find(|task| !failed(task)) {
                 Some(task) => Err(ended(task)),
                 None => Ok(in_order(chosen)),
             }
         }
+        Again::Listed => Ok(in_order(entries.iter().map(|entry| entry.task).filter(failed).collect())),
     }
 }
 

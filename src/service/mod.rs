@@ -8,9 +8,12 @@ pub mod ask;
 pub mod check;
 pub mod collect;
 pub mod details;
+pub mod envelope;
 pub mod feed;
 pub mod host_list;
 pub mod inventory;
+pub mod keys;
+pub mod logins;
 mod measure;
 pub mod once;
 pub mod operate;
@@ -125,13 +128,14 @@ pub struct Service {
     pub(crate) packages: Arc<dyn PackageSource>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) site: Arc<Site>,
+    opener: Arc<envelope::Opener>,
 }
 
 impl Service {
     /// Joins the parts.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, packages: Arc<dyn PackageSource>, engine: Arc<Engine>, site: Arc<Site>) -> Self {
-        Self { store, packages, engine, site }
+        Self { store, packages, engine, site, opener: Arc::default() }
     }
 
     /// Takes an unfinished job for this process. Where a killed holder keeps it for a while, it waits for the end of that.

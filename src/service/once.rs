@@ -83,14 +83,13 @@ impl Service {
         let Some(key) = key else { return self.submit_new((operation, body), caller, None).await };
         let fingerprint = self.store.fingerprint(operation.word(), body)?;
         if let Some(first) = self.first(caller, key).await? {
-            return again(first, &fingerprint);
+            return self.again(first, (operation, body));
         }
-        let once =
-            Once { app: caller.app().to_owned(), key: key.0.clone(), fingerprint: fingerprint.clone(), answer: String::new() };
+        let once = Once { app: caller.app().to_owned(), key: key.0.clone(), fingerprint, answer: String::new() };
         match self.submit_new((operation, body), caller, Some(once)).await {
             // A twin that was recorded meanwhile has the hosts, or has taken them out of the inventory.
             Err(rejection) => match self.first(caller, key).await? {
-                Some(first) => again(first, &fingerprint),
+                Some(first) => self.again(first, (operation, body)),
                 None => Err(rejection),
             },
             done => done,
@@ -107,6 +106,7 @@ impl Service {
         caller: &Caller,
         once: Option<Once>,
     ) -> Result<Submitted, Rejection> {
+        let asked = body;
         let expanded = match operation {
             Operation::Install => None,
             Operation::Operate => Some(self.expand(body, &caller.grant).await?),
@@ -119,12 +119,22 @@ impl Service {
         let admitted = self.examine(body, caller).await?;
         let ip_filter = json!(admitted.filtered);
         let once = Once { answer: ip_filter.to_string(), ..once };
-        let fingerprint = once.fingerprint.clone();
         let job = self.new_job(admitted.request, admitted.excluded, caller);
         match self.store.create_job_once(job, once, self.engine.now()).await? {
             Created::New(job) => Ok(Submitted { job, ip_filter, is_new: true }),
-            Created::Before(first) => again(first, &fingerprint),
+            Created::Before(first) => self.again(first, (operation, asked)),
         }
+    }
+
+    /// What a submission is answered that came before.
+    fn again(&self, first: First, (operation, body): (Operation, &Value)) -> Result<Submitted, Rejection> {
+        if !self.store.is_same(&first.fingerprint, operation.word(), body)? {
+            let message = format!("another request came with this key before, and became job {}", first.job);
+            return Err(Rejection::Faults(vec![fault(code::CONFLICT, message)]));
+        }
+        let corrupt = |_| StoreError::Corrupt { what: format!("what was answered with job {} cannot be read", first.job) };
+        let ip_filter = serde_json::from_str(&first.answer).map_err(corrupt)?;
+        Ok(Submitted { job: first.job, ip_filter, is_new: false })
     }
 
     /// Removes the keys of submissions that count no more; how many.
@@ -134,17 +144,6 @@ impl Service {
     pub async fn purge_keys(&self) -> Result<u64, ServiceError> {
         Ok(self.store.purge_keys(self.engine.now()).await?)
     }
-}
-
-/// What a submission is answered that came before.
-fn again(first: First, fingerprint: &str) -> Result<Submitted, Rejection> {
-    if first.fingerprint != fingerprint {
-        let message = format!("another request came with this key before, and became job {}", first.job);
-        return Err(Rejection::Faults(vec![fault(code::CONFLICT, message)]));
-    }
-    let corrupt = |_| StoreError::Corrupt { what: format!("what was answered with job {} cannot be read", first.job) };
-    let ip_filter = serde_json::from_str(&first.answer).map_err(corrupt)?;
-    Ok(Submitted { job: first.job, ip_filter, is_new: false })
 }
 
 #[cfg(test)]

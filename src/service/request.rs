@@ -9,17 +9,22 @@
 
 mod fields;
 mod host;
+mod login;
 #[cfg(test)]
 mod tests;
 pub(crate) mod values;
 
-pub use host::{FIELDS as HOST_FIELDS, SECRETS};
+pub use host::FIELDS as HOST_FIELDS;
+pub(super) use login::GivenLogin;
+pub use login::SECRETS;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::envelope::Opened;
 use crate::domain::credential::{Credential, Secret};
 use crate::domain::host::HostSpec;
 use crate::domain::job::JobKind;
@@ -85,8 +90,22 @@ pub struct SecretSources {
     pub asked: Option<Secret>,
     /// Relative files are looked up here: the job file's directory.
     pub base: PathBuf,
+    /// What was in the envelopes of the body.
+    pub envelopes: Envelopes,
     /// Did the request come over a line that others can read? Then a secret in clear is a fault.
     pub exposed: bool,
+}
+
+/// What became of the envelopes of a body.
+#[derive(Clone, Debug, Default)]
+pub enum Envelopes {
+    /// Nobody opened them: each is a fault.
+    #[default]
+    Closed,
+    /// They stand for themselves: for a look at a body that goes nowhere.
+    Unread,
+    /// They were opened.
+    Opened(Arc<Opened>),
 }
 
 /// A request that passed its checks.

@@ -173,6 +173,6 @@ impl Service {
     /// # Errors
     /// When the record fails.
     pub async fn purge_credentials(&self) -> Result<u64, ServiceError> {
-        Ok(self.store.purge_credentials(self.engine.now()).await?)
+        self.purge_at(self.now()).await
     }
 }

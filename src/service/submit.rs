@@ -167,7 +167,8 @@ impl Service {
     /// Checks a body and admits its hosts.
     async fn consider(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
         let mut faults: Vec<Fault> = self.replaced_fault(body).await?.into_iter().collect();
-        let request = request::parse(body, &self.site, &caller.sources);
+        let sources = self.with_opened(body, &caller.sources).await?;
+        let request = request::parse(body, &self.site, &sources);
         let mut request = match request {
             Ok(request) if faults.is_empty() => request,
             Ok(_) => return Err(Rejection::Faults(faults)),

@@ -410,7 +410,7 @@ fn step_views(task: &TaskRow, record: &HostRecord) -> Vec<StepView> {
     planned
         .iter()
         .map(|step| match record.step(step.kind) {
-            Some(went) => StepView {
+            Some(went) if !went.is_past => StepView {
                 step: went.step,
                 status: step_status(went, &record.state),
                 start_time: Some(went.started),
@@ -419,12 +419,12 @@ fn step_views(task: &TaskRow, record: &HostRecord) -> Vec<StepView> {
                 detail: step_detail(went),
                 figures: went.figures.clone(),
             },
-            None => StepView {
+            past => StepView {
                 step: step.kind,
                 status: Status::Pending,
                 start_time: None,
                 finish_time: None,
-                attempts: 0,
+                attempts: past.map_or(0, |past| past.attempts),
                 detail: None,
                 figures: Figures::default(),
             },

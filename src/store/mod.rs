@@ -10,6 +10,7 @@
 //!
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
+mod asking;
 pub mod news;
 pub mod once;
 pub mod page;
@@ -27,13 +28,14 @@ use bytes::Bytes;
 use crate::domain::Timestamp;
 use crate::domain::admission::Exclusion;
 use crate::domain::audit::{Asking, AuditLine};
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, SecretBytes};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::host::{Address, HostSpec};
 use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
+pub use asking::{KeyChange, NewLogin, Resealed, Retry};
 use news::News;
 use once::{Created, First, Once};
 use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
@@ -340,6 +342,11 @@ pub trait Store: Send + Sync {
     /// key of the record, so that a password in it cannot be guessed by trying.
     fn fingerprint(&self, what: &str, body: &serde_json::Value) -> Result<String, StoreError>;
 
+    /// Is that the fingerprint of this request, under whatever key it was made?
+    fn is_same(&self, fingerprint: &str, what: &str, body: &serde_json::Value) -> Result<bool, StoreError> {
+        Ok(self.fingerprint(what, body)? == fingerprint)
+    }
+
     /// [`Store::create_job`], unless a job was recorded with this key within [`KEY_LIFE`]. Of several that come at the same
     /// time one is recorded, and the others wait for it.
     async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError>;
@@ -388,9 +395,13 @@ pub trait Store: Send + Sync {
     /// Unfinished host tasks of a job that are to be cancelled.
     async fn cancelled(&self, job: JobId) -> Result<Vec<TaskId>, StoreError>;
 
-    /// Opens host tasks of a job again that failed or were cancelled, in one transaction; those that ended otherwise are
-    /// passed over. Returns the opened ones. A host that another unfinished job holds makes a `Conflict`.
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+    /// Opens host tasks of a job again that failed or were cancelled, with the logins that come for them, in one transaction;
+    /// those that ended otherwise are passed over. Returns the opened ones. A host that another unfinished job holds makes
+    /// a `Conflict`.
+    async fn ask_retry(&self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Gives unfinished host tasks of a job that have no credential any more a new one; returns those.
+    async fn give_logins(&self, job: JobId, logins: &[NewLogin], at: Timestamp) -> Result<Vec<TaskId>, StoreError>;
 
     /// Who asked what of a job, the submission first. What was asked for in vain is not in it.
     async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError>;
@@ -432,7 +443,7 @@ pub trait Store: Send + Sync {
     /// The newest credential that is still kept for each of these hosts, with the login it belongs to.
     async fn kept_logins(&self, hosts: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError>;
 
-    /// Removes credentials whose time has come; returns how many.
+    /// Removes credentials whose time has come, and what is left of their bytes where the backend can; returns how many.
     async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// What is known of a host.
@@ -474,4 +485,21 @@ pub trait Store: Send + Sync {
 
     /// Forgets the pinned keys of a host, of one port or of all; returns how many there were.
     async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError>;
+
+    /// The private half of a key pair (PKCS#8); `None` while none of that name is kept.
+    async fn key_pair(&self, name: &str) -> Result<Option<SecretBytes>, StoreError>;
+
+    /// Keeps a key pair, sealed, unless there is one of that name already; gives the one that is kept.
+    async fn keep_key_pair(&self, name: &str, private: &SecretBytes, at: Timestamp) -> Result<SecretBytes, StoreError>;
+
+    /// Makes the key that secrets will be sealed under next; one that waits already is that key. Nothing is sealed under it
+    /// before [`Store::reseal`]. The turn to change keys is this process's from now on.
+    async fn prepare_key(&self) -> Result<KeyChange, StoreError>;
+
+    /// Has everybody seal under the next key from now on, and seals at most `most` secrets anew that are under the old one,
+    /// in one transaction. Comes after [`Store::prepare_key`], again and again until nothing is left.
+    async fn reseal(&self, change: &KeyChange, most: u32) -> Result<Resealed, StoreError>;
+
+    /// Takes the old key, which nothing is sealed under any more, out of the key file.
+    async fn retire_key(&self, change: &KeyChange) -> Result<(), StoreError>;
 }

@@ -1,99 +1,83 @@
-//! Credentials at rest: XChaCha20-Poly1305 under a key file that lives outside the database.
+//! Secrets at rest: XChaCha20-Poly1305 under a key file that lives outside the database.
 //!
-//! Every row has a nonce of its own from the operating system and is bound to its table, host task and key by associated
-//! data, so a row that was moved, changed or sealed elsewhere does not open. Plain text exists only in buffers that are
-//! wiped; the secrets stand in them as hexadecimal, so that the JSON reader hands out slices of the wiped buffer instead of
-//! unescaped copies of its own.
+//! Every row has a nonce of its own from the operating system and is bound to its table, row and key by associated data, so
+//! a row that was moved, changed or sealed elsewhere does not open. Plain text exists only in buffers that are wiped.
 //!
-//! Never here: rows and retention (a backend's), and the wire form of credentials (the request's).
+//! Which key is used is said by the record, so that all processes over it agree ([`Seal::use_key`]). A process that meets a
+//! key it does not know looks into the key file once more: that is how a running `serve` survives a change of keys.
 //!
-//! To add a kind of credential: a field in `Plain`, absent by default, and its arms in `Plain::of` and `Plain::credential`.
+//! ```text
+//!  keys are changed:   file [a] ─prepare─► [a b] ─► record says b, every row is sealed anew ─retire─► [b]
+//! ```
+//! The same keys make fingerprints of requests: HMACs, which say nothing to who has not the key.
+//!
+//! Never here: rows and retention (a backend's), and the wire form of credentials (the request's). To seal another kind of
+//! row: its variant of [`Bound`].
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+mod file;
+mod plain;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chacha20poly1305::aead::Generate;
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::StoreError;
 use super::row::corrupt;
-use crate::domain::credential::{Auth, Credential};
+use super::{KeyChange, StoreError};
+use crate::domain::credential::{Credential, SecretBytes};
 use crate::domain::id::TaskId;
+use file::KeyBytes;
+use plain::Plain;
 
-/// Bytes of a key.
-const KEY_BYTES: usize = 32;
 /// Bytes that sealing adds: room for them is reserved, so that the plain text is never moved by a growing buffer.
 const TAG_BYTES: usize = 16;
-/// JSON of `Plain` around its secrets, at most.
-const FRAME_BYTES: usize = 128;
 
-/// Seals and opens credentials under one key.
+/// Seals and opens secrets.
 pub struct Seal {
-    cipher: XChaCha20Poly1305,
-    key_id: String,
-    /// For fingerprints; made from the key, so that it is of no use for the cipher.
-    mark: Zeroizing<[u8; KEY_BYTES]>,
+    path: PathBuf,
+    ring: RwLock<Ring>,
+    /// The turn to change the key file, while it is ours.
+    turn: Mutex<Option<std::fs::File>>,
 }
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seal").field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("Seal").field("key_id", &self.key_id()).finish_non_exhaustive()
     }
 }
 
-/// A sealed credential, as a row keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sealed {
-    /// The key it was sealed under.
-    pub(super) key_id: String,
-    /// Its own nonce.
-    pub(super) nonce: Vec<u8>,
-    /// Cipher text and tag.
-    pub(super) sealed: Vec<u8>,
+/// The keys that this process knows. One that was known stays so: rows that were read before a change of keys still open.
+struct Ring {
+    keys: Vec<Arc<Key>>,
+    /// The one that is sealed under.
+    used: Arc<Key>,
 }
 
-impl Seal {
-    /// The seal of a key file. An absent one is made: 32 bytes from the operating system, 0600, in a directory that is made
-    /// 0700 when it is absent too.
-    ///
-    /// # Errors
-    /// [`StoreError::Key`] when the file cannot be used: others may read it, it is no key, or it cannot be read or made.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let key = match read_key(path)? {
-            Some(key) => key,
-            None => {
-                make_key(path)?;
-                read_key(path)?.ok_or_else(|| refused(path, "it vanished while it was made"))?
-            }
-        };
-        let digest = Sha256::digest(key.as_slice());
-        let key_id = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let cipher = XChaCha20Poly1305::new_from_slice(key.as_slice()).map_err(|_| refused(path, "it is no key"))?;
-        let mut mark = Zeroizing::new([0; KEY_BYTES]);
-        let mut derived = Hmac::<Sha256>::new_from_slice(key.as_slice()).map_err(|_| refused(path, "it is no key"))?;
+struct Key {
+    id: String,
+    cipher: XChaCha20Poly1305,
+    /// For fingerprints; made from the key, so that it is of no use for the cipher.
+    mark: KeyBytes,
+}
+
+impl Key {
+    fn of(bytes: &KeyBytes, path: &Path) -> Result<Arc<Self>, StoreError> {
+        let cipher = XChaCha20Poly1305::new_from_slice(bytes.as_slice()).map_err(|_| file::refused(path, "it is no key"))?;
+        let mut mark = KeyBytes::default();
+        let mut derived = Hmac::<Sha256>::new_from_slice(bytes.as_slice()).map_err(|_| file::refused(path, "it is no key"))?;
         derived.update(b"landfall fingerprint");
         mark.copy_from_slice(&derived.finalize().into_bytes());
-        Ok(Self { cipher, key_id, mark })
+        Ok(Arc::new(Self { id: id_of(bytes), cipher, mark }))
     }
 
-    /// Which key this is: the first 8 bytes of its SHA-256, hex. Stored with every row.
-    #[must_use]
-    pub fn key_id(&self) -> &str {
-        &self.key_id
-    }
-
-    /// What tells one request from another: an HMAC under this key, with the key's id before it. The order of an object's keys
-    /// does not matter.
-    pub(super) fn fingerprint(&self, what: &str, body: &Value) -> Result<String, StoreError> {
+    fn fingerprint(&self, what: &str, body: &Value) -> Result<String, StoreError> {
         let unmarked = || StoreError::Key("the request cannot be fingerprinted".into());
         let mut mac = Hmac::<Sha256>::new_from_slice(self.mark.as_slice()).map_err(|_| unmarked())?;
         mac.update(what.as_bytes());
@@ -101,33 +85,7 @@ impl Seal {
         // Piece by piece: no copy of the body, and of the passwords in it, is made.
         serde_json::to_writer(Marked(&mut mac), body).map_err(|_| unmarked())?;
         let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(format!("{}:{digest}", self.key_id))
-    }
-
-    /// Seals the credential of a host task.
-    pub(super) fn seal(&self, task: TaskId, credential: &Credential) -> Result<Sealed, StoreError> {
-        let mut buffer = Plain::of(credential)?;
-        let nonce = XNonce::try_generate().map_err(|error| StoreError::Unavailable {
-            what: "random bytes of the operating system".into(),
-            source: error.to_string().into(),
-        })?;
-        self.cipher
-            .encrypt_in_place(&nonce, bound_to(task, &self.key_id).as_bytes(), &mut *buffer)
-            .map_err(|_| StoreError::Key("the credential cannot be sealed".into()))?;
-        Ok(Sealed { key_id: self.key_id.clone(), nonce: nonce.to_vec(), sealed: buffer.to_vec() })
-    }
-
-    /// Opens the credential of a host task.
-    pub(super) fn unseal(&self, task: TaskId, row: &Sealed) -> Result<Credential, StoreError> {
-        if row.key_id != self.key_id {
-            return Err(foreign_key(&row.key_id, &self.key_id));
-        }
-        let damaged = || corrupt(format!("the sealed credential of host task {task} does not open: it was changed or moved"));
-        let nonce = XNonce::try_from(row.nonce.as_slice()).map_err(|_| damaged())?;
-        let mut buffer = Zeroizing::new(row.sealed.clone());
-        self.cipher.decrypt_in_place(&nonce, bound_to(task, &self.key_id).as_bytes(), &mut *buffer).map_err(|_| damaged())?;
-        let plain: Plain<'_> = serde_json::from_slice(&buffer).map_err(|_| damaged())?;
-        plain.credential().ok_or_else(damaged)
+        Ok(format!("{}:{digest}", self.id))
     }
 }
 
@@ -145,147 +103,227 @@ impl Write for Marked<'_> {
     }
 }
 
-/// What is said when rows were sealed under a key that is not the one at hand.
-pub(super) fn foreign_key(theirs: &str, ours: &str) -> StoreError {
-    StoreError::Key(format!(
-        "credentials in the record are sealed under key {theirs}, but the key file holds key {ours}: give the right file with LANDFALL_KEY_FILE"
-    ))
+fn id_of(bytes: &KeyBytes) -> String {
+    Sha256::digest(bytes.as_slice()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The associated data of a row: table, row and key.
-fn bound_to(task: TaskId, key_id: &str) -> String {
-    format!("credential\n{task}\n{key_id}")
+/// A sealed secret, as a row keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sealed {
+    /// The key it was sealed under.
+    pub(super) key_id: String,
+    /// Its own nonce.
+    pub(super) nonce: Vec<u8>,
+    /// Cipher text and tag.
+    pub(super) sealed: Vec<u8>,
 }
 
-/// The sealed form of a [`Credential`]; every value is hexadecimal.
-#[derive(Serialize, Deserialize)]
-struct Plain<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    password: Option<&'a str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pem: Option<&'a str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    passphrase: Option<&'a str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sudo_password: Option<&'a str>,
+/// The row that a secret is bound to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound<'a> {
+    /// The credential of a host task.
+    Credential(TaskId),
+    /// The private half of a key pair.
+    KeyPair(&'a str),
 }
 
-impl Plain<'_> {
-    /// The plain text of a credential, with room for the tag.
-    fn of(credential: &Credential) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let (password, pem, passphrase) = match &credential.auth {
-            Auth::Password(password) => (Some(hex(password)), None, None),
-            Auth::Key { pem, passphrase } => (None, Some(hex(pem)), passphrase.as_ref().map(hex)),
+impl Bound<'_> {
+    /// The associated data: table, row and key.
+    fn data(self, key_id: &str) -> String {
+        match self {
+            Self::Credential(task) => format!("credential\n{task}\n{key_id}"),
+            Self::KeyPair(name) => format!("key_pair\n{name}\n{key_id}"),
+        }
+    }
+
+    fn damaged(self) -> StoreError {
+        let what = match self {
+            Self::Credential(task) => format!("credential of host task {task}"),
+            Self::KeyPair(name) => format!("key pair {name}"),
         };
-        let sudo_password = credential.sudo_password.as_ref().map(hex);
-        let values = [&password, &pem, &passphrase, &sudo_password];
-        let length: usize = values.iter().filter_map(|value| value.as_ref().map(|text| text.len())).sum();
-        let plain = Plain {
-            password: text(&password),
-            pem: text(&pem),
-            passphrase: text(&passphrase),
-            sudo_password: text(&sudo_password),
-        };
-        let mut buffer = Zeroizing::new(Vec::with_capacity(length + FRAME_BYTES + TAG_BYTES));
-        serde_json::to_writer(&mut *buffer, &plain).map_err(|_| StoreError::Key("the credential cannot be sealed".into()))?;
+        corrupt(format!("the sealed {what} does not open: it was changed or moved"))
+    }
+}
+
+impl Seal {
+    /// The seal of a key file. An absent one is made: 32 bytes from the operating system, 0600, in a directory that is made
+    /// 0700 when it is absent too.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] when the file cannot be used: others may read it, it is no key, or it cannot be read or made.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let keys = file::open(path)?.iter().map(|bytes| Key::of(bytes, path)).collect::<Result<Vec<_>, _>>()?;
+        let used = keys.first().cloned().ok_or_else(|| file::refused(path, "it is empty"))?;
+        Ok(Self { path: path.to_owned(), ring: RwLock::new(Ring { keys, used }), turn: Mutex::default() })
+    }
+
+    /// The key that is sealed under: the first 8 bytes of its SHA-256, hex. Stored with every row.
+    #[must_use]
+    pub fn key_id(&self) -> String {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).used.id.clone()
+    }
+
+    /// All keys that are known.
+    pub(super) fn known(&self) -> Vec<String> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).keys.iter().map(|key| key.id.clone()).collect()
+    }
+
+    /// Seals under this key from now on: the record says so.
+    pub(super) fn use_key(&self, id: &str) -> Result<(), StoreError> {
+        let key = self.key(id)?;
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).used = key;
+        Ok(())
+    }
+
+    /// A key; one that is not known is looked for in the file.
+    fn key(&self, id: &str) -> Result<Arc<Key>, StoreError> {
+        if let Some(key) = self.find(id) {
+            return Ok(key);
+        }
+        self.learn(&file::read(&self.path)?.unwrap_or_default())?;
+        self.find(id).ok_or_else(|| foreign_key(id, &self.known()))
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Key>> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).keys.iter().find(|key| key.id == id).cloned()
+    }
+
+    fn learn(&self, keys: &[KeyBytes]) -> Result<(), StoreError> {
+        for bytes in keys {
+            let key = Key::of(bytes, &self.path)?;
+            let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+            if !ring.keys.iter().any(|known| known.id == key.id) {
+                ring.keys.push(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// What tells one request from another: an HMAC under the key that is used now, with the key's id before it. The order of
+    /// an object's keys does not matter.
+    pub(super) fn fingerprint(&self, what: &str, body: &Value) -> Result<String, StoreError> {
+        let key = self.ring.read().unwrap_or_else(PoisonError::into_inner).used.clone();
+        key.fingerprint(what, body)
+    }
+
+    /// Is that the fingerprint of this request, under whatever key it was made? One of a key that is gone since tells nothing:
+    /// then a request that comes again is taken for the same, for what it asks for must not be done twice.
+    pub(super) fn is_same(&self, fingerprint: &str, what: &str, body: &Value) -> Result<bool, StoreError> {
+        let id = fingerprint.split_once(':').map_or("", |(id, _)| id);
+        match self.key(id) {
+            Ok(key) => Ok(key.fingerprint(what, body)? == fingerprint),
+            Err(StoreError::Key(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Seals the credential of a host task.
+    pub(super) fn seal(&self, task: TaskId, credential: &Credential) -> Result<Sealed, StoreError> {
+        self.close(Bound::Credential(task), Plain::of(credential)?)
+    }
+
+    /// Opens the credential of a host task.
+    pub(super) fn unseal(&self, task: TaskId, row: &Sealed) -> Result<Credential, StoreError> {
+        let bound = Bound::Credential(task);
+        let buffer = self.reveal(bound, row)?;
+        let plain: Plain<'_> = serde_json::from_slice(&buffer).map_err(|_| bound.damaged())?;
+        plain.credential().ok_or_else(|| bound.damaged())
+    }
+
+    /// Seals the private half of a key pair.
+    pub(super) fn seal_pair(&self, name: &str, private: &SecretBytes) -> Result<Sealed, StoreError> {
+        let private = private.expose_secret();
+        let mut buffer = Zeroizing::new(Vec::with_capacity(private.len() + TAG_BYTES));
+        buffer.extend_from_slice(private);
+        self.close(Bound::KeyPair(name), buffer)
+    }
+
+    /// Opens the private half of a key pair.
+    pub(super) fn unseal_pair(&self, name: &str, row: &Sealed) -> Result<SecretBytes, StoreError> {
+        let buffer = self.reveal(Bound::KeyPair(name), row)?;
+        // A copy of its exact length: a secret that is boxed would else leave the longer buffer behind as it is.
+        let mut exact = Vec::with_capacity(buffer.len());
+        exact.extend_from_slice(&buffer);
+        Ok(exact.into())
+    }
+
+    /// The same secret under the key that is used now.
+    pub(super) fn reseal(&self, bound: Bound<'_>, row: &Sealed) -> Result<Sealed, StoreError> {
+        let mut buffer = self.reveal(bound, row)?;
+        // Decrypting left the room of the tag free.
+        buffer.reserve_exact(TAG_BYTES);
+        self.close(bound, buffer)
+    }
+
+    fn close(&self, bound: Bound<'_>, mut buffer: Zeroizing<Vec<u8>>) -> Result<Sealed, StoreError> {
+        let key = self.ring.read().unwrap_or_else(PoisonError::into_inner).used.clone();
+        let nonce = XNonce::try_generate().map_err(|error| StoreError::Unavailable {
+            what: "random bytes of the operating system".into(),
+            source: error.to_string().into(),
+        })?;
+        key.cipher
+            .encrypt_in_place(&nonce, bound.data(&key.id).as_bytes(), &mut *buffer)
+            .map_err(|_| StoreError::Key("a secret cannot be sealed".into()))?;
+        Ok(Sealed { key_id: key.id.clone(), nonce: nonce.to_vec(), sealed: buffer.to_vec() })
+    }
+
+    fn reveal(&self, bound: Bound<'_>, row: &Sealed) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let key = self.key(&row.key_id)?;
+        let nonce = XNonce::try_from(row.nonce.as_slice()).map_err(|_| bound.damaged())?;
+        let mut buffer = Zeroizing::new(row.sealed.clone());
+        let opened = key.cipher.decrypt_in_place(&nonce, bound.data(&key.id).as_bytes(), &mut *buffer);
+        opened.map_err(|_| bound.damaged())?;
         Ok(buffer)
     }
 
-    /// The credential; `None` when this is not the plain text of one.
-    fn credential(&self) -> Option<Credential> {
-        let auth = match (self.password, self.pem) {
-            (Some(password), None) => Auth::Password(of_hex(password)?),
-            (None, Some(pem)) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
-            _ => return None,
-        };
-        Some(Credential { auth, sudo_password: optional(self.sudo_password)? })
-    }
-}
-
-fn text(value: &Option<Zeroizing<String>>) -> Option<&str> {
-    value.as_ref().map(|text| text.as_str())
-}
-
-fn optional(value: Option<&str>) -> Option<Option<SecretString>> {
-    value.map_or(Some(None), |text| of_hex(text).map(Some))
-}
-
-fn hex(secret: &SecretString) -> Zeroizing<String> {
-    let secret = secret.expose_secret();
-    let mut text = Zeroizing::new(String::with_capacity(secret.len() * 2));
-    for byte in secret.bytes() {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+    /// Sees that a next key waits in the file, and takes the turn to change keys for this process. One that waits already,
+    /// of a change that was prepared or broken off, is that key.
+    pub(super) fn prepare(&self) -> Result<KeyChange, StoreError> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if turn.is_none() {
+            *turn = Some(file::turn(&self.path)?);
+        }
+        let mut keys = file::read(&self.path)?.ok_or_else(|| file::refused(&self.path, "it is gone"))?;
+        if keys.len() == 1 {
+            keys.push(file::fresh(&self.path)?);
+            file::replace(&self.path, &keys)?;
+        }
+        self.learn(&keys)?;
+        match keys.as_slice() {
+            [from, to] => Ok(KeyChange { from: id_of(from), to: id_of(to) }),
+            _ => Err(file::refused(&self.path, "it has not two keys")),
         }
     }
-    text
+
+    /// Takes the key that nothing is sealed under any more out of the file, and gives the turn back.
+    pub(super) fn retire(&self, change: &KeyChange) -> Result<(), StoreError> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = file::read(&self.path)?.unwrap_or_default();
+        let next: Vec<KeyBytes> = keys.into_iter().filter(|key| id_of(key) == change.to).collect();
+        if turn.is_none() || next.len() != 1 {
+            return Err(file::refused(&self.path, "somebody else changed it meanwhile"));
+        }
+        file::replace(&self.path, &next)?;
+        *turn = None;
+        Ok(())
+    }
 }
 
-fn of_hex(text: &str) -> Option<SecretString> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    // Exactly as long as it will be: turning it into a secret then moves the buffer instead of copying it.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    for [high, low] in pairs {
-        bytes.push(digit(*high)? << 4 | digit(*low)?);
-    }
-    if !rest.is_empty() {
-        return None;
-    }
-    String::from_utf8(std::mem::take(&mut *bytes)).ok().map(SecretString::from)
-}
-
-/// Reads the key file; `None` when there is none.
-fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; KEY_BYTES]>>, StoreError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(refused(path, &error.to_string())),
-    };
-    let facts = file.metadata().map_err(|error| refused(path, &error.to_string()))?;
-    if !facts.is_file() {
-        return Err(refused(path, "it is no file"));
-    }
-    if facts.mode() & 0o077 != 0 {
-        return Err(refused(path, &format!("others may use it (mode {:04o}): chmod 600 it", facts.mode() & 0o7777)));
-    }
-    if facts.len() != KEY_BYTES as u64 {
-        return Err(refused(path, &format!("it has {} bytes instead of {KEY_BYTES}", facts.len())));
-    }
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    file.read_exact(key.as_mut_slice()).map_err(|error| refused(path, &error.to_string()))?;
-    Ok(Some(key))
-}
-
-/// Makes the key file. It appears complete or not at all, and never replaces one: it is written beside (O_EXCL) and then
-/// linked, which fails when somebody else was first. That one's key is then ours.
-fn make_key(path: &Path) -> Result<(), StoreError> {
-    let failed = |error: std::io::Error| refused(path, &format!("it cannot be made: {error}"));
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let key = Zeroizing::new(<[u8; KEY_BYTES]>::try_generate().map_err(|error| refused(path, &error.to_string()))?);
-    let beside = directory.join(format!(".key-{}", Uuid::now_v7()));
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(key.as_slice()).and_then(|()| file.sync_all()))
-        .and_then(|()| match std::fs::hard_link(&beside, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        });
-    let removed = std::fs::remove_file(&beside);
-    made.and(removed).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)
-}
-
-fn refused(path: &Path, why: &str) -> StoreError {
-    StoreError::Key(format!("the key file {} cannot be used: {why}", path.display()))
+/// What is said when rows were sealed under a key that is not at hand.
+pub(super) fn foreign_key(theirs: &str, ours: &[String]) -> StoreError {
+    let ours = ours.join(" and ");
+    StoreError::Key(format!(
+        "secrets in the record are sealed under key {theirs}, but the key file holds key {ours}: give the right file with \
+         LANDFALL_KEY_FILE; where `landfall key rotate` was run on another machine, copy the file from there"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::credential::Auth;
+    use secrecy::ExposeSecret;
+    use uuid::Uuid;
 
     fn seal(directory: &Path) -> Seal {
         Seal::open(&directory.join("key")).unwrap()
@@ -309,20 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_text_fits_the_buffer_that_was_reserved_for_it() {
-        let buffer = Plain::of(&keyed()).unwrap();
-        assert!(buffer.len() + TAG_BYTES <= buffer.capacity());
-        let empty =
-            Credential { auth: Auth::Key { pem: "".into(), passphrase: Some("".into()) }, sudo_password: Some("".into()) };
-        assert!(Plain::of(&empty).unwrap().len() <= FRAME_BYTES);
-    }
-
-    #[test]
-    fn a_row_opens_for_its_own_host_task_only() {
+    fn a_row_opens_for_its_own_place_only() {
         let directory = tempfile::tempdir().unwrap();
         let seal = seal(directory.path());
         let sealed = seal.seal(TaskId(Uuid::now_v7()), &keyed()).unwrap();
         assert!(matches!(seal.unseal(TaskId(Uuid::now_v7()), &sealed), Err(StoreError::Corrupt { .. })));
+        let pair = seal.seal_pair("DEFAULT", &vec![1, 2, 3].into()).unwrap();
+        assert_eq!(seal.unseal_pair("DEFAULT", &pair).unwrap().expose_secret(), [1, 2, 3]);
+        assert!(matches!(seal.unseal_pair("OTHER", &pair), Err(StoreError::Corrupt { .. })));
     }
 
     #[test]
@@ -352,41 +384,42 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_is_made_once_for_its_owner_only() {
+    fn a_fingerprint_is_known_again_after_a_change_of_keys() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("made/key");
-        let first = Seal::open(&path).unwrap();
-        assert_eq!(first.key_id(), Seal::open(&path).unwrap().key_id());
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777, 0o700);
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        let seal = seal(directory.path());
+        let (one, other) = (serde_json::json!({"a": 1}), serde_json::json!({"a": 2}));
+        let old = seal.fingerprint("install", &one).unwrap();
+        let change = seal.prepare().unwrap();
+        seal.use_key(&change.to).unwrap();
+        assert_ne!(seal.fingerprint("install", &one).unwrap(), old);
+        seal.retire(&change).unwrap();
+        assert!(seal.is_same(&old, "install", &one).unwrap() && !seal.is_same(&old, "install", &other).unwrap());
+        // Whoever comes after the change cannot tell, and does nothing twice.
+        let late = Seal::open(&directory.path().join("key")).unwrap();
+        assert!(late.is_same(&old, "install", &one).unwrap() && late.is_same(&old, "install", &other).unwrap());
     }
 
     #[test]
-    fn ten_processes_that_find_no_key_agree_on_one() {
+    fn keys_are_changed_in_steps_and_rows_of_both_open_until_the_last() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
-        let ids: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..10).map(|_| scope.spawn(|| Seal::open(&path).unwrap().key_id().to_owned())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert_eq!(ids.len(), 1);
-    }
-
-    #[test]
-    fn a_key_file_that_others_may_read_or_that_is_no_key_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
-        Seal::open(&path).unwrap();
-        for (mode, fault) in [(0o640, "0640"), (0o604, "0604"), (0o620, "0620")] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let refusal = Seal::open(&path).unwrap_err();
-            assert!(matches!(&refusal, StoreError::Key(text) if text.contains(fault)), "{refusal}");
-        }
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::fs::write(&path, b"short").unwrap();
-        let refusal = Seal::open(&path).unwrap_err();
-        assert!(matches!(&refusal, StoreError::Key(text) if text.contains("5 bytes")), "{refusal}");
+        let (changing, serving) = (seal(directory.path()), seal(directory.path()));
+        let task = TaskId(Uuid::now_v7());
+        let old = serving.seal(task, &keyed()).unwrap();
+        let change = changing.prepare().unwrap();
+        assert_eq!(change.from, serving.key_id());
+        assert_eq!(changing.key_id(), change.from, "prepared is not begun");
+        // Broken off and begun again: the same key.
+        assert_eq!(changing.prepare().unwrap(), change);
+        changing.use_key(&change.to).unwrap();
+        let new = changing.reseal(Bound::Credential(task), &old).unwrap();
+        assert_eq!((new.key_id.as_str(), new.sealed == old.sealed), (change.to.as_str(), false));
+        // Who began before the change reads the file again when it has to.
+        serving.unseal(task, &new).unwrap();
+        changing.retire(&change).unwrap();
+        serving.unseal(task, &old).unwrap();
+        let late = seal(directory.path());
+        assert_eq!(late.key_id(), change.to);
+        late.unseal(task, &new).unwrap();
+        assert!(matches!(late.unseal(task, &old), Err(StoreError::Key(text)) if text.contains(&change.from)));
     }
 }

@@ -90,7 +90,7 @@ fn hosts_that_failed_are_tried_again_all_or_those_named() {
         ("retry", json!({"instance_id_list": [name("127.0.0.9")]}), 3_800_007),
         ("retry", json!({"instance_id_list": []}), 3_800_007),
         ("retry", json!({"instance_id_list": [7]}), 3_800_001),
-        ("retry", json!({"from_start": true}), 3_800_001),
+        ("retry", json!({"from_start": "perhaps"}), 3_800_001),
         ("retry_node", json!({}), 3_800_001),
         ("retry_node", json!({"instance_id": "nobody"}), 3_800_007),
     ] {

@@ -8,9 +8,10 @@ use std::process::Command;
 
 use landfall::domain::Timestamp;
 use landfall::domain::audit::{Action, Asker};
+use landfall::domain::credential::Credential;
 use landfall::domain::event::EventKind;
 use landfall::domain::host::AuthType;
-use landfall::domain::id::{RunId, TaskId};
+use landfall::domain::id::{JobId, RunId, TaskId};
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::{Plan, StepKind};
 use landfall::domain::site::{AccessPoint, Site};
@@ -48,16 +49,32 @@ impl Place {
         Self::with("")
     }
 
-    /// Has finished jobs put into the record: each of these hosts was installed by a script, and its login is kept for
-    /// `retention` days.
-    pub fn installed(&self, hosts: &[Value]) {
+    /// Asks the record of the installation itself.
+    pub fn record<T>(&self, ask: impl AsyncFnOnce(SqliteStore) -> T) -> T {
         let data = self.desk.dir.path().join("data");
-        let body = json!({"job_type": "INSTALL_AGENT", "hosts": hosts});
-        let request = request::parse(&body, &Site::default(), &SecretSources::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let seal = Seal::open(&data.join("key")).unwrap();
-            let store = SqliteStore::open(&data.join("landfall.db"), &data, seal).await.unwrap();
+            ask(SqliteStore::open(&data.join("landfall.db"), &data, seal).await.unwrap()).await
+        })
+    }
+
+    /// The login that is kept of each host of a job.
+    pub fn logins(&self, job: i64) -> Vec<Option<Credential>> {
+        self.record(async |store| {
+            let mut logins = Vec::new();
+            for task in store.tasks(JobId(job)).await.unwrap() {
+                logins.push(store.credential(task.id).await.unwrap());
+            }
+            logins
+        })
+    }
+
+    /// Has finished jobs put into the record: each of these hosts was installed, and its login is kept for `retention` days.
+    pub fn installed(&self, hosts: &[Value]) {
+        let body = json!({"job_type": "INSTALL_AGENT", "hosts": hosts});
+        let request = request::parse(&body, &Site::default(), &SecretSources::default()).unwrap();
+        self.record(async |store| {
             let specs: Vec<_> = request.hosts.iter().map(|host| host.spec.clone()).collect();
             let hosts = request.hosts.into_iter().map(|host| NewHost {
                 id: TaskId(uuid::Uuid::now_v7()),

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use landfall::domain::Timestamp;
 use landfall::domain::audit::{Action, Asker};
+use landfall::domain::credential::{Auth, Credential};
 use landfall::domain::event::EventKind;
+use landfall::domain::failure::FailureClass;
 use landfall::domain::id::TaskId;
 use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
 use landfall::engine::Ended;
 use landfall::engine::cancel::Stop;
-use landfall::store::{Cancel, Store};
+use landfall::store::{Cancel, NewLogin, Retry, Store};
 use tokio::time::{Instant, sleep};
 
-use crate::fake::{Ask, Ends, Script, Trouble};
+use crate::fake::{Agent, Ask, Ends, Script, Trouble};
 use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,9 +38,15 @@ async fn cancel_hosts(world: &World, hosts: &[usize]) -> u64 {
 }
 
 async fn retry(world: &World, hosts: &[usize]) -> usize {
+    ask_again(world, hosts, false).await
+}
+
+async fn ask_again(world: &World, hosts: &[usize], from_start: bool) -> usize {
     let tasks = world.store.tasks(world.job).await.unwrap();
     let ids: Vec<TaskId> = hosts.iter().map(|host| tasks[*host].id).collect();
-    world.store.ask_retry(world.job, &ids, &Asker::at_terminal("ops").asks(Action::Retry), now()).await.unwrap().len()
+    let by = Asker::at_terminal("ops").asks(Action::Retry);
+    let retry = Retry { tasks: ids, logins: Vec::new(), from_start, by, at: now() };
+    world.store.ask_retry(world.job, &retry).await.unwrap().len()
 }
 
 fn why(outcome: &Outcome) -> &str {
@@ -142,6 +150,104 @@ async fn a_retry_begins_at_the_first_step_that_is_not_known_to_be_done() {
     let events: Vec<EventKind> = world.store.journal(world.job).into_iter().map(|event| event.kind).collect();
     assert_eq!(events.iter().filter(|event| finished(event)).count(), 2, "the job ended twice");
     assert_eq!(world.status().await, Status::Success);
+}
+
+/// How often each step of a host began.
+fn begun(world: &World, host: usize, step: StepKind) -> usize {
+    let is_it = |event: &EventKind| matches!(event, EventKind::StepStarted { step: begun, .. } if *begun == step);
+    world.events(host).iter().filter(|event| is_it(event)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_from_the_first_step_does_all_of_them_again_and_no_run_twice() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(1), Script::takes(1).ends(Ends::Exit(21)), Script::takes(1)]);
+    world.host(0).agent(Agent::Silent);
+    world.run().await.unwrap();
+    assert_eq!(world.failure(0).code, "agent_silent");
+    assert_eq!(ask_again(&world, &[0], true).await, 1);
+    assert!(world.record(0).plan.is_none(), "what was found then is not what is there now");
+    world.run().await.unwrap();
+    assert_eq!(world.failure(0).code, "disk_full");
+    world.host(0).agent(Agent::Well);
+    // Without it the next one goes on where that one failed.
+    assert_eq!(retry(&world, &[0]).await, 1);
+    world.run().await.unwrap();
+    assert_eq!(world.outcome(0), Outcome::Succeeded);
+    for (step, times) in
+        [(StepKind::Probe, 2), (StepKind::UploadPackage, 2), (StepKind::UploadFiles, 2), (StepKind::RunScript, 3)]
+    {
+        assert_eq!(begun(&world, 0, step), times, "{step}");
+    }
+    let runs = world.host(0).history();
+    assert_eq!(runs.len(), 3);
+    let attempts: Vec<&str> = runs.iter().map(|run| run.rsplit('-').next().unwrap()).collect();
+    assert_eq!(attempts, ["1", "2", "3"], "{runs:?}");
+    assert_eq!(world.record(0).attempts, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_may_still_run_is_ended_before_a_retry_from_the_first_step_starts_another() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(5_000), Script::takes(1)]);
+    // The host is out of reach for longer than the script may take.
+    world.host(0).fault(Ask::Follow, .., Trouble::LostIn(SECOND)).fault(Ask::Connect, 1.., Trouble::Refused);
+    world.run().await.unwrap();
+    assert!(matches!(world.outcome(0), Outcome::Unknown { .. }), "{:?}", world.outcome(0));
+    world.host(0).heal();
+    assert_eq!(ask_again(&world, &[0], true).await, 1);
+    world.run().await.unwrap();
+    assert_eq!(world.outcome(0), Outcome::Succeeded);
+    assert_eq!(world.host(0).count(Ask::Kill), 1);
+    let runs = world.host(0).history();
+    assert!(runs.len() == 2 && runs[1].ends_with("-2"), "{runs:?}");
+    assert_eq!(world.host(0).breaches(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_dies_after_a_retry_from_the_first_step_starts_nothing_twice() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(1).ends(Ends::Exit(21)), Script::takes(30)]);
+    world.run().await.unwrap();
+    assert_eq!(ask_again(&world, &[0], true).await, 1);
+    assert!(world.run_until_death(sleep(10 * SECOND)).await);
+    assert_eq!(begun(&world, 0, StepKind::RunScript), 2, "it died during the script");
+    world.run().await.unwrap();
+    assert_eq!(world.outcome(0), Outcome::Succeeded);
+    assert_eq!(world.host(0).history().len(), 2);
+    assert_eq!(begun(&world, 0, StepKind::UploadPackage), 2, "what was done after the retry is done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_password_comes_with_a_retry_and_is_offered_instead_of_the_first() {
+    let world = World::install(2).await;
+    world.host(0).password("changed");
+    world.run().await.unwrap();
+    assert_eq!(world.failure(0).code, "password_refused");
+    let row = world.store.tasks(world.job).await.unwrap().remove(0);
+    let credential = Credential { auth: Auth::Password("changed".into()), sudo_password: None };
+    let login = NewLogin { task: row.id, spec: row.spec, credential: Some(credential) };
+    let (by, at) = (Asker::at_terminal("ops").asks(Action::Retry), now());
+    let retry = Retry { tasks: vec![row.id], logins: vec![login], from_start: false, by, at };
+    world.store.ask_retry(world.job, &retry).await.unwrap();
+    world.run().await.unwrap();
+    assert!((0..2).all(|host| world.outcome(host) == Outcome::Succeeded));
+    assert_eq!(world.host(0).count(Ask::Connect), 2, "each password was offered once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_login_is_kept_no_more_says_how_to_give_it_another() {
+    let world = World::install(1).await;
+    world.host(0).runs([Script::takes(1).ends(Ends::Exit(21)), Script::takes(1)]);
+    world.run().await.unwrap();
+    let day = Duration::from_secs(86_400);
+    assert_eq!(world.store.purge_credentials(now() + 2 * day).await.unwrap(), 1);
+    assert_eq!(retry(&world, &[0]).await, 1);
+    world.run().await.unwrap();
+    let failure = world.failure(0);
+    assert_eq!((failure.class, failure.code.as_ref()), (FailureClass::Unauthenticated, "credential_expired"));
+    assert!(failure.remedy.contains("--credentials FILE"), "{}", failure.remedy);
+    assert_eq!(world.host(0).count(Ask::Connect), 1, "nobody was called without a login");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::landfall::{install, uninstall};
 use crate::package::Package;
 use crate::scene::Scene;
 use crate::server::Server;
-use crate::target::{assert_no_run_twice, await_held, hold_scripts, let_go, until};
+use crate::target::{assert_no_run_twice, await_held, hold_scripts, let_go, sshd_said, until};
 use crate::world::World;
 
 fn serve(scene: &Scene) -> Server {
@@ -106,4 +106,27 @@ fn a_running_script_is_ended_by_a_revoke() {
     let_go(&scene.world, "a");
     server.post(&format!("/api/job/{id}/retry/"), &json!({})).data();
     server.becomes(id, "SUCCESS");
+}
+
+#[test]
+fn a_wrong_password_is_mended_by_a_retry_that_brings_the_right_one() {
+    let scene = Scene::one_host(Package::tiny("tiny"));
+    let server = serve(&scene);
+    let mut body = install(scene.world.hosts());
+    let right = std::mem::replace(&mut body["hosts"][0]["password"], "wrong".into());
+    let id = server.submit(&body);
+    let failed = server.becomes(id, "FAILED");
+    assert_eq!(failed["list"][0]["failure"]["code"], "password_refused");
+    let login = json!({"bk_cloud_id": 0, "inner_ip": scene.ip(), "password": right});
+    server.post(&format!("/api/job/{id}/retry/"), &json!({"hosts": [login]})).data();
+    let details = server.becomes(id, "SUCCESS");
+    assert_eq!(details["list"][0]["attempts"], 2);
+    assert_eq!(sshd_said(&scene.world, "a", "Failed password"), 1, "the wrong one was offered once more");
+
+    // It is what is kept of the host from now on.
+    let mut restart = json!({"job_type": "RESTART_AGENT", "hosts": [{"bk_biz_id": 2, "bk_cloud_id": 0}]});
+    restart["hosts"][0]["inner_ip"] = scene.ip().into();
+    let restart = server.submit(&restart);
+    server.becomes(restart, "SUCCESS");
+    assert_eq!(assert_no_run_twice(&scene.world, "a").len(), 2);
 }

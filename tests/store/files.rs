@@ -8,10 +8,10 @@ use landfall::domain::event::EventKind;
 use landfall::domain::id::Seq;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Store, StoreError, Take};
+use landfall::store::{NewHost, Store, StoreError, Take};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use crate::fixture::{Sqlite, at, claimed, commit, end, host, host_write, job, job_of};
+use crate::fixture::{DAY_S, Sqlite, at, claimed, commit, end, host, host_write, job, job_of, kept};
 
 /// Another program's look into the record.
 async fn shell(world: &Sqlite) -> SqliteConnection {
@@ -79,7 +79,7 @@ async fn no_file_of_the_data_directory_holds_a_secret() {
 async fn a_record_whose_credentials_need_another_key_is_not_opened() {
     let world = Sqlite::new().await;
     world.store.create_job(job(0..2), at(0)).await.unwrap();
-    let key_id = Seal::open(&world.directory.path().join("key")).unwrap().key_id().to_owned();
+    let key_id = Seal::open(&world.directory.path().join("key")).unwrap().key_id();
     std::fs::rename(world.directory.path().join("key"), world.directory.path().join("key.old")).unwrap();
     let refusal = Sqlite::open(world.directory.path().into()).await.unwrap_err();
     assert!(matches!(&refusal, StoreError::Key(text) if text.contains(&key_id)), "{refusal}");
@@ -106,6 +106,64 @@ async fn a_credential_that_was_changed_or_moved_does_not_open() {
         assert!(matches!(&refusal, StoreError::Corrupt { what } if what.contains(&tasks[0].id.to_string())), "{set}: {refusal}");
         assert!(world.store.credential(tasks[1].id).await.unwrap().is_some(), "the other one opens");
     }
+}
+
+/// The sealed secrets as they stand in the record, of small and of large ones.
+async fn sealed(world: &Sqlite) -> Vec<Vec<u8>> {
+    let mut shell = shell(world).await;
+    let rows = sqlx::query_scalar("select sealed from credential").fetch_all(&mut shell).await.unwrap();
+    shell.close().await.unwrap();
+    rows
+}
+
+fn with_key(index: u32, bytes: usize) -> NewHost {
+    let pem = char::from(b'a' + index as u8).to_string().repeat(bytes);
+    let auth = Auth::Key { pem: pem.into(), passphrase: None };
+    NewHost { credential: Some(Credential { auth, sudo_password: None }), ..host(index) }
+}
+
+#[track_caller]
+fn assert_found(world: &Sqlite, blobs: &[Vec<u8>], expected: bool) {
+    let files = files_below(world.directory.path());
+    for blob in blobs {
+        // A large one is spread over pages: its first bytes are together.
+        let begin = &blob[..48];
+        let holds = files.iter().find(|(_, bytes)| bytes.windows(begin.len()).any(|window| window == begin));
+        assert_eq!(holds.is_some(), expected, "{} bytes in {:?}", blob.len(), holds.map(|(path, _)| path));
+        let end = &blob[blob.len() - 48..];
+        let holds = files.iter().find(|(_, bytes)| bytes.windows(end.len()).any(|window| window == end));
+        assert_eq!(holds.is_some(), expected, "the end of {} bytes in {:?}", blob.len(), holds.map(|(path, _)| path));
+    }
+}
+
+#[tokio::test]
+async fn of_a_purged_credential_no_byte_is_left_in_any_file() {
+    let world = Sqlite::new().await;
+    let hosts = vec![host(0), with_key(1, 3000), with_key(2, 40_000)];
+    let (_, claims) = claimed(&world.store, job_of(hosts)).await;
+    let blobs = sealed(&world).await;
+    assert_eq!(blobs.len(), 3);
+    for claim in claims {
+        end(&world.store, claim, 1).await;
+    }
+    assert_found(&world, &blobs, true);
+    assert_eq!(world.store.purge_credentials(at(10 * DAY_S)).await.unwrap(), 3);
+    assert_found(&world, &blobs, false);
+}
+
+#[tokio::test]
+async fn of_what_goes_with_the_end_of_a_host_and_of_what_was_sealed_anew_no_byte_is_left_either() {
+    let world = Sqlite::new().await;
+    let (id, claims) = claimed(&world.store, job_of(vec![kept(0, 0), with_key(1, 3000)])).await;
+    let blobs = sealed(&world).await;
+    end(&world.store, claims[0], 1).await;
+    let change = world.store.prepare_key().await.unwrap();
+    while world.store.reseal(&change, 1).await.unwrap().left > 0 {}
+    world.store.retire_key(&change).await.unwrap();
+    assert_found(&world, &blobs, false);
+    let tasks = world.store.tasks(id).await.unwrap();
+    assert!(world.store.credential(tasks[0].id).await.unwrap().is_none());
+    assert!(world.store.credential(tasks[1].id).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
-use landfall::store::{Claim, HostRow, NewHost, NewJob, Store, StoreError, Take, TaskRow, Write, Written};
+use landfall::store::{Claim, HostRow, NewHost, NewJob, Retry, Store, StoreError, Take, TaskRow, Write, Written};
 use sqlx::Connection;
 use tempfile::TempDir;
 
@@ -260,4 +260,9 @@ pub(crate) fn known(index: u32, id: Option<i64>, job: JobId) -> HostRow {
 
 pub(crate) fn address(index: u32) -> landfall::domain::host::Address {
     landfall::domain::host::Address { cloud: 0, ip: IpAddr::V4(ip(index)) }
+}
+
+/// Tried again at that second, with nothing else changed.
+pub(crate) fn again(tasks: &[TaskId], seconds: i64) -> Retry {
+    Retry { tasks: tasks.to_vec(), logins: Vec::new(), from_start: false, by: by("ops", Action::Retry), at: at(seconds) }
 }

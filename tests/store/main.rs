@@ -18,6 +18,7 @@
 mod figures;
 mod files;
 mod fixture;
+mod keys;
 mod migrations;
 mod processes;
 mod rules_asked;
@@ -99,6 +100,10 @@ rules! {
         a_retry_opens_hosts_that_failed_and_no_others,
         a_host_that_is_opened_again_is_lost_to_who_had_it,
         a_retry_ends_a_cancel_and_keeps_the_credential,
+        a_login_that_comes_with_a_retry_takes_the_place_of_the_old_one,
+        a_login_for_a_host_that_is_not_tried_again_changes_nothing,
+        a_retry_from_the_first_step_says_so_in_the_journal,
+        unfinished_hosts_without_a_login_are_given_one_and_no_others,
         a_host_that_another_job_has_cannot_be_opened_again,
         a_job_with_an_unfinished_host_cannot_be_finished,
         a_claim_spares_what_is_mine_already,

@@ -103,6 +103,19 @@ async fn in_another_process() {
             store.create_job(job(jobs * 2000..(jobs + 1) * 2000), crate::fixture::at(0)).await.unwrap();
             println!("@{}", jobs + 1);
         },
+        "rotate" => {
+            let change = store.prepare_key().await.unwrap();
+            println!("@prepared");
+            loop {
+                let step = store.reseal(&change, 7).await.unwrap();
+                println!("@{}", step.left);
+                if step.left == 0 {
+                    break;
+                }
+            }
+            store.retire_key(&change).await.unwrap();
+            println!("@done");
+        }
         other => panic!("{other}"),
     }
 }
@@ -234,4 +247,37 @@ async fn kill_who_creates(store: &dyn Store, place: &Place) {
             assert!(store.credential(task.id).await.unwrap().is_some());
         }
     }
+}
+
+#[tokio::test]
+async fn a_change_of_keys_that_is_killed_loses_no_secret_and_is_gone_on_with() {
+    let world = Sqlite::new().await;
+    kill_who_rotates(&world.store, &Place::of_sqlite(&world)).await;
+}
+
+#[tokio::test]
+async fn a_change_of_keys_in_postgresql_that_is_killed_loses_no_secret_and_is_gone_on_with() {
+    let world = Postgres::new().await;
+    kill_who_rotates(&world.store, &Place::of_postgres(&world)).await;
+}
+
+/// Kills it after each of its first steps, after more of them, and near its end; the last one comes through.
+async fn kill_who_rotates(store: &dyn Store, place: &Place) {
+    store.create_job(job(0..60), crate::fixture::at(0)).await.unwrap();
+    let mut left = Vec::new();
+    for steps in [1, 2, 3, 5, 9, 20] {
+        let mut changing = Other::start("rotate", place);
+        let mut said: Vec<String> = (0..steps).map_while(|_| changing.says()).collect();
+        said.extend(changing.kill());
+        left.extend(said.iter().filter_map(|word| word.parse::<u32>().ok()));
+        // Whoever works on, and whoever comes new.
+        crate::keys::assert_all_open(store).await;
+        crate::keys::assert_all_open(place.open().await.as_ref()).await;
+    }
+    assert!(left.contains(&0) && left.iter().any(|left| *left > 0), "{left:?}");
+    let mut last = Other::start("rotate", place);
+    let said: Vec<String> = std::iter::from_fn(|| last.says()).collect();
+    assert_eq!(said.last().map(String::as_str), Some("done"), "{said:?}");
+    assert_eq!(std::fs::metadata(place.directory.join("key")).unwrap().len(), 32);
+    crate::keys::assert_all_open(place.open().await.as_ref()).await;
 }

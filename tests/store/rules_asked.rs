@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use landfall::domain::audit::{Action, Asker, AuditLine, Detail, Source};
+use landfall::domain::credential::{Auth, Credential};
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::{Code, Failure};
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -9,9 +10,14 @@ use landfall::domain::job::Status;
 use landfall::domain::outcome::Outcome;
 use landfall::domain::plan::StepKind;
 use landfall::store::news::Topic;
-use landfall::store::{Asked, Cancel, Claim, OutputChunk, PinnedKey, Store, StoreError, Take, Which, Write, Written};
+use landfall::store::{
+    Asked, Cancel, Claim, NewLogin, OutputChunk, PinnedKey, Retry, Store, StoreError, Take, TaskRow, Which, Write, Written,
+};
+use secrecy::ExposeSecret;
 
-use crate::fixture::{address, at, by, claim_of, claimed, commit, end, ended, folded, host_write, job, kept, left_out};
+use crate::fixture::{
+    DAY_S, PASSWORD, address, again, at, by, claim_of, claimed, commit, end, ended, folded, host_write, job, kept, left_out,
+};
 
 async fn fail(store: &dyn Store, claim: Claim, seconds: i64) {
     let failure = Failure::new(Code::NoSpace, "full");
@@ -61,7 +67,7 @@ pub(crate) async fn some_hosts_of_a_job_are_cancelled_and_only_they_are_claimed_
         commit(store, host_write(claim_of(row), 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     }
     assert_eq!(store.cancelled(id).await.unwrap(), []);
-    assert_eq!(store.ask_retry(id, &some, &by("ops", Action::Retry), at(3)).await.unwrap(), [all[1], all[3]]);
+    assert_eq!(store.ask_retry(id, &again(&some, 3)).await.unwrap(), [all[1], all[3]]);
     assert_eq!(store.cancelled(id).await.unwrap(), [], "a retry goes before an older cancel");
 }
 
@@ -129,11 +135,11 @@ pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn St
     end(store, claims[1], 1).await;
     commit(store, host_write(claims[2], 1, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     let all = ids(store, id).await;
-    assert_eq!(store.ask_retry(id, &all, &by("ops", Action::Retry), at(2)).await.unwrap(), [all[0], all[2]]);
+    assert_eq!(store.ask_retry(id, &again(&all, 2)).await.unwrap(), [all[0], all[2]]);
     let statuses: Vec<Status> = store.tasks(id).await.unwrap().iter().map(|row| row.status).collect();
     assert_eq!(statuses, [Status::Pending, Status::Success, Status::Pending, Status::Pending]);
     assert_eq!(store.busy(&[address(0)]).await.unwrap(), [(address(0), id)]);
-    assert_eq!(store.ask_retry(id, &all, &by("ops", Action::Retry), at(3)).await.unwrap(), [], "they are open already");
+    assert_eq!(store.ask_retry(id, &again(&all, 3)).await.unwrap(), [], "they are open already");
     let records = folded(store, id).await;
     assert!(records[0].outcome().is_none() && records[1].outcome().is_some());
 }
@@ -141,7 +147,7 @@ pub(crate) async fn a_retry_opens_hosts_that_failed_and_no_others(store: &dyn St
 pub(crate) async fn a_host_that_is_opened_again_is_lost_to_who_had_it(store: &dyn Store) {
     let (id, claims) = claimed(store, job(0..1)).await;
     fail(store, claims[0], 1).await;
-    store.ask_retry(id, &ids(store, id).await, &by("ops", Action::Retry), at(2)).await.unwrap();
+    store.ask_retry(id, &again(&ids(store, id).await, 2)).await.unwrap();
     let late = store.commit(vec![host_write(claims[0], 3, vec![EventKind::HostStarted])]).await.unwrap();
     assert_eq!(late, [Written::Stale]);
     let rows = store.claim(Take::all(id, "executor")).await.unwrap();
@@ -155,7 +161,7 @@ pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn S
     store.ask_cancel(Cancel { job: id, tasks: None, by: &by("x", Action::Cancel), at: at(1) }).await.unwrap();
     commit(store, host_write(claims[0], 2, vec![ended(Outcome::Terminated { why: "cancelled".into() })])).await;
     assert!(matches!(finish(store, id).await, Written::Done(_)));
-    store.ask_retry(id, &ids(store, id).await, &by("ops", Action::Retry), at(3)).await.unwrap();
+    store.ask_retry(id, &again(&ids(store, id).await, 3)).await.unwrap();
     assert_eq!(store.asked(id).await.unwrap(), Asked { count: 2, cancel: false });
     let row = store.job(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.finished_at), (Status::Pending, None));
@@ -165,12 +171,94 @@ pub(crate) async fn a_retry_ends_a_cancel_and_keeps_the_credential(store: &dyn S
     assert_eq!(store.purge_credentials(at(8 * 86_400)).await.unwrap(), 1);
 }
 
+fn password(credential: Option<Credential>) -> String {
+    match credential.map(|credential| credential.auth) {
+        Some(Auth::Password(password)) => password.expose_secret().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Another account, port and password for a host.
+fn login(row: &TaskRow, password: &str) -> NewLogin {
+    let mut spec = row.spec.clone();
+    (spec.host.account, spec.host.port) = ("ops".into(), 2222);
+    let credential = Some(Credential { auth: Auth::Password(password.into()), sudo_password: None });
+    NewLogin { task: row.id, spec, credential }
+}
+
+pub(crate) async fn a_login_that_comes_with_a_retry_takes_the_place_of_the_old_one(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 3), kept(1, 3), kept(2, 0)])).await;
+    for claim in &claims {
+        fail(store, *claim, 1).await;
+    }
+    let rows = store.tasks(id).await.unwrap();
+    // One of the three keeps its own; the login of another one is gone already.
+    let mut port = login(&rows[1], "unused");
+    port.credential = None;
+    let logins = vec![login(&rows[0], "better"), port, login(&rows[2], "new")];
+    let retry = Retry { logins, ..again(&ids(store, id).await, 2) };
+    assert_eq!(store.ask_retry(id, &retry).await.unwrap().len(), 3);
+    let claims: Vec<Claim> = store.claim(Take::all(id, "executor")).await.unwrap().iter().map(claim_of).collect();
+    let rows = store.tasks(id).await.unwrap();
+    let at_host = |index: usize| (rows[index].spec.host.account.as_str(), rows[index].spec.host.port);
+    assert_eq!([at_host(0), at_host(1), at_host(2)], [("ops", 2222); 3]);
+    for (row, expected) in rows.iter().zip(["better", PASSWORD, "new"]) {
+        assert_eq!(password(store.credential(row.id).await.unwrap()), expected);
+    }
+    // Its retention is the host's, from its end on.
+    for claim in &claims {
+        fail(store, *claim, 100).await;
+    }
+    assert!(store.credential(rows[2].id).await.unwrap().is_none());
+    assert_eq!(store.purge_credentials(at(100 + 3 * DAY_S - 1)).await.unwrap(), 0);
+    assert_eq!(password(store.credential(rows[0].id).await.unwrap()), "better");
+    assert_eq!(store.purge_credentials(at(100 + 3 * DAY_S)).await.unwrap(), 2);
+}
+
+pub(crate) async fn a_login_for_a_host_that_is_not_tried_again_changes_nothing(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 3), kept(1, 3)])).await;
+    fail(store, claims[0], 1).await;
+    end(store, claims[1], 1).await;
+    let rows = store.tasks(id).await.unwrap();
+    let retry = Retry { logins: vec![login(&rows[1], "better")], ..again(&ids(store, id).await, 2) };
+    assert_eq!(store.ask_retry(id, &retry).await.unwrap(), [rows[0].id]);
+    let after = store.tasks(id).await.unwrap();
+    assert_eq!(after[1].spec, rows[1].spec);
+    assert_eq!(password(store.credential(rows[1].id).await.unwrap()), PASSWORD);
+}
+
+pub(crate) async fn a_retry_from_the_first_step_says_so_in_the_journal(store: &dyn Store) {
+    let (id, claims) = claimed(store, job(0..1)).await;
+    fail(store, claims[0], 1).await;
+    let last = store.events(id, Seq(0), 100).await.unwrap().last().unwrap().seq;
+    store.ask_retry(id, &Retry { from_start: true, ..again(&ids(store, id).await, 2) }).await.unwrap();
+    let asked = store.events(id, last, 10).await.unwrap().remove(0).kind;
+    assert_eq!(asked, EventKind::RetryAsked { reason: "asked by ops".into(), from_start: true });
+}
+
+pub(crate) async fn unfinished_hosts_without_a_login_are_given_one_and_no_others(store: &dyn Store) {
+    let (id, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, 3), kept(1, 3)])).await;
+    commit(store, host_write(claims[0], 1, vec![EventKind::HostStarted, crate::fixture::interrupted()])).await;
+    end(store, claims[1], 1).await;
+    let rows = store.tasks(id).await.unwrap();
+    let logins = [login(&rows[0], "new"), login(&rows[1], "new")];
+    assert_eq!(store.give_logins(id, &logins, at(2)).await.unwrap(), [], "it has one");
+    assert_eq!(store.purge_credentials(at(7 * DAY_S)).await.unwrap(), 2);
+    assert_eq!(store.give_logins(id, &logins, at(7 * DAY_S)).await.unwrap(), [rows[0].id]);
+    assert_eq!(password(store.credential(rows[0].id).await.unwrap()), "new");
+    assert!(store.credential(rows[1].id).await.unwrap().is_none());
+    let after = store.tasks(id).await.unwrap();
+    assert_eq!((after[0].spec.host.port, after[1].spec.host.port), (2222, 22));
+    // The claim that there is goes on.
+    end(store, claims[0], 8 * DAY_S).await;
+}
+
 pub(crate) async fn a_host_that_another_job_has_cannot_be_opened_again(store: &dyn Store) {
     let (first, claims) = claimed(store, job(0..2)).await;
     fail(store, claims[0], 1).await;
     fail(store, claims[1], 1).await;
     let second = store.create_job(job(1..2), at(2)).await.unwrap();
-    let refusal = store.ask_retry(first, &ids(store, first).await, &by("ops", Action::Retry), at(3)).await.unwrap_err();
+    let refusal = store.ask_retry(first, &again(&ids(store, first).await, 3)).await.unwrap_err();
     assert!(matches!(&refusal, StoreError::Conflict(text) if text.contains(&format!("job {second}"))), "{refusal}");
     assert!(store.tasks(first).await.unwrap().iter().all(|row| row.status == Status::Failed), "nothing was opened");
 }
@@ -249,7 +337,8 @@ pub(crate) async fn who_asked_for_what_is_kept_with_the_job(store: &dyn Store) {
     let cancel = Cancel { job: id, tasks: None, by: &app("bob").asks(Action::Revoke), at: at(2) };
     assert_eq!(store.ask_cancel(cancel).await.unwrap(), 1);
     let tasks = [claims[1].task];
-    assert_eq!(store.ask_retry(id, &tasks, &by("root", Action::Retry), at(3)).await.unwrap(), tasks);
+    let by_root = |seconds: i64| Retry { by: by("root", Action::Retry), ..again(&tasks, seconds) };
+    assert_eq!(store.ask_retry(id, &by_root(3)).await.unwrap(), tasks);
     let line = |seconds: i64, asker: Asker, action: Action, hosts: u64| AuditLine {
         at: at(seconds),
         action,
@@ -266,7 +355,7 @@ pub(crate) async fn who_asked_for_what_is_kept_with_the_job(store: &dyn Store) {
     assert_eq!(store.audit(id).await.unwrap(), told);
 
     // What nothing came of leaves no line.
-    assert_eq!(store.ask_retry(id, &tasks, &by("root", Action::Retry), at(4)).await.unwrap(), []);
+    assert_eq!(store.ask_retry(id, &by_root(4)).await.unwrap(), []);
     store.create_job(job(1..2), at(4)).await.unwrap_err();
     let nowhere = Cancel { job: JobId(99), tasks: None, by: &by("root", Action::Cancel), at: at(4) };
     assert_eq!(store.ask_cancel(nowhere).await.unwrap(), 0);

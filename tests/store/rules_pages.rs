@@ -1,6 +1,5 @@
 //! Pages of lists: what a filter means, what comes first, and that a page and its count are of one mind.
 
-use landfall::domain::audit::Action;
 use landfall::domain::event::EventKind;
 use landfall::domain::failure::{Code, Failure};
 use landfall::domain::host::Address;
@@ -11,7 +10,7 @@ use landfall::store::page::{Counted, JobFilter, JobOrder, Page, Standing, TaskFi
 use landfall::store::{Store, Take, Write};
 
 use crate::fixture::{
-    address, at, by, claim_of, claimed, commit, end, ended, host, host_write, interrupted, job, job_of, left_out,
+    address, again, at, claim_of, claimed, commit, end, ended, host, host_write, interrupted, job, job_of, left_out,
 };
 
 const ALL: Page = Page { offset: 0, limit: None };
@@ -149,7 +148,7 @@ pub(crate) async fn what_is_unfinished_is_counted_by_kind_and_status_and_who_wai
     assert_eq!(store.standing().await.unwrap(), Standing { jobs: vec![restart.clone()], waits_since: Some(at(50)) });
 
     // Opened again: it waits since then, not since it was recorded.
-    assert_eq!(store.ask_retry(one, &[first[1].task], &by("ops", Action::Retry), at(70)).await.unwrap(), [first[1].task]);
+    assert_eq!(store.ask_retry(one, &again(&[first[1].task], 70)).await.unwrap(), [first[1].task]);
     assert_eq!(store.standing().await.unwrap().waits_since, Some(at(50)));
     for row in store.claim(Take::all(two, "executor")).await.unwrap() {
         end(store, claim_of(&row), 80).await;

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use landfall::domain::Timestamp;
-use landfall::domain::audit::{Asking, AuditLine};
-use landfall::domain::credential::Credential;
+use landfall::domain::audit::AuditLine;
+use landfall::domain::credential::{Credential, SecretBytes};
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::{Address, HostSpec};
 use landfall::domain::id::{JobId, Seq, TaskId};
@@ -24,9 +24,10 @@ use landfall::store::news::{News, Topic};
 use landfall::store::once::{Created, First, KEY_LIFE, Once};
 use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
+    StoreError, Take, TaskRow, Write, Written,
 };
-use memory_rules::{Hold, Inner, Stream, Trap};
+use memory_rules::{Hold, Inner, Stream, Task, Trap};
 use tokio::sync::Notify;
 
 /// A record in memory.
@@ -224,8 +225,17 @@ impl Store for MemoryStore {
         Ok(tasks.map(|task| task.row.id).collect())
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        self.lock().retry(job, tasks, by, at)
+    async fn ask_retry(&self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
+        self.lock().retry(job, retry)
+    }
+
+    async fn give_logins(&self, job: JobId, logins: &[NewLogin], at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        let mut inner = self.lock();
+        let lacks = |task: &&Task| task.open && task.credential.is_none();
+        let lacking: Vec<TaskId> = inner.task_rows(job).into_iter().filter(lacks).map(|task| task.row.id).collect();
+        let given = logins.iter().filter(|login| lacking.contains(&login.task));
+        given.clone().for_each(|login| inner.give(login, at));
+        Ok(given.map(|login| login.task).collect())
     }
 
     async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
@@ -342,6 +352,27 @@ impl Store for MemoryStore {
             }
         }
         Ok(purged)
+    }
+
+    async fn key_pair(&self, name: &str) -> Result<Option<SecretBytes>, StoreError> {
+        Ok(self.lock().pairs.get(name).cloned())
+    }
+
+    async fn keep_key_pair(&self, name: &str, private: &SecretBytes, _at: Timestamp) -> Result<SecretBytes, StoreError> {
+        Ok(self.lock().pairs.entry(name.into()).or_insert_with(|| private.clone()).clone())
+    }
+
+    // Nothing in memory is sealed: there is no key to change.
+    async fn prepare_key(&self) -> Result<KeyChange, StoreError> {
+        Ok(KeyChange { from: "none".into(), to: "none".into() })
+    }
+
+    async fn reseal(&self, _change: &KeyChange, _most: u32) -> Result<Resealed, StoreError> {
+        Ok(Resealed { done: 0, left: 0 })
+    }
+
+    async fn retire_key(&self, _change: &KeyChange) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use landfall::domain::Timestamp;
 use landfall::domain::audit::{Asking, AuditLine, Detail};
-use landfall::domain::credential::Credential;
+use landfall::domain::credential::{Credential, SecretBytes};
 use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
@@ -18,8 +18,8 @@ use landfall::store::news::{Teller, Topic};
 use landfall::store::once::First;
 use landfall::store::page::Standing;
 use landfall::store::{
-    Asked, Cancel, Claim, HostRow, JobRow, NewJob, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, StoreError, Take, TaskRow,
-    Which, Write, Written,
+    Asked, Cancel, Claim, HostRow, JobRow, NewJob, NewLogin, OUTPUT_HEAD, OUTPUT_TAIL, OutputChunk, PinnedKey, Retry, StoreError,
+    Take, TaskRow, Which, Write, Written,
 };
 
 /// Longest life of a credential whose host task has not ended.
@@ -53,6 +53,7 @@ pub(super) struct Inner {
     pub(super) logins_fail: bool,
     pub(super) trap: Option<Trap>,
     pub(super) dead: bool,
+    pub(super) pairs: HashMap<String, SecretBytes>,
 }
 
 impl Default for Inner {
@@ -73,6 +74,7 @@ impl Default for Inner {
             logins_fail: false,
             trap: None,
             dead: false,
+            pairs: HashMap::new(),
         }
     }
 }
@@ -363,12 +365,13 @@ impl Inner {
         count
     }
 
-    pub(super) fn retry(&mut self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    pub(super) fn retry(&mut self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
+        let at = retry.at;
         let ended = |task: &&Task| !task.open && matches!(task.row.status, Status::Failed | Status::Terminated);
         let again: Vec<(TaskId, u32, Address)> = self
             .task_rows(job)
             .into_iter()
-            .filter(|task| tasks.contains(&task.row.id))
+            .filter(|task| retry.tasks.contains(&task.row.id))
             .filter(ended)
             .map(|task| (task.row.id, task.row.index, task.row.address))
             .collect();
@@ -384,14 +387,26 @@ impl Inner {
             if let Some(kept) = &mut task.credential {
                 kept.purge_at = at + UNFINISHED;
             }
-            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason: by.asker.reason() }]);
+            let (reason, from_start) = (retry.by.asker.reason(), retry.from_start);
+            self.append(job, Some((*index, *address)), at, vec![EventKind::RetryAsked { reason, from_start }]);
         }
+        let opened = |login: &&NewLogin| again.iter().any(|(id, _, _)| *id == login.task);
+        retry.logins.iter().filter(opened).for_each(|login| self.give(login, at));
         if let Some(job) = self.jobs.get_mut(&job).filter(|_| !again.is_empty()) {
             job.finished = None;
             job.asked = Asked { count: job.asked.count + 1, cancel: false };
         }
         self.teller.tell(Topic::Asked(job));
         Ok(again.into_iter().map(|(id, _, _)| id).collect())
+    }
+
+    /// Another login.
+    pub(super) fn give(&mut self, login: &NewLogin, at: Timestamp) {
+        let task = self.tasks.get_mut(&login.task).unwrap();
+        task.row.spec = login.spec.clone();
+        if let Some(credential) = &login.credential {
+            task.credential = Some(Kept { credential: credential.clone(), purge_at: at + UNFINISHED, long_term: false });
+        }
     }
 
     pub(super) fn take_output(&mut self, chunk: OutputChunk) {

@@ -122,8 +122,12 @@ pub(super) const JOB_RETRY: &str = "\
 Examples:
   landfall job retry 12
   landfall job retry 12 10.0.0.5 10.0.0.6
+  landfall job retry 12 --credentials passwords.csv
+  landfall job retry 12 --from-start
 
-Each host begins at its first step that is not known to be done. A process that works on the job takes the hosts up;
+Each host begins at its first step that is not known to be done. A login names its host by bk_cloud_id and inner_ip (or by
+bk_host_id), and brings any of account, port, auth_type, password, key, passphrase, sudo_password; secrets may be named as in
+a job file and in a host list. What it leaves out stays as it was. A process that works on the job takes the hosts up;
 without one this process does. Exit codes are those of `run`.";
 
 pub(super) const JOB_CANCEL: &str = "\
@@ -136,7 +140,34 @@ Hosts that ended keep their result. What runs on the others is ended there, and 
 pub(super) const JOB_RESUME: &str = "\
 Examples:
   landfall job resume 12
-  landfall job resume 12 --output json";
+  landfall job resume 12 --output json
+  landfall job resume 12 --credentials passwords.csv
+
+Unfinished hosts keep their logins for 7 days. `--credentials` gives those new ones that have none any more, in the form of
+`landfall job retry`.";
+
+pub(super) const KEY: &str = "\
+Examples:
+  landfall key rotate
+  landfall key purge";
+
+pub(super) const KEY_ROTATE: &str = "\
+Examples:
+  landfall key rotate
+  landfall key rotate --output json
+  landfall key rotate --prepare
+
+The key file has the old and the new key until everything is sealed anew, then the new one alone. Broken off at any moment,
+the next call goes on. A running `landfall serve` goes on, too: it reads the key file again when it has to. Where several
+machines share the record, `--prepare` first, copy the key file to each, then rotate on one and copy once more.
+JSON: how far it is, a line a step; the last line is the result.";
+
+pub(super) const KEY_PURGE: &str = "\
+Examples:
+  landfall key purge
+  landfall key purge --at 2026-12-01T00:00:00Z
+
+Every command and a running `landfall serve` do the same by themselves; this is for the impatient.";
 
 pub(super) const PACKAGE: &str = "\
 Examples:

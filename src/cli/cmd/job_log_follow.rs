@@ -122,7 +122,9 @@ impl<'a> Page<'a> {
                 let pause = text::span(*retry_in_ms as f64 / 1000.0);
                 format!("[landfall] attempt failed: {}; again in {pause}", text::one_line(&failure.to_string()))
             }
-            EventKind::RetryAsked { reason } => format!("[landfall] to be tried again: {}", text::one_line(reason)),
+            EventKind::RetryAsked { reason, from_start } => {
+                format!("[landfall] to be tried again{}: {}", text::from_start(*from_start), text::one_line(reason))
+            }
             EventKind::HostFinished { outcome } => format!("{} {}  {at}", self.paint.faint("---"), outcome.word()),
             _ => return None,
         })

@@ -1,26 +1,36 @@
 //! `landfall job resume`: goes on with an interrupted job; of a finished one it prints the result.
 
+use std::path::Path;
+
 use super::follow::{self, Work};
 use super::watch::recall;
 use super::{answered, open};
 use crate::cli::exit::{CliError, ExitStatus};
+use crate::cli::job_source::Draft;
 use crate::cli::report::{self, Reporter};
 use crate::cli::{Context, text};
 use crate::domain::id::JobId;
 use crate::lifecycle::Signals;
 use crate::service::feed::Feed;
+use crate::service::logins::LoginList;
 use crate::service::view::JobView;
 use crate::service::{Service, ServiceError, Stop};
 
-pub(crate) async fn resume(id: i64, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let result = go_on(JobId(id), context).await;
+pub(crate) async fn resume(id: i64, credentials: Option<&Path>, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let result = go_on(JobId(id), credentials, context).await;
     answered(result, context)
 }
 
-async fn go_on(id: JobId, context: &mut Context) -> Result<ExitStatus, CliError> {
+async fn go_on(id: JobId, credentials: Option<&Path>, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let draft = credentials.map(Draft::logins).transpose()?;
     let service = open(context).await?.service;
     let job = service.job(id).await?.ok_or(ServiceError::NoJob(id))?;
     let mut reporter = report::choose(context);
+    if let Some(draft) = &draft {
+        let list = LoginList { body: &draft.body, sources: &draft.login_sources() };
+        let given = service.give_logins(id, list).await.map_err(|rejection| draft.refused(rejection))?;
+        reporter.note(&format!("job {id}: {} got a new login", text::count(given, "host")));
+    }
     if open_hosts(&job) > 0 {
         let feed = recall(&service, id, reporter.as_mut()).await?;
         return here(&service, feed, reporter.as_mut()).await;

@@ -14,6 +14,8 @@ pub(super) mod job_resume;
 pub(super) mod job_retry;
 pub(super) mod job_show;
 pub(super) mod job_watch;
+pub(super) mod key_purge;
+pub(super) mod key_rotate;
 pub(super) mod man;
 pub(super) mod package_add;
 pub(super) mod package_list;
@@ -61,6 +63,9 @@ fn answered(result: Result<ExitStatus, CliError>, context: &mut Context) -> Resu
 fn envelope(error: &CliError) -> Envelope {
     if let CliError::Rejected { rejection, .. } = error {
         return rejection.envelope(language());
+    }
+    if let CliError::Logins { faults, .. } = error {
+        return Envelope::faults(faults, language());
     }
     let message = super::chain(error);
     match ExitStatus::of_error(error) {

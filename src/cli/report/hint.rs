@@ -9,7 +9,11 @@ use crate::service::{PackageError, ServiceError, StoreError};
 /// What to do about an error, where there is something to do.
 pub(crate) fn hint(error: &CliError) -> Option<String> {
     match error {
-        CliError::Usage(_) | CliError::Read { .. } | CliError::System { .. } | CliError::Interrupted => None,
+        CliError::Usage(_)
+        | CliError::Read { .. }
+        | CliError::System { .. }
+        | CliError::Interrupted
+        | CliError::Logins { .. } => None,
         CliError::NoTerminal(_) => {
             Some("give the password in the job file, as {\"env\": \"NAME\"} or {\"file\": \"PATH\"}".into())
         }

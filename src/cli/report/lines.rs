@@ -85,7 +85,9 @@ impl Wording {
             }
             EventKind::HostFinished { outcome } => about(self.ending(event, outcome, now)),
             EventKind::CancelAsked { reason } => Some(format!("job {} is cancelled: {}", event.job_id, text::one_line(reason))),
-            EventKind::RetryAsked { reason } => about(format!("to be tried again: {}", text::one_line(reason))),
+            EventKind::RetryAsked { reason, from_start } => {
+                about(format!("to be tried again{}: {}", text::from_start(*from_start), text::one_line(reason)))
+            }
             EventKind::HostStarted
             | EventKind::AttemptStarted { .. }
             | EventKind::PlanSettled { .. }

@@ -1,14 +1,11 @@
 //! One host of the request: its fields, its login, and whether what it names exists.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
-
-use secrecy::ExposeSecret;
-use serde_json::Value;
 
 use super::fields::{Fields, is_target_path};
+use super::login::{self, AUTH_TYPES};
 use super::{RequestedHost, SecretSources, code};
-use crate::domain::credential::{Auth, Credential, Retention, Secret};
+use crate::domain::credential::Retention;
 use crate::domain::host::{Addressing, AuthType, HostSpec, Os};
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
@@ -46,12 +43,6 @@ pub const FIELDS: [&str; 28] = [
     "vars",
 ];
 
-/// Those of them that are secrets: text, or a reference where references are allowed.
-pub const SECRETS: [&str; 4] = ["password", "key", "passphrase", "sudo_password"];
-
-/// Largest file a secret is read from: a private key with comments stays far below.
-const SECRET_FILE_CAP: u64 = 64 * 1024;
-
 /// Reads one host; its faults are noted in `fields`.
 pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: &SecretSources) -> Option<RequestedHost> {
     let before = fields.faults();
@@ -76,14 +67,14 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
     if kind.role() == Role::Proxy && outer_ip.is_empty() && outer_ipv6.is_none() {
         fields.fault("outer_ip", "outer_ip or outer_ipv6 is required for a proxy");
     }
-    let auth_type = fields.word("auth_type", "PASSWORD, KEY, TJJ_PASSWORD").unwrap_or(AuthType::Password);
+    let auth_type = fields.word("auth_type", AUTH_TYPES).unwrap_or(AuthType::Password);
     let data_path = fields.text("data_path");
     if data_path.as_deref().is_some_and(|path| !is_target_path(path)) {
         fields.fault("data_path", "must be an absolute path without `..`");
     }
-    let port = port(&mut fields);
+    let port = login::port(&mut fields).unwrap_or(22);
     let ap_id = known(&mut fields, bk_biz_id, bk_cloud_id, kind, site);
-    let credential = if is_manual { None } else { credential(&mut fields, auth_type, kind, sources) };
+    let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, kind, sources) };
     let spec = HostSpec {
         bk_biz_id,
         bk_cloud_id,
@@ -123,17 +114,6 @@ fn default_account(os: Option<Os>) -> &'static str {
 /// One day; long term for proxies (DESIGN 5).
 fn default_retention(kind: JobKind) -> i64 {
     if kind.role() == Role::Proxy { -1 } else { 1 }
-}
-
-fn port(fields: &mut Fields<'_>) -> u16 {
-    let Some(number) = fields.integer("port") else { return 22 };
-    match u16::try_from(number) {
-        Ok(port) if port > 0 => port,
-        _ => {
-            fields.fault("port", format!("{number} must be between 1 and 65535"));
-            22
-        }
-    }
 }
 
 fn addressing(fields: &mut Fields<'_>) -> Addressing {
@@ -190,98 +170,4 @@ fn known(fields: &mut Fields<'_>, business: i64, cloud: i64, kind: JobKind, site
             }
         },
     }
-}
-
-/// The login that the request brings. `None` with a fault when one is needed and not there; `None` without a fault when a
-/// kept one may stand in.
-fn credential(fields: &mut Fields<'_>, auth_type: AuthType, kind: JobKind, sources: &SecretSources) -> Option<Credential> {
-    let password = secret(fields, "password", sources).or_else(|| match auth_type {
-        AuthType::Password => sources.asked.clone(),
-        AuthType::Key | AuthType::Vault => None,
-    });
-    let key = secret(fields, "key", sources);
-    let passphrase = secret(fields, "passphrase", sources);
-    let sudo = secret(fields, "sudo_password", sources);
-    let missing = |fields: &mut Fields<'_>, name: &str| {
-        if kind.needs_login() && fields.value(name).is_none() {
-            fields.fault(name, format!("is required when auth_type is {}", if name == "key" { "KEY" } else { "PASSWORD" }));
-        }
-    };
-    match auth_type {
-        AuthType::Password => match password {
-            Some(password) => {
-                Some(Credential { sudo_password: sudo.or_else(|| Some(password.clone())), auth: Auth::Password(password) })
-            }
-            None => {
-                missing(fields, "password");
-                None
-            }
-        },
-        AuthType::Key => match key {
-            Some(pem) => Some(Credential {
-                sudo_password: sudo.or_else(|| password.clone()),
-                auth: Auth::Key { pem, passphrase: passphrase.or(password) },
-            }),
-            None => {
-                missing(fields, "key");
-                None
-            }
-        },
-        // The vault is asked at run time.
-        AuthType::Vault => None,
-    }
-}
-
-/// A secret: text, or in a job file `{"env": NAME}` or `{"file": PATH}`.
-fn secret(fields: &mut Fields<'_>, key: &str, sources: &SecretSources) -> Option<Secret> {
-    match fields.value(key)? {
-        Value::String(text) if text.contains('\0') => {
-            fields.fault(key, "must not contain a NUL byte");
-            None
-        }
-        Value::String(_) if sources.exposed => {
-            fields.fault(key, "may not be sent in clear: call over TLS");
-            None
-        }
-        Value::String(text) => Some(Secret::from(text.clone())),
-        Value::Object(reference) if reference.len() == 1 && sources.references => {
-            let read = match (reference.get("env"), reference.get("file")) {
-                (Some(Value::String(name)), None) => from_env(name),
-                (None, Some(Value::String(path))) => from_file(&sources.base.join(path)),
-                _ => Err("must be text, {\"env\": NAME} or {\"file\": PATH}".into()),
-            };
-            match read {
-                Ok(secret) if secret.expose_secret().is_empty() => {
-                    fields.fault(key, "is empty");
-                    None
-                }
-                Ok(secret) => Some(secret),
-                Err(message) => {
-                    fields.fault(key, message);
-                    None
-                }
-            }
-        }
-        Value::Object(_) if !sources.references => {
-            fields.fault(key, "must be text: references are for job files only");
-            None
-        }
-        _ => {
-            fields.fault(key, "must be text, {\"env\": NAME} or {\"file\": PATH}");
-            None
-        }
-    }
-}
-
-fn from_env(name: &str) -> Result<Secret, String> {
-    crate::config::caller_variable(name).map(Secret::from).ok_or_else(|| format!("the environment has no variable {name}"))
-}
-
-/// A file's text without the newline an editor puts at its end.
-fn from_file(path: &Path) -> Result<Secret, String> {
-    crate::config::secret_file(path, SECRET_FILE_CAP)
-        .map(|text| {
-            Secret::from(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
-        })
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

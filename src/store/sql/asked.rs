@@ -2,20 +2,20 @@
 //!
 //! Never here: how a host is cancelled or tried again (the engine's).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::credentials::LoginDraft;
 use super::journal::{self, EventRow};
 use super::session::{Session, query, words};
 use super::{Record, audit, credentials, queries};
-use crate::domain::Timestamp;
-use crate::domain::audit::Asking;
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::Status;
 use crate::store::news::Topic;
 use crate::store::row::{corrupt, ip, json, micros, number, task_id};
-use crate::store::{Asked, Cancel, StoreError};
+use crate::store::{Asked, Cancel, Retry, StoreError};
 
 /// Asks for a job or some of its hosts to be cancelled; how many unfinished hosts that is about.
 pub(super) async fn cancel(record: &Record, cancel: Cancel<'_>) -> Result<u64, StoreError> {
@@ -68,16 +68,12 @@ struct Ended {
 }
 
 /// Opens host tasks again.
-pub(super) async fn retry(
-    record: &Record,
-    job: JobId,
-    tasks: &[TaskId],
-    (by, at): (&Asking, Timestamp),
-) -> Result<Vec<TaskId>, StoreError> {
+pub(super) async fn retry(record: &Record, job: JobId, retry: &Retry, logins: &[LoginDraft]) -> Result<Vec<TaskId>, StoreError> {
+    let at = micros(retry.at);
     let mut tx = record.begin().await?;
     tx.queue_for_hosts().await?;
     tx.lock_jobs([job]).await?;
-    let ended = ended(&mut tx, job, tasks).await?;
+    let ended = ended(&mut tx, job, &retry.tasks).await?;
     if ended.is_empty() {
         return Ok(Vec::new());
     }
@@ -87,16 +83,19 @@ pub(super) async fn retry(
     }
     let ids: Vec<TaskId> = ended.iter().map(|task| task.id).collect();
     let first = open(&mut tx, job, &ids).await?;
-    let body = json("event", &EventKind::RetryAsked { reason: by.asker.reason() })?;
+    let body = json("event", &EventKind::RetryAsked { reason: retry.by.asker.reason(), from_start: retry.from_start })?;
     let rows: Vec<EventRow> = ended
         .iter()
         .zip(first..)
-        .map(|(task, seq)| EventRow { job, seq, host: Some(task.index), at: micros(at), body: body.clone() })
+        .map(|(task, seq)| EventRow { job, seq, host: Some(task.index), at, body: body.clone() })
         .collect();
     journal::insert_events(&mut tx, &rows).await?;
-    credentials::keep_on(&mut tx, &ids, micros(at)).await?;
-    audit::note(&mut tx, job, by, micros(at), ids.len() as u64).await?;
+    credentials::keep_on(&mut tx, &ids, at).await?;
+    let opened: HashSet<TaskId> = ids.iter().copied().collect();
+    credentials::replace(&mut tx, &record.seal, logins.iter().filter(|login| opened.contains(&login.task))).await?;
+    audit::note(&mut tx, job, &retry.by, at, ids.len() as u64).await?;
     tx.commit_telling(&record.teller, &[Topic::Asked(job)], "ask for a retry").await?;
+    record.pools.soil(logins.len() as u64);
     Ok(ids)
 }
 

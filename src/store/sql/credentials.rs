@@ -1,11 +1,15 @@
 //! Sealed credentials: how they get in, when they go, and who may still use them.
 //!
+//! A transaction that seals asks the record under which key ([`sealing_key`]), so that none comes in under the old one once
+//! keys are being changed (`keys`).
+//!
 //! Retention runs from the terminal state of the host task. Until then the credential is kept, but never longer than
 //! [`UNFINISHED_S`]: a job that nobody takes up must not keep a password for ever.
 //!
 //! Never here: the cipher (`store::seal`) and the clock that decides when to purge (the caller's).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use sqlx::FromRow;
@@ -16,10 +20,10 @@ use super::{Record, computed};
 use crate::domain::Timestamp;
 use crate::domain::credential::{Credential, Retention};
 use crate::domain::host::{Address, HostSpec};
-use crate::domain::id::TaskId;
-use crate::store::StoreError;
-use crate::store::row::{ip, micros, moment, of_json, task_id};
-use crate::store::seal::{Seal, Sealed, foreign_key};
+use crate::domain::id::{JobId, TaskId};
+use crate::store::row::{ip, json, micros, moment, of_json, task_id};
+use crate::store::seal::{Bound, Seal, Sealed, foreign_key};
+use crate::store::{NewLogin, StoreError};
 
 /// Longest life of a credential whose host task has not ended, seconds: 7 days (DESIGN 11).
 const UNFINISHED_S: i64 = 7 * 86_400;
@@ -28,38 +32,80 @@ const RETENTION_CAP_S: i64 = 100 * 365 * 86_400;
 const MICROS: i64 = 1_000_000;
 
 /// A row of `credential`.
+#[derive(Clone)]
 pub(super) struct SealedRow {
-    task: TaskId,
-    sealed: Sealed,
-    retention_s: Option<i64>,
-    purge_at: i64,
+    pub(super) task: TaskId,
+    pub(super) sealed: Sealed,
+    pub(super) retention_s: Option<i64>,
+    /// Null only for long term credentials of host tasks that have ended.
+    pub(super) purge_at: Option<i64>,
 }
 
 impl SealedRow {
     /// The row of a host task that was recorded just now.
     pub(super) fn new(task: TaskId, sealed: Sealed, retention: Retention, created_at: i64) -> Self {
         let retention_s = retention.seconds().map(|seconds| seconds.min(RETENTION_CAP_S));
-        Self { task, sealed, retention_s, purge_at: created_at.saturating_add(UNFINISHED_S * MICROS) }
+        Self { task, sealed, retention_s, purge_at: Some(created_at.saturating_add(UNFINISHED_S * MICROS)) }
+    }
+
+    /// The same secret under the key that is used now.
+    pub(super) fn sealed_anew(mut self, seal: &Seal) -> Result<Self, StoreError> {
+        self.sealed = seal.reseal(Bound::Credential(self.task), &self.sealed)?;
+        Ok(self)
     }
 }
 
-/// Credentials that cannot be opened are found when the record is opened, not when the first host needs one.
+/// Secrets that cannot be opened are found when the record is opened, not when the first host needs one.
 pub(in crate::store) async fn check_key(on: &mut Session, seal: &Seal) -> Result<(), StoreError> {
-    // Two ranges instead of `<>`: a look at each end of the index, however many rows there are.
+    let known = seal.known();
+    let (Some(low), Some(high)) = (known.iter().min(), known.iter().max()) else { return Ok(()) };
+    // Ranges instead of `not in`: a look at a few places of the index, however many rows there are.
     let foreign: Option<(String,)> = query(
         "select key_id from credential where key_id < $1 union all
-         select key_id from credential where key_id > $1 limit 1",
+         select key_id from credential where key_id > $1 and key_id < $2 union all
+         select key_id from credential where key_id > $2 union all
+         select key_id from key_pair where key_id <> $1 and key_id <> $2 limit 1",
     )
-    .bind(seal.key_id())
-    .optional(on, "look for credentials of another key")
+    .bind(low.as_str())
+    .bind(high.as_str())
+    .optional(on, "look for secrets of another key")
     .await?;
-    foreign.map_or(Ok(()), |(key_id,)| Err(foreign_key(&key_id, seal.key_id())))
+    foreign.map_or(Ok(()), |(key_id,)| Err(foreign_key(&key_id, &known)))
 }
 
-/// Inserts the credentials of a new job.
-pub(super) async fn insert_rows(tx: &mut Session, rows: &[SealedRow]) -> Result<(), StoreError> {
+/// The key that this transaction has to seal under, where the record names one. Whoever changes that waits until the
+/// transaction is over.
+pub(super) async fn sealing_key(tx: &mut Session) -> Result<Option<String>, StoreError> {
+    let named = either("select key_id from sealing where id = 1", "select key_id from sealing where id = 1 for share");
+    let id: String = named.one(tx, "look which key is sealed under").await?;
+    Ok(Some(id).filter(|id| !id.is_empty()))
+}
+
+/// Inserts credentials. One that is kept of the same host task is replaced.
+pub(super) async fn insert_rows(tx: &mut Session, seal: &Arc<Seal>, rows: &[SealedRow]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match sealing_key(tx).await? {
+        // They were sealed before this began, and keys are being changed, or were since this process looked.
+        Some(key) if rows.iter().any(|row| row.sealed.key_id != key) => {
+            let (seal, rows) = (seal.clone(), rows.to_vec());
+            let anew = move || {
+                seal.use_key(&key)?;
+                rows.into_iter().map(|row| row.sealed_anew(&seal)).collect::<Result<Vec<_>, _>>()
+            };
+            put(tx, &computed(anew).await?).await
+        }
+        _ => put(tx, rows).await,
+    }
+}
+
+/// Writes rows as they are.
+pub(super) async fn put(tx: &mut Session, rows: &[SealedRow]) -> Result<(), StoreError> {
     let table = "credential (task_id, key_id, nonce, sealed, retention_s, purge_at)";
-    insert(tx, Target { table, tail: "" }, rows, |credential| {
+    let tail = "on conflict (task_id) do update set key_id = excluded.key_id, nonce = excluded.nonce,
+                sealed = excluded.sealed, retention_s = excluded.retention_s, purge_at = excluded.purge_at";
+    insert(tx, Target { table, tail }, rows, |credential| {
         [
             credential.task.to_string().into(),
             credential.sealed.key_id.as_str().into(),
@@ -72,10 +118,10 @@ pub(super) async fn insert_rows(tx: &mut Session, rows: &[SealedRow]) -> Result<
     .await
 }
 
-/// Starts the retention of host tasks that have ended. One of 0 ends at once, in the same transaction.
-pub(super) async fn end(tx: &mut Session, ended: &BTreeMap<TaskId, i64>) -> Result<(), StoreError> {
+/// Starts the retention of host tasks that have ended. One of 0 ends at once, in the same transaction; how many did.
+pub(super) async fn end(tx: &mut Session, ended: &BTreeMap<TaskId, i64>) -> Result<u64, StoreError> {
     if ended.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     // A null retention makes a null moment: long term.
     query(
@@ -88,8 +134,7 @@ pub(super) async fn end(tx: &mut Session, ended: &BTreeMap<TaskId, i64>) -> Resu
     query("delete from credential where retention_s = 0 and task_id in list($1)")
         .list(words(ended.keys()))
         .execute(tx, "remove credentials without retention")
-        .await?;
-    Ok(())
+        .await
 }
 
 /// The host tasks are unfinished again: what is still there of their credentials lives as long as those of a new job.
@@ -102,10 +147,10 @@ pub(super) async fn keep_on(tx: &mut Session, tasks: &[TaskId], at: i64) -> Resu
     Ok(())
 }
 
-/// Removes the credentials that ended jobs kept of these hosts.
-pub(super) async fn remove(tx: &mut Session, gone: &[Address]) -> Result<(), StoreError> {
+/// Removes the credentials that ended jobs kept of these hosts; how many.
+pub(super) async fn remove(tx: &mut Session, gone: &[Address]) -> Result<u64, StoreError> {
     if gone.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     query(
         "delete from credential where task_id in (
@@ -113,12 +158,11 @@ pub(super) async fn remove(tx: &mut Session, gone: &[Address]) -> Result<(), Sto
     )
     .list(hosts(gone)?)
     .execute(tx, "remove kept credentials")
-    .await?;
-    Ok(())
+    .await
 }
 
 #[derive(FromRow)]
-struct SealedRecord {
+pub(super) struct SealedRecord {
     key_id: String,
     nonce: Vec<u8>,
     sealed: Vec<u8>,
@@ -137,7 +181,11 @@ pub(super) async fn read(record: &Record, task: TaskId) -> Result<Option<Credent
         .bind(task.to_string())
         .optional(&mut on, "read a credential")
         .await?;
-    sealed.map(|sealed| record.seal.unseal(task, &sealed.into())).transpose()
+    drop(on);
+    let Some(sealed) = sealed else { return Ok(None) };
+    let seal = record.seal.clone();
+    // It may have to look into the key file.
+    computed(move || seal.unseal(task, &sealed.into()).map(Some)).await
 }
 
 #[derive(FromRow)]
@@ -215,5 +263,62 @@ pub(super) async fn purge(record: &Record, now: Timestamp) -> Result<u64, StoreE
     .execute(&mut tx, "purge credentials")
     .await?;
     tx.commit("purge credentials").await?;
+    record.pools.soil(done);
+    record.pools.scrub().await?;
     Ok(done)
+}
+
+/// Gives unfinished host tasks that have no credential any more a new one; which.
+pub(super) async fn give(record: &Record, job: JobId, drafts: &[LoginDraft]) -> Result<Vec<TaskId>, StoreError> {
+    let mut tx = record.begin().await?;
+    tx.lock_jobs([job]).await?;
+    let lacking: Vec<TaskId> = query(
+        "select t.id from host_task t left join credential c on c.task_id = t.id
+         where t.job_id = $1 and t.open = 1 and c.task_id is null and t.id in list($2) order by t.host_index",
+    )
+    .bind(job.0)
+    .list(words(drafts.iter().map(|draft| draft.task)))
+    .each(&mut tx, "look for hosts without a credential", |(id,): (String,)| task_id(&id))
+    .await?;
+    replace(&mut tx, &record.seal, drafts.iter().filter(|draft| lacking.contains(&draft.task))).await?;
+    tx.commit("give hosts a credential").await?;
+    Ok(lacking)
+}
+
+/// Another login of a host task, sealed before the transaction begins.
+pub(super) struct LoginDraft {
+    pub(super) task: TaskId,
+    spec: String,
+    row: Option<SealedRow>,
+}
+
+impl LoginDraft {
+    /// Of each of these, away from the tasks that must answer.
+    pub(super) async fn of(record: &Record, logins: &[NewLogin], at: Timestamp) -> Result<Vec<Self>, StoreError> {
+        let (seal, logins) = (record.seal.clone(), logins.to_vec());
+        let draft = move |login: NewLogin| {
+            let row = login.credential.map(|credential| seal.seal(login.task, &credential)).transpose()?;
+            let row = row.map(|sealed| SealedRow::new(login.task, sealed, login.spec.host.retention, micros(at)));
+            Ok(Self { task: login.task, spec: json("host task", &login.spec)?, row })
+        };
+        computed(move || logins.into_iter().map(draft).collect()).await
+    }
+}
+
+/// Gives host tasks their other logins.
+pub(super) async fn replace(
+    tx: &mut Session,
+    seal: &Arc<Seal>,
+    logins: impl Iterator<Item = &LoginDraft>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for login in logins {
+        query("update host_task set spec = $2 where id = $1")
+            .bind(login.task.to_string())
+            .bind(login.spec.as_str())
+            .execute(tx, "change the login of a host")
+            .await?;
+        rows.extend(login.row.clone());
+    }
+    insert_rows(tx, seal, &rows).await
 }

@@ -119,7 +119,7 @@ impl Draft {
         }
         let id = self.insert_job(&mut tx).await?;
         self.insert_tasks(&mut tx, id).await?;
-        credentials::insert_rows(&mut tx, &self.credentials).await?;
+        credentials::insert_rows(&mut tx, &record.seal, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
         audit::note(&mut tx, id, &self.by, self.created_at, self.held.len() as u64).await?;
         if let Some(once) = once {

@@ -45,8 +45,9 @@ pub(super) async fn commit(record: &Record, batch: &[Write]) -> Result<Vec<Writt
     for write in batch {
         answers.push(settled.take(write)?);
     }
-    settled.write(&mut tx).await?;
+    let removed = settled.write(&mut tx).await?;
     tx.commit_telling(&record.teller, &topics, "commit a batch").await?;
+    record.pools.soil(removed);
     Ok(answers)
 }
 
@@ -260,10 +261,11 @@ impl Settled {
         }
     }
 
-    async fn write(self, tx: &mut Session) -> Result<(), StoreError> {
+    /// Gives how many credentials went.
+    async fn write(self, tx: &mut Session) -> Result<u64, StoreError> {
         insert_events(tx, &self.events).await?;
         update_hosts(tx, &self.hosts).await?;
-        credentials::end(tx, &self.ended).await?;
+        let mut removed = credentials::end(tx, &self.ended).await?;
         for (job, (status, at)) in &self.jobs {
             query("update job set status = $2, finished_at = $3 where id = $1")
                 .bind(job.0)
@@ -272,11 +274,12 @@ impl Settled {
                 .execute(tx, "finish a job")
                 .await?;
         }
-        credentials::remove(tx, &self.removed).await?;
+        removed += credentials::remove(tx, &self.removed).await?;
         host_id::give_up(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
         inventory::pin(tx, &self.keys).await?;
-        output::write(tx, self.output).await
+        output::write(tx, self.output).await?;
+        Ok(removed)
     }
 }
 

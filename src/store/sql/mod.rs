@@ -1,7 +1,7 @@
 //! The job record in a database that speaks SQL: every statement and every row, once for all of them.
 //!
 //! ```text
-//!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge
+//!  journal.rs  commit of a batch ─┬─ credentials.rs  seal, retention, purge            keys.rs   key pairs, change of keys
 //!                                 ├─ inventory.rs    hosts, pinned keys    host_id.rs  their numbers
 //!                                 └─ output.rs       head and tail of step output
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
@@ -24,6 +24,7 @@ mod insert;
 mod inventory;
 mod jobs;
 mod journal;
+mod keys;
 mod once;
 mod output;
 mod pages;
@@ -32,12 +33,14 @@ pub(super) mod session;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 
+use self::credentials::LoginDraft;
 use self::session::{Session, numbers, query};
 use super::news::{News, Teller, Topic};
 use super::once::{Created, First, Once};
@@ -45,12 +48,14 @@ use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFi
 use super::postgres::outage::{self, Server};
 use super::row::{corrupt, micros};
 use super::seal::Seal;
+use super::sqlite;
 use super::{
-    Asked, Cancel, HostRow, JobRow, Lease, NewJob, OutputChunk, PinnedKey, Store, StoreError, Take, TaskRow, Write, Written,
+    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
+    StoreError, Take, TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
-use crate::domain::audit::{Asking, AuditLine};
-use crate::domain::credential::Credential;
+use crate::domain::audit::AuditLine;
+use crate::domain::credential::{Credential, SecretBytes};
 use crate::domain::event::Event;
 use crate::domain::host::{Address, HostSpec};
 use crate::domain::id::{JobId, Seq, TaskId};
@@ -93,7 +98,8 @@ impl<H> SqlStore<H> {
 #[derive(Debug)]
 pub(super) enum Pools {
     /// One writes, so that transactions of this process queue up instead of failing; the others read beside it.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// `soiled`: secrets were removed, and their bytes may stand in the log of the file still.
+    Sqlite { writer: SqlitePool, readers: SqlitePool, soiled: AtomicBool },
     /// All are alike.
     Postgres(Arc<Server>),
 }
@@ -117,6 +123,23 @@ impl Pools {
             }
             Self::Postgres(server) => server.begin("begin").await,
         }
+    }
+
+    /// Secrets were removed.
+    fn soil(&self, removed: u64) {
+        if let (Self::Sqlite { soiled, .. }, 1..) = (self, removed) {
+            soiled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the bytes of secrets that were removed out of the log as well; the file itself has zeros in their place. A log
+    /// that somebody reads just now is left for the next time. PostgreSQL keeps them until it writes over them.
+    async fn scrub(&self) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, soiled, .. } = self else { return Ok(()) };
+        if soiled.swap(false, Ordering::Relaxed) && !sqlite::truncate_log(writer).await? {
+            soiled.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Begins a transaction that reads: all its statements see the same.
@@ -197,6 +220,10 @@ impl<H: Holds> Store for SqlStore<H> {
         self.record.seal.fingerprint(what, body)
     }
 
+    fn is_same(&self, fingerprint: &str, what: &str, body: &serde_json::Value) -> Result<bool, StoreError> {
+        self.record.seal.is_same(fingerprint, what, body)
+    }
+
     async fn create_job_once(&self, job: NewJob, once: Once, at: Timestamp) -> Result<Created, StoreError> {
         jobs::create_once(&self.record, job, once, at).await
     }
@@ -258,8 +285,14 @@ impl<H: Holds> Store for SqlStore<H> {
         outage::again(|| async { asked::cancelled(&mut self.record.read().await?, job).await }).await
     }
 
-    async fn ask_retry(&self, job: JobId, tasks: &[TaskId], by: &Asking, at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-        outage::again(|| asked::retry(&self.record, job, tasks, (by, at))).await
+    async fn ask_retry(&self, job: JobId, retry: &Retry) -> Result<Vec<TaskId>, StoreError> {
+        let logins = LoginDraft::of(&self.record, &retry.logins, retry.at).await?;
+        outage::again(|| asked::retry(&self.record, job, retry, &logins)).await
+    }
+
+    async fn give_logins(&self, job: JobId, logins: &[NewLogin], at: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        let logins = LoginDraft::of(&self.record, logins, at).await?;
+        outage::again(|| credentials::give(&self.record, job, &logins)).await
     }
 
     async fn audit(&self, job: JobId) -> Result<Vec<AuditLine>, StoreError> {
@@ -316,6 +349,28 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError> {
         outage::again(|| credentials::purge(&self.record, now)).await
+    }
+
+    async fn key_pair(&self, name: &str) -> Result<Option<SecretBytes>, StoreError> {
+        outage::again(|| keys::pair(&self.record, name)).await
+    }
+
+    async fn keep_key_pair(&self, name: &str, private: &SecretBytes, at: Timestamp) -> Result<SecretBytes, StoreError> {
+        outage::again(|| keys::keep_pair(&self.record, name, private, at)).await?;
+        self.key_pair(name).await?.ok_or_else(|| corrupt(format!("the key pair {name} is gone")))
+    }
+
+    async fn prepare_key(&self) -> Result<KeyChange, StoreError> {
+        let seal = self.record.seal.clone();
+        computed(move || seal.prepare()).await
+    }
+
+    async fn reseal(&self, change: &KeyChange, most: u32) -> Result<Resealed, StoreError> {
+        outage::again(|| keys::reseal(&self.record, change, most)).await
+    }
+
+    async fn retire_key(&self, change: &KeyChange) -> Result<(), StoreError> {
+        keys::retire(&self.record, change).await
     }
 
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {

@@ -14,10 +14,12 @@ mod lease;
 mod open;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(super) use self::open::truncate_log;
 use super::news::Teller;
 use super::seal::Seal;
 use super::sql::{Holds, Pools, SqlStore, computed, credentials, failed, not_migrated};
@@ -43,7 +45,7 @@ impl SqliteStore {
     /// record or that of a later release, [`StoreError::Unavailable`] when it cannot be opened.
     pub async fn open(path: &Path, data_dir: &Path, seal: Seal) -> Result<Self, StoreError> {
         let (writer, readers) = open::pools(path).await?;
-        let pools = Pools::Sqlite { writer, readers };
+        let pools = Pools::Sqlite { writer, readers, soiled: AtomicBool::new(false) };
         credentials::check_key(&mut pools.read().await?, &seal).await?;
         Ok(Self::new(pools, seal, FileLocks(data_dir.join("jobs")), Teller::new(PERIOD)))
     }

@@ -8,9 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sqlx::ConnectOptions;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlitePool};
 
 use super::{computed, failed, not_migrated};
 use crate::store::StoreError;
@@ -41,8 +40,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        // A purged credential is overwritten where that costs no extra write, not only unlinked.
-        .pragma("secure_delete", "fast")
+        // A purged credential is overwritten, not only unlinked. `fast` would leave large ones, keys, on free pages.
+        .pragma("secure_delete", "on")
         .pragma("journal_size_limit", WAL_KEPT)
         .disable_statement_logging()
 }
@@ -59,6 +58,19 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
         .connect_with(options)
         .await
         .map_err(failed("open the job record"))
+}
+
+/// Brings the log into the file and empties it; false when somebody reads it for longer than can be waited.
+pub(in crate::store) async fn truncate_log(writer: &SqlitePool) -> Result<bool, StoreError> {
+    let what = "empty the log of the job record";
+    let mut connection = writer.acquire().await.map_err(failed(what))?;
+    // Whoever wants to write waits as long.
+    sqlx::query("pragma busy_timeout = 2000").execute(&mut *connection).await.map_err(failed(what))?;
+    let done = sqlx::query_as::<_, (i64, i64, i64)>("pragma wal_checkpoint(truncate)").fetch_one(&mut *connection).await;
+    let usual = format!("pragma busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+    sqlx::query(AssertSqlSafe(usual)).execute(&mut *connection).await.map_err(failed(what))?;
+    let (busy, _, _) = done.map_err(failed(what))?;
+    Ok(busy == 0)
 }
 
 /// Makes file and directory as they must be, and waits for this process's turn to open the file.

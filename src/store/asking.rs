@@ -1,0 +1,51 @@
+//! What a record is asked about logins and keys: values of the [`super::Store`] trait.
+
+use crate::domain::Timestamp;
+use crate::domain::audit::Asking;
+use crate::domain::credential::Credential;
+use crate::domain::id::TaskId;
+use crate::domain::spec::TaskSpec;
+
+/// A host task with another login.
+#[derive(Clone, Debug)]
+pub struct NewLogin {
+    /// The host task.
+    pub task: TaskId,
+    /// What it is from now on: account, port and kind of login are the new ones, everything else is as it was.
+    pub spec: TaskSpec,
+    /// Sealed before it is stored; takes the place of what was kept. `None` leaves that alone.
+    pub credential: Option<Credential>,
+}
+
+/// Hosts that shall be tried again.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// Which; those that ended otherwise than failed or cancelled are passed over.
+    pub tasks: Vec<TaskId>,
+    /// Other logins for some of them.
+    pub logins: Vec<NewLogin>,
+    /// Every step again from the first; else what is done stays done.
+    pub from_start: bool,
+    /// Who asks.
+    pub by: Asking,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How far a change of keys is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    /// Secrets that were sealed anew just now.
+    pub done: u64,
+    /// Those still under the old key.
+    pub left: u64,
+}
+
+/// A change of keys, by what the keys are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The key before.
+    pub from: String,
+    /// The key after.
+    pub to: String,
+}
