@@ -59,7 +59,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["transport/ssh"]),
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
-    ("aws_lc_rs", &["service/envelope"]),
+    ("aws_lc_rs", &["api/tls", "service/envelope"]),
     ("hmac", &["store"]),
     ("encoding_rs", &["domain/text"]),
     ("axum", &["api", "app"]),

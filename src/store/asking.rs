@@ -1,10 +1,55 @@
-//! What a record is asked about logins and keys: values of the [`super::Store`] trait.
+//! What a record is asked about work, logins and keys: values of the [`super::Store`] trait.
 
 use crate::domain::Timestamp;
 use crate::domain::audit::Asking;
 use crate::domain::credential::Credential;
-use crate::domain::id::TaskId;
+use crate::domain::id::{JobId, TaskId};
 use crate::domain::spec::TaskSpec;
+
+/// Host tasks that somebody wants to work on.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    /// Of this job.
+    pub job: JobId,
+    /// For this hold ([`super::Lease::owner`]).
+    pub owner: &'a str,
+    /// Those that he works on already stay as they are.
+    pub mine: &'a [TaskId],
+    /// How many of the others.
+    pub which: Which,
+}
+
+/// Which host tasks are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that nobody alive works on.
+    All,
+    /// So many of them.
+    Next(u32),
+    /// Those of them that are to be cancelled.
+    Cancelled,
+}
+
+impl<'a> Take<'a> {
+    /// All that are unfinished.
+    #[must_use]
+    pub fn all(job: JobId, owner: &'a str) -> Self {
+        Self { job, owner, mine: &[], which: Which::All }
+    }
+}
+
+/// Somebody wants a job to be cancelled.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancel<'a> {
+    /// The job.
+    pub job: JobId,
+    /// These of its hosts; `None` = the job.
+    pub tasks: Option<&'a [TaskId]>,
+    /// Who wants it.
+    pub by: &'a Asking,
+    /// When.
+    pub at: Timestamp,
+}
 
 /// A host task with another login.
 #[derive(Clone, Debug)]

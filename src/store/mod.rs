@@ -35,7 +35,7 @@ use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
-pub use asking::{KeyChange, NewLogin, Resealed, Retry};
+pub use asking::{Cancel, KeyChange, NewLogin, Resealed, Retry, Take, Which};
 use news::News;
 use once::{Created, First, Once};
 use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
@@ -213,51 +213,6 @@ pub struct OutputChunk {
     pub offset: u64,
     /// The bytes as the target wrote them.
     pub data: Bytes,
-}
-
-/// Host tasks that somebody wants to work on.
-#[derive(Clone, Copy, Debug)]
-pub struct Take<'a> {
-    /// Of this job.
-    pub job: JobId,
-    /// For this hold ([`Lease::owner`]).
-    pub owner: &'a str,
-    /// Those that he works on already stay as they are.
-    pub mine: &'a [TaskId],
-    /// How many of the others.
-    pub which: Which,
-}
-
-/// Which host tasks are claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// All that nobody alive works on.
-    All,
-    /// So many of them.
-    Next(u32),
-    /// Those of them that are to be cancelled.
-    Cancelled,
-}
-
-impl<'a> Take<'a> {
-    /// All that are unfinished.
-    #[must_use]
-    pub fn all(job: JobId, owner: &'a str) -> Self {
-        Self { job, owner, mine: &[], which: Which::All }
-    }
-}
-
-/// Somebody wants a job to be cancelled.
-#[derive(Clone, Copy, Debug)]
-pub struct Cancel<'a> {
-    /// The job.
-    pub job: JobId,
-    /// These of its hosts; `None` = the job.
-    pub tasks: Option<&'a [TaskId]>,
-    /// Who wants it.
-    pub by: &'a Asking,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// What was asked of a job by whoever does not work on it.

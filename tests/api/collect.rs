@@ -60,7 +60,7 @@ fn a_host_that_does_not_give_its_log_is_told_with_cause_and_remedy() {
         ("127.0.0.1", 3_803_007, "connection_refused", ["refused the connection", "start sshd on the host"]),
         ("127.0.0.2", 3_803_008, "connect_timeout", ["did not answer within 1 s", "firewalls"]),
         ("127.0.0.3", 3_803_004, "not_ssh", ["does not speak SSH 2", "correct `port`"]),
-        ("127.0.0.4", 3_800_019, "credential_expired", ["no login of the host is kept", "submit the job again"]),
+        ("127.0.0.4", 3_800_019, "credential_expired", ["no login of the host is kept", "--credentials FILE"]),
     ] {
         let reply = collect(&place, 1, &name(ip));
         let data = assert_refused(&reply, code, &[texts[0], texts[1], ip]);

@@ -24,7 +24,7 @@ fn every_example_works_in_the_order_it_stands_there() {
     let place = Place::new();
     // The number of the job of the examples.
     let known = |ip: &str, number: i64| with(host(ip), json!({"bk_host_id": number, "port": 9}));
-    let (mut tried, mut cancelled) = (0, false);
+    let mut tried = 0;
     for command in commands().iter().filter(|command| command.starts_with("curl")) {
         if command.contains("operate/") && tried == 3 {
             place.installed(&[known("127.0.0.8", 17), known("127.0.0.9", 18)]);
@@ -38,11 +38,6 @@ fn every_example_works_in_the_order_it_stands_there() {
         if command.contains("/retry") || command.contains("/events/") {
             let _ = place.server.post("/api/job/1/revoke/", &json!({}));
             place.server.becomes(1, "TERMINATED");
-        }
-        // And what was cancelled once is opened again first.
-        if command.contains("/revoke") && std::mem::replace(&mut cancelled, true) {
-            place.server.becomes(1, "TERMINATED");
-            place.server.post("/api/job/1/retry/", &json!({})).data();
         }
         let command = command.trim().replace("127.0.0.1:8420", place.server.address());
         let output = Command::new("sh").arg("-c").arg(format!("{command} --max-time 60")).output().unwrap();
