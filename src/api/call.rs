@@ -75,8 +75,10 @@ impl Call {
             source: Source::Address(way.source),
         };
         if let Some(body) = body.as_object_mut() {
-            // It has done its work, and belongs into no copy of the body.
+            // One has done its work, the other is passed over, and changes from call to call: neither belongs into a copy of
+            // the body, nor makes it another one.
             body.remove("bk_app_secret");
+            body.remove("bk_token");
         }
         Ok(Self { door: door.clone(), language, base, headers, body, grant, asker, way })
     }

@@ -137,6 +137,8 @@ pub(super) struct HostTask {
     pub(super) session: Option<Box<dyn Session>>,
     stop: HostStop,
     stopwatch: Stopwatch,
+    /// What happened and is not in the record yet.
+    noted: Vec<EventKind>,
     /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
     /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
     tried: HashMap<(StepKind, bool), u32>,
@@ -155,8 +157,8 @@ impl HostTask {
         };
         let in_flight = record.run_in_flight();
         let (credential, session, tried) = (None, None, HashMap::new());
-        let stopwatch = Stopwatch::new(job.spec.kind);
-        Self { job, row, claim, record, credential, session, stop, stopwatch, tried, taken_over, in_flight }
+        let (stopwatch, noted) = (Stopwatch::new(job.spec.kind), Vec::new());
+        Self { job, row, claim, record, credential, session, stop, stopwatch, noted, tried, taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
@@ -224,7 +226,7 @@ impl HostTask {
 
     async fn work(&mut self) -> Result<Outcome, Halt> {
         let attempt = self.record.attempts.max(1);
-        self.append(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }]).await?;
+        self.note(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }])?;
         self.credential = self.job.store.credential(self.row.id).await?;
         loop {
             match self.pass().await {
@@ -314,7 +316,7 @@ impl HostTask {
                 self.tried.retain(|(tried, _), _| *tried != kind);
                 let mut events: Vec<EventKind> = plan.map(|plan| EventKind::PlanSettled { plan }).into_iter().collect();
                 events.push(EventKind::StepFinished { step: kind, attempt, outcome, figures });
-                self.append(events).await
+                self.note(events)
             }
             Err(Halt::Failed(failure)) => Err(Halt::Failed(failure.at(kind))),
             Err(Halt::Unknown(failure)) => Err(Halt::Unknown(failure.at(kind))),
@@ -385,8 +387,9 @@ impl HostTask {
         Some(timeout.saturating_sub(gone))
     }
 
-    /// Makes events durable, then part of our own state.
-    pub(super) async fn append(&mut self, events: Vec<EventKind>) -> Result<(), Halt> {
+    /// Makes events part of our own state. They are durable with what follows, in one transaction: nothing happens on the
+    /// host in between.
+    fn note(&mut self, events: Vec<EventKind>) -> Result<(), Halt> {
         let at = self.job.clock.now();
         for event in &events {
             self.record
@@ -394,6 +397,15 @@ impl HostTask {
                 .map_err(|error| Halt::Left(Left::Journal(JournalError::Failed(error.to_string().into()))))?;
             self.log(event);
         }
+        self.noted.extend(events);
+        Ok(())
+    }
+
+    /// Makes events durable, and those that were noted before.
+    pub(super) async fn append(&mut self, events: Vec<EventKind>) -> Result<(), Halt> {
+        self.note(events)?;
+        let events = std::mem::take(&mut self.noted);
+        let at = self.job.clock.now();
         let told: Vec<EventKind> = events.iter().filter(|event| Stopwatch::wants(event)).cloned().collect();
         self.write(Write::Host { claim: self.claim, at, events }).await?;
         told.iter().for_each(|event| self.stopwatch.saw(event));

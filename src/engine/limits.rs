@@ -16,6 +16,7 @@ use crate::domain::site;
 /// Limits of this process.
 #[derive(Debug)]
 pub struct Limits {
+    concurrency: usize,
     hosts: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     per_endpoint: usize,
@@ -52,6 +53,7 @@ impl Limits {
         let connects = (site.connects_per_second > 0)
             .then(|| Pace { period: Duration::from_secs(1) / site.connects_per_second, next: Mutex::new(None) });
         Self {
+            concurrency: site.concurrency.max(1),
             hosts: Arc::new(Semaphore::new(site.concurrency.max(1))),
             uploads: Arc::new(Semaphore::new(site.uploads.max(1))),
             per_endpoint: site.handshakes_per_endpoint.max(1),
@@ -69,6 +71,11 @@ impl Limits {
     /// How many more hosts may begin right now.
     pub fn free_hosts(&self) -> usize {
         self.hosts.available_permits()
+    }
+
+    /// How many hosts have a place.
+    pub fn hosts_in_flight(&self) -> usize {
+        self.concurrency.saturating_sub(self.hosts.available_permits())
     }
 
     /// A place among the uploads in flight.

@@ -115,10 +115,11 @@ impl Engine {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, packages, site, clock, transport } = parts;
-        let journal = Journal::start(store.clone(), &TaskTracker::new());
+        let limits = Arc::new(Limits::new(&site.limits));
+        let journal = Journal::start(store.clone(), limits.clone(), &TaskTracker::new());
         let keys = RecordedKeys { store: store.clone(), journal: journal.clone(), clock: clock.clone() };
         Self {
-            limits: Arc::new(Limits::new(&site.limits)),
+            limits,
             transport: transport(Arc::new(keys)),
             journal,
             board: Board::default(),

@@ -38,6 +38,10 @@ fn the_same_submission_again_is_answered_as_it_was_whatever_became_of_its_hosts(
         serde_json::from_str(&format!("{{\"hosts\": {}, \"job_type\": \"INSTALL_AGENT\"}}", body["hosts"])).unwrap();
     let reply = place.server.ask("POST", "/api/job/install", &[("idempotency-key", "k-1")], turned.to_string().into());
     assert_eq!(reply.data()["job_id"], id);
+    // The token of the person's session is passed over, and is another one by then.
+    let mut renewed = body.clone();
+    renewed["bk_token"] = "another".into();
+    assert_eq!(submit(&place.server, "install", "k-1", &renewed).text, first.text);
 
     // The next server has it from the record.
     place.server.post(&format!("/api/job/{id}/revoke/"), &json!({})).data();

@@ -32,6 +32,14 @@ async fn whoever_lost_the_claim_ends_silently_and_writes_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_hosts_share_their_transactions() {
+    let world = World::install(200).await;
+    assert_eq!(world.run().await.unwrap(), Ended::Finished);
+    world.all_succeeded().await;
+    assert!(world.store.commits() < 100, "{} transactions", world.store.commits());
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_executors_of_one_job_do_every_host_once() {
     for lead in [0, 100, 1_000, 3_400] {
         let world = World::install(5).await;
