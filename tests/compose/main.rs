@@ -27,3 +27,4 @@ mod project;
 
 mod example;
 mod images;
+mod served;

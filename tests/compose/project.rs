@@ -66,12 +66,10 @@ impl Project {
         for dir in [project.jobs(), project.context()] {
             fs::create_dir(dir).expect("a directory of the project");
         }
-        // What is only so in tests: the container `landfall` carries the binary that is tested, and reads these job files.
-        let own = format!(
-            "services: {{landfall: {{build: {{context: {:?}}}, volumes: [\"{}:/jobs:ro\"]}}}}\n",
-            project.context(),
-            project.jobs().display()
-        );
+        // What is only so in tests: the containers of Landfall carry the binary that is tested, and read these job files.
+        let own =
+            format!("{{build: {{context: {:?}}}, volumes: [\"{}:/jobs:ro\"]}}", project.context(), project.jobs().display());
+        let own = format!("services: {{landfall: {own}, api: {own}, executor: {own}}}\n");
         fs::write(project.dir.path().join("override.yml"), own).expect("an override file");
         project
     }
@@ -136,7 +134,9 @@ impl Project {
         let mut command = program(programs().first().unwrap_or_else(|| panic!("{NO_COMPOSE}")));
         command.args(["--project-name", &self.name, "--project-directory", ROOT]);
         command.args(["--file", "docker-compose.yml", "--file"]).arg(self.dir.path().join("override.yml")).args(arguments);
-        command.current_dir(ROOT).env("LANDFALL_NET", &self.net).env("LANDFALL_IMAGES", &self.images);
+        // Without a port of ours the engine takes any that is free.
+        let own = [("LANDFALL_NET", self.net.as_str()), ("LANDFALL_IMAGES", &self.images), ("LANDFALL_PORT", "")];
+        command.current_dir(ROOT).envs(own);
         run(command)
     }
 
@@ -154,16 +154,27 @@ impl Project {
     /// Runs `landfall` in its own container.
     #[track_caller]
     pub fn landfall(&self, arguments: &[&str]) -> String {
-        if !self.context().join("target").exists() {
-            landfall_context(&self.context(), Some(Path::new(env!("CARGO_BIN_EXE_landfall"))));
-        }
+        self.carry_binary();
         let packages = format!("{}:/packages:ro", crate::package::node_exporter().parent().expect("a directory").display());
         let output = self.compose(&[&["run", "--rm", "-T", "--volume", &packages, "landfall"], arguments].concat());
         went_well(output, &format!("landfall {}", arguments.join(" ")))
     }
 
+    /// Brings up the record in PostgreSQL and the two processes over it; whether they answer is not waited for.
+    #[track_caller]
+    pub fn serve(&self) {
+        self.carry_binary();
+        went_well(self.compose(&["--profile", "serve", "up", "--detach", "api", "executor"]), "compose up");
+    }
+
+    fn carry_binary(&self) {
+        if !self.context().join("target").exists() {
+            landfall_context(&self.context(), Some(Path::new(env!("CARGO_BIN_EXE_landfall"))));
+        }
+    }
+
     fn down(&self) -> Output {
-        self.compose(&["down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "2"])
+        self.compose(&["--profile", "serve", "down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "2"])
     }
 }
 
