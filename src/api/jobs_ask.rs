@@ -58,13 +58,7 @@ pub(super) async fn retry_node(Path(id): Path<String>, call: Call) -> Answer {
 
 async fn retry_one(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = call.job_to_change(id).await?;
-    let name = params::read(&call.body, |fields| {
-        let name = fields.text("instance_id").unwrap_or_default();
-        if name.is_empty() {
-            fields.fault("instance_id", "is required");
-        }
-        name
-    })?;
+    let name = params::read(&call.body, params::instance_id)?;
     let filter = TaskFilter { named: Some(instance(&name).into_iter().collect()), ..TaskFilter::default() };
     let view = call.door.service.details(id, &filter, Page { offset: 0, limit: None }, call.language).await?;
     let host = view.list.iter().find(|host| !host.place.filter_host);

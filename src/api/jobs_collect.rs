@@ -14,12 +14,6 @@ pub(super) async fn collect(Path(id): Path<String>, call: Call) -> Answer {
 
 async fn fetch(id: &str, call: &Call) -> Result<Value, Refusal> {
     let id = call.job(id).await?;
-    let name = params::read(&call.body, |fields| {
-        let name = fields.text("instance_id").unwrap_or_default();
-        if name.is_empty() {
-            fields.fault("instance_id", "is required");
-        }
-        name
-    })?;
+    let name = params::read(&call.body, params::instance_id)?;
     Ok(json!(call.door.service.collect_log(id, Whose::Instance(&name)).await?))
 }

@@ -136,10 +136,7 @@ async fn log_of(id: &str, words: Words, call: &Call) -> Result<Value, Refusal> {
     let id = call.job(id).await?;
     let Query(words) = words.map_err(|error| fault("", error.to_string()))?;
     let (name, offset, limit) = params::read(&json!(words), |fields| {
-        let name = fields.text("instance_id").unwrap_or_default();
-        if name.is_empty() {
-            fields.fault("instance_id", "is required");
-        }
+        let name = params::instance_id(fields);
         let offset = fields.integer("offset");
         if offset.is_some_and(|offset| offset < 0) {
             fields.fault("offset", "must be at least 0");

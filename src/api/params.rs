@@ -26,6 +26,15 @@ pub(super) fn read<T>(body: &Value, read: impl FnOnce(&mut Fields<'_>) -> T) -> 
     if faults.is_empty() { Ok(value) } else { Err(faults.into()) }
 }
 
+/// Which host of a job.
+pub(super) fn instance_id(fields: &mut Fields<'_>) -> String {
+    let name = fields.text("instance_id").unwrap_or_default();
+    if name.is_empty() {
+        fields.fault("instance_id", "is required");
+    }
+    name
+}
+
 /// A list; one value stands for a list of it. `None` when it is not given.
 pub(super) fn list<T>(fields: &mut Fields<'_>, key: &str, what: &str, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
     let value = fields.value(key)?;
