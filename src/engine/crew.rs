@@ -76,9 +76,11 @@ impl<'a> Crew<'a> {
         self.context.site.limits.concurrency / PER_WAITING
     }
 
-    /// How many hosts to claim now.
+    /// How many hosts to claim now. Whoever has none takes one, also while other jobs have all permits: he would else leave a
+    /// job that has work, and be called back to it at once.
     fn wanted(&self) -> usize {
-        (self.context.limits.free_hosts() + self.waiting()).saturating_sub(self.queue.len()).min(PIECE)
+        let least = usize::from(self.queue.is_empty() && self.running.is_empty());
+        (self.context.limits.free_hosts() + self.waiting()).saturating_sub(self.queue.len()).clamp(least, PIECE)
     }
 
     async fn claim(&mut self, which: Which) -> Result<usize, EngineError> {

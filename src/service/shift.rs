@@ -24,6 +24,8 @@ use crate::engine::Ended;
 use crate::store::StoreError;
 use crate::store::news::{News, Topic};
 
+/// A job that cannot be worked on is left alone for so long.
+const BROKEN: Duration = Duration::from_secs(15);
 /// Pause after a look that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two purges of credentials and keys whose time has come (DESIGN 11).
@@ -132,16 +134,19 @@ impl Shift {
     async fn work(&self, job: JobId, mut stop: Stop) {
         loop {
             let worked = self.work_once(job, stop).await;
+            if let Err(error) = &worked {
+                tracing::error!(%job, error = error as &dyn std::error::Error, "cannot work on a job");
+                // Looks come several times a second, and nothing is better by the next one.
+                tokio::select! {
+                    () = sleep(BROKEN) => {}
+                    () = self.stop.asked() => {}
+                }
+            }
             self.lock().remove(&job);
             match worked {
                 Ok(Some(Ended::Finished)) => {}
                 // The next look takes it up again, when there is something to do.
-                Ok(Some(Ended::Elsewhere | Ended::Interrupted) | None) => return,
-                Err(error) => {
-                    // The next look takes it up again.
-                    tracing::error!(%job, error = &error as &dyn std::error::Error, "cannot work on a job");
-                    return;
-                }
+                Ok(Some(Ended::Elsewhere | Ended::Interrupted) | None) | Err(_) => return,
             }
             // A host that was opened again after the last look, by somebody who saw the job here still.
             match self.service.is_finished(job).await {
