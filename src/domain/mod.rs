@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod package;
 pub mod plan;
 pub mod record;
+pub mod run;
 pub mod secret_hash;
 pub mod shell;
 pub mod site;

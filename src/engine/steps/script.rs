@@ -10,6 +10,7 @@ use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::plan::{Plan, Step, StepKind};
+use crate::domain::run::{RunEnd, last_message, last_warning};
 use crate::engine::host_task::{Halt, HostTask, Went, is_link};
 use crate::engine::steps::files::{send, triples};
 use crate::engine::talk::Raw;
@@ -28,13 +29,6 @@ const KILL_DEADLINE: Duration = Duration::from_secs(30);
 
 /// End of the log that goes into a failure.
 const TAIL: usize = 8 * 1024;
-
-/// How a run ended, as the target tells it.
-enum RunEnd {
-    Exit(i32),
-    Rebooted,
-    Lost,
-}
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
@@ -56,8 +50,8 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
     };
     task.in_flight = false;
     match end {
-        RunEnd::Exit(0) => Ok(Went::changed(Figures::detail(last_line(&tail)))),
-        RunEnd::Exit(code) => Err(failure(code, &tail).into()),
+        RunEnd::Exit { code: 0, .. } => Ok(Went::changed(Figures::detail(last_message(&tail)))),
+        RunEnd::Exit { code, .. } => Err(failure(code, &tail).into()),
         RunEnd::Rebooted => {
             Err(Failure::new(Code::Rebooted, "the host was restarted while the script ran").with_tail(&tail).into())
         }
@@ -169,16 +163,11 @@ fn silent() -> Failure {
 
 /// What a word of `follow.sh` says about the end, and how long the log is then.
 fn ending(word: &str, offset: u64) -> Result<Option<(RunEnd, u64)>, Failure> {
-    if let Some(exit) = word.strip_prefix("exit=") {
-        let parsed = exit.split_once(' ').and_then(|(code, size)| Some((code.trim().parse().ok()?, size.trim().parse().ok()?)));
-        let (code, size) = parsed.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{word}`")))?;
-        return Ok(Some((RunEnd::Exit(code), size)));
-    }
-    Ok(match word {
-        "rebooted" => Some((RunEnd::Rebooted, offset)),
-        "lost" | "missing" => Some((RunEnd::Lost, offset)),
-        _ => None,
-    })
+    let end = RunEnd::parse(word).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    Ok(end.map(|end| match end {
+        RunEnd::Exit { log_size, .. } => (end, log_size),
+        RunEnd::Rebooted | RunEnd::Lost => (end, offset),
+    }))
 }
 
 /// The run is past its deadline: it is killed, and only when that is confirmed it is called late.
@@ -215,7 +204,7 @@ pub(in crate::engine) async fn kill(task: &mut HostTask, plan: &Plan, run: &RunI
 fn failure(code: i32, tail: &str) -> Failure {
     match assets::script_exit(code) {
         Some(row) => {
-            let failure = Failure::of_script(row, format!("{}: {}", row.message, last_line(tail))).with_tail(tail);
+            let failure = Failure::of_script(row, format!("{}: {}", row.message, last_message(tail))).with_tail(tail);
             match last_warning(tail) {
                 Some(warning) => failure.because(warning),
                 None => failure,
@@ -225,32 +214,16 @@ fn failure(code: i32, tail: &str) -> Failure {
     }
 }
 
-/// The message of the last line that is one: `date time LEVEL step status message`.
-fn last_line(tail: &str) -> String {
-    tail.lines().rfind(|line| !line.trim().is_empty()).map(message).unwrap_or_default()
-}
-
-/// What the script quoted just before it gave up: the end of the agent's own log, the complaint of a tool.
-fn last_warning(tail: &str) -> Option<String> {
-    let before = tail.lines().filter(|line| !line.trim().is_empty()).rev().nth(1)?;
-    before.split(' ').nth(2).filter(|level| *level == "WARN").map(|_| message(before))
-}
-
-fn message(line: &str) -> String {
-    line.splitn(6, ' ').nth(5).unwrap_or(line).trim().chars().take(300).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_of_a_log_is_its_message() {
-        let log = "2026-11-24 10:00:00 INFO check_env START x\n2026-11-24 10:00:01 ERROR check_env FAILED /opt has 3 kB free\n\n";
-        assert_eq!(last_line(log), "/opt has 3 kB free");
-        assert_eq!(last_line("odd"), "odd");
+    fn a_failure_has_the_last_message_and_the_warning_before_it() {
         let log = "2026-11-24 10:00:00 WARN start_agent - address already in use\n2026-11-24 10:00:01 ERROR start_agent FAILED a ended\n";
-        assert_eq!(failure(32, log).causes, ["address already in use"]);
+        let failure = failure(32, log);
+        assert!(failure.message.ends_with(": a ended"), "{}", failure.message);
+        assert_eq!(failure.causes, ["address already in use"]);
     }
 
     #[test]
