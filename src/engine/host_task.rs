@@ -39,6 +39,9 @@ use crate::transport::{Session, Transport};
 /// Longest pause while a script is known to run on a host that cannot be reached.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_secs(10);
 
+/// Bytes that an upload which is tried again must have brought to count as progress; the package's size bounds the tries.
+const GAIN: u64 = 256 * 1024;
+
 /// What all hosts of a job share.
 pub(super) struct JobRun {
     pub(super) job: JobId,
@@ -142,6 +145,8 @@ pub(super) struct HostTask {
     /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
     /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
     tried: HashMap<(StepKind, bool), u32>,
+    /// Most bytes of the package that the host was seen to have.
+    arrived: u64,
     /// The step that a dead executor was in: taking it up is not a new attempt.
     taken_over: Option<StepKind>,
     /// A script was started on the host, or may have been, and its end was not seen.
@@ -158,7 +163,8 @@ impl HostTask {
         let in_flight = record.run_in_flight();
         let (credential, session, tried) = (None, None, HashMap::new());
         let (stopwatch, noted) = (Stopwatch::new(job.spec.kind), Vec::new());
-        Self { job, row, claim, record, credential, session, stop, stopwatch, noted, tried, taken_over, in_flight }
+        let arrived = 0;
+        Self { job, row, claim, record, credential, session, stop, stopwatch, noted, tried, arrived, taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
@@ -385,6 +391,15 @@ impl HostTask {
         let timeout = self.row.spec.outline.iter().find(|step| step.kind == StepKind::RunScript).and_then(Step::deadline)?;
         let gone = self.job.clock.now().duration_since(run.attempt_started).unsigned_abs();
         Some(timeout.saturating_sub(gone))
+    }
+
+    /// The host has so many bytes of the package. One that gets further with every try, however often the line breaks, is
+    /// not one that was tried in vain.
+    pub(super) fn has_bytes(&mut self, arrived: u64) {
+        if arrived >= self.arrived + GAIN {
+            self.arrived = arrived;
+            self.tried.retain(|(tried, _), _| *tried != StepKind::UploadPackage);
+        }
     }
 
     /// Makes events part of our own state. They are durable with what follows, in one transaction: nothing happens on the

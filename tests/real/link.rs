@@ -1,7 +1,10 @@
 //! The connection dies in the middle, the host lives on: what had arrived counts, what runs there goes on.
 
+use std::net::SocketAddr;
+
 use crate::landfall::{Report, install};
 use crate::package::Package;
+use crate::proxy::{Fault, Proxy};
 use crate::scene::Scene;
 use crate::target::{assert_no_run_twice, await_followed, await_held, hold_scripts, holds, let_go, until};
 use crate::world::World;
@@ -56,6 +59,37 @@ fn lost_during_the_upload_it_goes_on_where_the_bytes_ended() {
     assert_eq!(uploaded["attempts"], 2);
     let detail = uploaded["detail"].as_str().unwrap();
     assert!(detail.contains("taken up at "), "{uploaded}");
+}
+
+/// Ten gaps between ten random bytes of a payload, in order.
+fn ten_gaps(size: u64) -> Vec<u64> {
+    let mut bytes: Vec<u64> = (0..10).map(|_| getrandom::u64().unwrap() % size).collect();
+    bytes.sort_unstable();
+    let before: Vec<u64> = [0].into_iter().chain(bytes.iter().copied()).collect();
+    bytes.iter().zip(before).map(|(at, before)| at - before).collect()
+}
+
+#[test]
+fn cut_at_ten_random_bytes_50_mb_arrive_whole_and_little_is_sent_twice() {
+    let scene = Scene::one_host(Package::tiny("big").with_noise(50_000_000));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let host = scene.world.host("a");
+    let sshd = SocketAddr::new(host.ip.parse().unwrap(), host.port);
+    let proxy = runtime.block_on(Proxy::before(sshd));
+    let gaps = ten_gaps(scene.archive.size);
+    proxy.arm_each(gaps.iter().map(|gap| (Fault::Cut, *gap)));
+    let mut job = install(scene.world.hosts());
+    job["hosts"][0]["login_ip"] = proxy.address.ip().to_string().into();
+    job["hosts"][0]["port"] = proxy.address.port().into();
+
+    let report = scene.landfall.succeed(&job);
+
+    assert_eq!(proxy.struck(), gaps.len(), "{gaps:?}");
+    let most = scene.archive.size + gaps.len() as u64 * 3 * 1024 * 1024;
+    assert!(proxy.sent() <= most, "{} bytes were sent, {most} are allowed; cut after {gaps:?}", proxy.sent());
+    let blob = scene.world.exec("a", &format!("sha256sum </var/lib/landfall/blobs/{}", scene.archive.sha256));
+    assert!(blob.starts_with(&scene.archive.sha256), "{blob}");
+    assert_eq!(report.host(scene.ip())["outcome"], "succeeded");
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod landfall;
 mod package;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/world.rs"]

@@ -12,10 +12,11 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -100,7 +101,9 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Way {
-    armed: Mutex<Option<Armed>>,
+    armed: Mutex<VecDeque<Armed>>,
+    /// Bytes that clients sent.
+    sent: AtomicU64,
     /// The newest connection.
     line: Mutex<Option<Arc<Line>>>,
     /// Those that a [`Fault::Late`] has struck.
@@ -158,7 +161,12 @@ impl Proxy {
 
     /// The fault strikes when `after` more bytes have come from the client: the next one is the first that suffers.
     pub fn arm(&self, fault: Fault, after: u64) {
-        *self.way.armed.lock().unwrap() = Some(Armed { fault, after });
+        self.arm_each([(fault, after)]);
+    }
+
+    /// Several, one after the other: each counts from the byte that the one before struck at.
+    pub fn arm_each(&self, faults: impl IntoIterator<Item = (Fault, u64)>) {
+        *self.way.armed.lock().unwrap() = faults.into_iter().map(|(fault, after)| Armed { fault, after }).collect();
     }
 
     /// From now on nothing that the server says on the newest connection arrives.
@@ -181,6 +189,11 @@ impl Proxy {
     /// How many faults have struck.
     pub fn struck(&self) -> usize {
         self.way.struck.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that came from clients, on all connections, whatever became of them.
+    pub fn sent(&self) -> u64 {
+        self.way.sent.load(Ordering::SeqCst)
     }
 
     /// How many connections there were.
@@ -211,11 +224,11 @@ impl Way {
     /// Counts what comes from the client: where in `count` more bytes an armed fault strikes, and which.
     fn due(&self, count: usize) -> Option<(usize, Fault)> {
         let mut armed = self.armed.lock().unwrap();
-        let Armed { fault, after } = armed.as_mut()?;
+        let Armed { fault, after } = armed.front_mut()?;
         match usize::try_from(*after) {
             Ok(at) if at < count => {
                 let due = (at, *fault);
-                *armed = None;
+                armed.pop_front();
                 Some(due)
             }
             _ => {
@@ -302,6 +315,9 @@ impl Pump<'_> {
         while let Ok(count) = from.read(&mut chunk).await
             && count > 0
         {
+            if let Some(way) = self.way {
+                way.sent.fetch_add(count as u64, Ordering::SeqCst);
+            }
             let at = Instant::now() + self.line.flows.borrow().delay;
             if queue.send((at, chunk[..count].to_vec())).await.is_err() {
                 break;

@@ -58,6 +58,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let offset =
         first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);
     let offset = offset.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{first}`")))?;
+    task.has_bytes(offset);
     let sent = send(task, &mut talk, &payload, offset).await?;
     let stored = in_time("confirm the package", answer(&mut talk)).await?;
     talk.end().await;
