@@ -1,4 +1,4 @@
-//! Every fault of the way × every step that changes a host, against real hosts: the record tells the truth, nothing is done
+//! Every fault of the way × every step that needs the host, against real hosts: the record tells the truth, nothing is done
 //! twice, and a host that can be reached again gets its agent.
 //!
 //! ```text

@@ -12,92 +12,125 @@ use crate::stage::{Stage, Told};
 /// Step, ask, moment and fault of each cell; then how the host ended, the code of the attempt that failed at that step, what
 /// the record says of the step at last, in which attempt of it, and how many runs the host has started.
 const TABLE: &str = "
-upload_package put     asked   stall         | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway stall         | succeeded | transfer_stalled | done    | 2 | 1
-upload_package put     done    stall         | succeeded | connection_lost  | skipped | 2 | 1
-upload_files   bundle  asked   stall         | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  halfway stall         | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  done    stall         | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   asked   stall         | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   halfway stall         | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   done    stall         | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  asked   stall         | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  done    stall         | succeeded | connection_lost  | done    | 1 | 1
-cleanup        cleanup asked   stall         | succeeded | connection_lost  | done    | 2 | 1
-cleanup        cleanup done    stall         | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway late          | succeeded | transfer_stalled | done    | 2 | 1
-upload_files   bundle  halfway late          | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   halfway late          | succeeded | connection_lost  | done    | 1 | 1
-upload_package put     asked   cut           | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway cut           | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     done    cut           | succeeded | connection_lost  | skipped | 2 | 1
-upload_files   bundle  asked   cut           | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  halfway cut           | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  done    cut           | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   asked   cut           | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   halfway cut           | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   done    cut           | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  asked   cut           | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  done    cut           | succeeded | connection_lost  | done    | 1 | 1
-cleanup        cleanup asked   cut           | succeeded | connection_lost  | done    | 2 | 1
-cleanup        cleanup done    cut           | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     asked   fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     done    fin_to_client | succeeded | connection_lost  | skipped | 2 | 1
-upload_files   bundle  asked   fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  halfway fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  done    fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   asked   fin_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   halfway fin_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   done    fin_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  asked   fin_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  done    fin_to_client | succeeded | connection_lost  | done    | 1 | 1
-cleanup        cleanup asked   fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-cleanup        cleanup done    fin_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     asked   fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     done    fin_to_server | succeeded | connection_lost  | skipped | 2 | 1
-upload_files   bundle  asked   fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  halfway fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  done    fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   asked   fin_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   halfway fin_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   done    fin_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  asked   fin_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  done    fin_to_server | succeeded | connection_lost  | done    | 1 | 1
-cleanup        cleanup asked   fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-cleanup        cleanup done    fin_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     asked   bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     done    bit_to_client | succeeded | connection_lost  | skipped | 2 | 1
-upload_files   bundle  asked   bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  halfway bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  done    bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   asked   bit_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   halfway bit_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   done    bit_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  asked   bit_to_client | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  done    bit_to_client | succeeded | connection_lost  | done    | 1 | 1
-cleanup        cleanup asked   bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-cleanup        cleanup done    bit_to_client | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     asked   bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     halfway bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     done    bit_to_server | succeeded | connection_lost  | skipped | 2 | 1
-upload_files   bundle  asked   bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  halfway bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_files   bundle  done    bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-run_script     start   asked   bit_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   halfway bit_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     start   done    bit_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  asked   bit_to_server | succeeded | connection_lost  | done    | 1 | 1
-run_script     follow  done    bit_to_server | succeeded | connection_lost  | done    | 1 | 1
-cleanup        cleanup asked   bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-cleanup        cleanup done    bit_to_server | succeeded | connection_lost  | done    | 2 | 1
-upload_package put     asked   delay         | succeeded | -                | done    | 1 | 1
-upload_files   bundle  asked   delay         | succeeded | -                | done    | 1 | 1
-run_script     start   asked   delay         | succeeded | -                | done    | 1 | 1
-run_script     follow  asked   delay         | succeeded | -                | done    | 1 | 1
-cleanup        cleanup asked   delay         | succeeded | -                | done    | 1 | 1
+connect        connect asked   stall         | succeeded | connect_timeout   | done    | 2 | 1
+connect        connect halfway stall         | succeeded | connect_timeout   | done    | 2 | 1
+probe          probe   asked   stall         | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     asked   stall         | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway stall         | succeeded | transfer_stalled  | done    | 2 | 1
+upload_package put     done    stall         | succeeded | connection_lost   | skipped | 2 | 1
+upload_files   bundle  asked   stall         | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  halfway stall         | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  done    stall         | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   asked   stall         | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   halfway stall         | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   done    stall         | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  asked   stall         | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  done    stall         | succeeded | connection_lost   | done    | 1 | 1
+verify         status  asked   stall         | succeeded | connection_lost   | done    | 2 | 1
+verify         health  asked   stall         | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup asked   stall         | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup done    stall         | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway late          | succeeded | transfer_stalled  | done    | 2 | 1
+upload_files   bundle  halfway late          | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   halfway late          | succeeded | connection_lost   | done    | 1 | 1
+connect        connect asked   cut           | succeeded | connection_closed | done    | 2 | 1
+connect        connect halfway cut           | succeeded | connection_closed | done    | 2 | 1
+probe          probe   asked   cut           | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     asked   cut           | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway cut           | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     done    cut           | succeeded | connection_lost   | skipped | 2 | 1
+upload_files   bundle  asked   cut           | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  halfway cut           | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  done    cut           | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   asked   cut           | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   halfway cut           | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   done    cut           | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  asked   cut           | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  done    cut           | succeeded | connection_lost   | done    | 1 | 1
+verify         status  asked   cut           | succeeded | connection_lost   | done    | 2 | 1
+verify         health  asked   cut           | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup asked   cut           | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup done    cut           | succeeded | connection_lost   | done    | 2 | 1
+connect        connect asked   fin_to_client | succeeded | connection_closed | done    | 2 | 1
+connect        connect halfway fin_to_client | succeeded | connection_closed | done    | 2 | 1
+probe          probe   asked   fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     asked   fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     done    fin_to_client | succeeded | connection_lost   | skipped | 2 | 1
+upload_files   bundle  asked   fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  halfway fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  done    fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   asked   fin_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   halfway fin_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   done    fin_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  asked   fin_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  done    fin_to_client | succeeded | connection_lost   | done    | 1 | 1
+verify         status  asked   fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+verify         health  asked   fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup asked   fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup done    fin_to_client | succeeded | connection_lost   | done    | 2 | 1
+connect        connect asked   fin_to_server | succeeded | connection_closed | done    | 2 | 1
+connect        connect halfway fin_to_server | succeeded | connection_closed | done    | 2 | 1
+probe          probe   asked   fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     asked   fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     done    fin_to_server | succeeded | connection_lost   | skipped | 2 | 1
+upload_files   bundle  asked   fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  halfway fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  done    fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   asked   fin_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   halfway fin_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   done    fin_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  asked   fin_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  done    fin_to_server | succeeded | connection_lost   | done    | 1 | 1
+verify         status  asked   fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+verify         health  asked   fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup asked   fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup done    fin_to_server | succeeded | connection_lost   | done    | 2 | 1
+connect        connect halfway bit_to_client | succeeded | handshake_garbled | done    | 2 | 1
+probe          probe   asked   bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     asked   bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     done    bit_to_client | succeeded | connection_lost   | skipped | 2 | 1
+upload_files   bundle  asked   bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  halfway bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  done    bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   asked   bit_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   halfway bit_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   done    bit_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  asked   bit_to_client | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  done    bit_to_client | succeeded | connection_lost   | done    | 1 | 1
+verify         status  asked   bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+verify         health  asked   bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup asked   bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup done    bit_to_client | succeeded | connection_lost   | done    | 2 | 1
+connect        connect asked   bit_to_server | succeeded | handshake_garbled | done    | 2 | 1
+connect        connect halfway bit_to_server | succeeded | handshake_garbled | done    | 2 | 1
+probe          probe   asked   bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     asked   bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     halfway bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_package put     done    bit_to_server | succeeded | connection_lost   | skipped | 2 | 1
+upload_files   bundle  asked   bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  halfway bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+upload_files   bundle  done    bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+run_script     start   asked   bit_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   halfway bit_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     start   done    bit_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  asked   bit_to_server | succeeded | connection_lost   | done    | 1 | 1
+run_script     follow  done    bit_to_server | succeeded | connection_lost   | done    | 1 | 1
+verify         status  asked   bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+verify         health  asked   bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup asked   bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+cleanup        cleanup done    bit_to_server | succeeded | connection_lost   | done    | 2 | 1
+connect        connect asked   delay         | succeeded | -                 | done    | 1 | 1
+probe          probe   asked   delay         | succeeded | -                 | done    | 1 | 1
+upload_package put     asked   delay         | succeeded | -                 | done    | 1 | 1
+upload_files   bundle  asked   delay         | succeeded | -                 | done    | 1 | 1
+run_script     start   asked   delay         | succeeded | -                 | done    | 1 | 1
+run_script     follow  asked   delay         | succeeded | -                 | done    | 1 | 1
+verify         status  asked   delay         | succeeded | -                 | done    | 1 | 1
+verify         health  asked   delay         | succeeded | -                 | done    | 1 | 1
+cleanup        cleanup asked   delay         | succeeded | -                 | done    | 1 | 1
 ";
 
 /// A line of the table, as it went.
@@ -114,7 +147,7 @@ fn line(cell: &Cell, told: &Told, found: &Found) -> String {
     };
     let codes = if codes.is_empty() { "-".to_owned() } else { codes.join(",") };
     format!(
-        "{:<14} {:<7} {:<7} {:<13} | {outcome:<9} | {codes:<16} | {result:<7} | {} | {}",
+        "{:<14} {:<7} {:<7} {:<13} | {outcome:<9} | {codes:<17} | {result:<7} | {} | {}",
         cell.step.word(),
         format!("{:?}", cell.ask).to_lowercase(),
         format!("{:?}", cell.moment).to_lowercase(),
@@ -145,7 +178,7 @@ fn differences(lines: &[String], told: &[Told]) -> Vec<String> {
 }
 
 #[test]
-fn every_fault_at_every_step_that_changes_a_host_ends_with_its_agent_and_one_run() {
+fn every_fault_at_every_step_on_a_host_ends_with_its_agent_and_one_run() {
     // A host per cell: its sessions, their tasks and the proxies share what threads there are.
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(story());
 }

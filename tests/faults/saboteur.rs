@@ -42,9 +42,14 @@ impl Rig {
         (ask == self.cell.ask).then(|| self.asked.fetch_add(1, Ordering::SeqCst))
     }
 
-    /// Bytes of a payload that come before the fault. The small ones are a packet or two.
+    /// Bytes of a payload that come before the fault. The small ones are a packet or two; those of a connection end before
+    /// the password goes out, because a login without a verdict is not tried again.
     fn part(&self) -> u64 {
-        if self.cell.ask == Ask::Put { 200_000 } else { 1_000 }
+        match self.cell.ask {
+            Ask::Put => 200_000,
+            Ask::Connect => 500,
+            _ => 1_000,
+        }
     }
 
     /// Waits until the host has done what it was asked for, beside SSH; lets it begin first, if it waits for that.
@@ -100,8 +105,12 @@ fn deed(ask: Ask, sha256: &str) -> String {
 #[async_trait]
 impl Transport for Saboteur {
     async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError> {
-        let session = self.ssh.connect(target, login).await?;
         let rig = Arc::clone(&self.rigs[&target.port]);
+        if rig.asked(Ask::Connect) == Some(0) {
+            // Halfway: in the key exchange.
+            rig.proxy.arm(rig.cell.fault, if rig.cell.moment == Moment::Asked { 0 } else { rig.part() });
+        }
+        let session = self.ssh.connect(target, login).await?;
         Ok(Box::new(Watched { session, rig }))
     }
 }
