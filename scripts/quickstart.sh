@@ -41,8 +41,9 @@ clean_up() {
 
 build() {
     say "building landfall (the first time takes some minutes)"
-    cargo build --release --locked
-    PATH=$(realpath "${CARGO_TARGET_DIR:-target}/release"):$PATH
+    # Without --release: built in half the time, and three hosts do not notice.
+    cargo build --locked
+    PATH=$(realpath "${CARGO_TARGET_DIR:-target}/debug"):$PATH
 }
 
 start_hosts() {
