@@ -2,6 +2,7 @@
 //!
 //! Never here: a use case (the service's) or a flag (the terminal's).
 
+mod gateways;
 mod serve;
 
 use std::sync::Arc;
@@ -97,6 +98,7 @@ impl App {
             packages: packages.clone(),
             site: site.clone(),
             clock,
+            gateways: gateways::known(&site),
             transport: Box::new({
                 let settings = SshSettings {
                     host_keys: site.ssh.host_keys,

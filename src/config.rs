@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::domain::site::Site;
+use crate::domain::credential::Secret;
+use crate::domain::site::{Given, Site};
 
 /// Data directory.
 pub const DATA_DIR: &str = "LANDFALL_DATA_DIR";
@@ -162,6 +163,24 @@ pub fn secret_file(path: &Path, cap: u64) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(cap + 1).read_to_string(&mut text)?;
     if read as u64 > cap { Err(io::Error::other(format!("longer than {cap} bytes"))) } else { Ok(text) }
+}
+
+/// Largest secret that the site file refers to, in bytes: a key of any kind is far smaller.
+pub const SECRET_CAP: u64 = 64 * 1024;
+
+/// A secret of the site file, wherever it is.
+///
+/// # Errors
+/// Why it cannot be had; never its text.
+pub fn given(given: &Given) -> Result<Secret, String> {
+    match given {
+        Given::Text(secret) => Ok(secret.clone()),
+        Given::Env(name) => caller_variable(name).map(Secret::from).ok_or_else(|| format!("the environment has no {name}")),
+        Given::File(path) => match secret_file(path, SECRET_CAP) {
+            Ok(text) => Ok(text.into()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        },
+    }
 }
 
 /// The files of a certificate, as they are now. The key is wiped when it is dropped.

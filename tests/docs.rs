@@ -89,6 +89,7 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("access_point", "[[access_point]]\nid = 1\n???"),
         ("blacklist", "[[blacklist]]\n???"),
         ("proxy", "[[proxy]]\ncloud = 2\n???"),
+        ("install_channel", "[[install_channel]]\nid = 1\njump = []\n???"),
         ("app", APP),
         ("api", "[api]\n???"),
     ] {
@@ -215,7 +216,7 @@ fn only_landfall_can_tell(path: &str, value: &Value) -> bool {
     let field = path.rsplit('.').next().unwrap();
     match field {
         "inner_ip" | "inner_ipv6" | "outer_ip" | "outer_ipv6" | "login_ip" | "data_ip" => value.is_string(),
-        "bk_cloud_id" | "ap_id" => true,
+        "bk_cloud_id" | "ap_id" | "install_channel_id" => true,
         "password" => value.is_null() || value == "" || value.is_object(),
         "port" | "bt_speed_limit" => value.is_string(),
         _ => false,

@@ -1,12 +1,13 @@
 //! A server that takes any key and says of every command that it ended well; in a process of its own.
 
+use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{Auth, Config, Handler, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId};
+use russh::{Channel, ChannelId, Preferred, cipher};
 use tokio::net::TcpListener;
 
 /// The server, as its clients see it.
@@ -62,7 +63,8 @@ impl Handler for Anybody {
 /// Serves until it is killed.
 pub fn serve() {
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap();
-    let config = Arc::new(Config { keys: vec![key], nodelay: true, ..Config::default() });
+    let preferred = Preferred { cipher: Cow::Borrowed(&[cipher::AES_128_GCM]), ..Preferred::DEFAULT };
+    let config = Arc::new(Config { keys: vec![key], nodelay: true, preferred, ..Config::default() });
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
         println!("{}", listener.local_addr().unwrap().port());

@@ -110,6 +110,9 @@ codes! {
     ConnectTimeout      "connect_timeout"       Unreachable     "check address, routing and firewalls between here and the host"
     NoRoute             "no_route"              Unreachable     "check the address and the route to it"
     ConnectionClosed    "connection_closed"     Unreachable     "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"
+    ServerBusy          "server_busy"           Unreachable     "wait, or raise MaxStartups or relax PerSourcePenalties in the sshd_config of that server"
+    GatewaysRefused     "gateways_refused"      Unreachable     "make one of the named gateways reachable, and let its sshd forward (AllowTcpForwarding, PermitOpen)"
+    NoGateway           "no_gateway"            NotAdmitted     "give the cloud a [[proxy]], or the install channel a `jump`, with a login that can be read, in the site file"
     HandshakeGarbled    "handshake_garbled"     Unreachable     "look at sshd's log, and at what stands between here and the host: bytes arrive changed"
     NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"
     NotSsh              "not_ssh"               Incompatible    "correct `port`: what answers there does not speak SSH 2"
@@ -249,7 +252,13 @@ impl Failure {
     pub fn retry(&self, effect: Effect) -> RetryAdvice {
         let repeatable = effect != Effect::OneShot;
         match self.class {
-            FailureClass::Unreachable => RetryAdvice::After { tries: 4, first: Duration::from_secs(1) },
+            FailureClass::Unreachable => match self.code.as_ref() {
+                // It will take connections again: waiting is what it asks for.
+                "server_busy" => RetryAdvice::After { tries: 12, first: Duration::from_secs(2) },
+                // As long as a gateway needs to be restarted.
+                "gateways_refused" => RetryAdvice::After { tries: 9, first: Duration::from_secs(2) },
+                _ => RetryAdvice::After { tries: 4, first: Duration::from_secs(1) },
+            },
             FailureClass::Lost if repeatable => match self.code.as_ref() {
                 // The run itself is gone: one new attempt (DESIGN 11).
                 "rebooted" | "run_lost" | "terminated" => RetryAdvice::After { tries: 2, first: Duration::from_secs(2) },

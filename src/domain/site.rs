@@ -4,6 +4,7 @@
 //! pass for the default.
 
 mod api;
+mod channel;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::caller::App;
 use super::host::Address;
 pub use api::ApiPolicy;
-pub use proxy::{Given, Proxy};
+pub use channel::{InstallChannel, Jump};
+pub use proxy::{Access, Given, Proxy};
 
 /// Language of API messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ pub struct Site {
     /// Proxies known without a job.
     pub proxy: Vec<Proxy>,
     /// Install channels.
-    pub install_channel: Vec<toml::Value>,
+    pub install_channel: Vec<InstallChannel>,
     /// Who may call the HTTP API.
     pub app: Vec<App>,
     /// Where TJJ_PASSWORD asks.
@@ -323,6 +325,7 @@ impl Site {
             faults.push("limits.lease_s: must be 3 to 3600".into());
         }
         faults.extend(self.proxy_faults());
+        faults.extend(self.channel_faults());
         for (index, list) in self.blacklist.iter().enumerate() {
             if list.clouds.is_empty() && list.networks.is_empty() {
                 faults.push(format!("blacklist[{index}]: names neither clouds nor networks"));

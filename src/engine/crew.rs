@@ -13,7 +13,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::EngineError;
 use super::cancel::HostStop;
-use super::host_task::{HostTask, JobRun, Left};
+use super::host_task::{HostTask, Left};
+use super::job_run::JobRun;
 use super::journal::JournalError;
 use super::orders::Orders;
 use crate::domain::event::{Event, EventKind};

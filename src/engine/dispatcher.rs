@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::cancel::Stop;
 use super::crew::Crew;
-use super::host_task::JobRun;
+use super::job_run::JobRun;
 use super::journal::JournalError;
 use super::orders::Orders;
 use super::payload::Payloads;
@@ -36,6 +36,7 @@ pub(super) async fn run(engine: &Engine, job: JobId, lease: &dyn Lease, stop: St
         journal: engine.journal.clone(),
         transport: engine.transport.clone(),
         limits: engine.limits.clone(),
+        gateways: engine.gateways.clone(),
         board: engine.board.clone(),
         clock: engine.clock.clone(),
         site: engine.site.clone(),

@@ -13,12 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Bucket;
-use super::cancel::{HostStop, Stop};
-use super::clock::Clock;
-use super::journal::{Journal, JournalError};
-use super::limits::Limits;
-use super::payload::Payloads;
-use super::progress::Board;
+use super::cancel::HostStop;
+use super::job_run::JobRun;
+use super::journal::JournalError;
 use super::retry;
 use super::steps;
 use super::stopwatch::Stopwatch;
@@ -26,37 +23,19 @@ use super::talk::{Become, Talk};
 use crate::domain::credential::Credential;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure, FailureClass};
-use crate::domain::id::{JobId, RunId};
+use crate::domain::id::RunId;
 use crate::domain::outcome::{Outcome, StepOutcome};
 use crate::domain::plan::{Plan, Step, StepKind};
 use crate::domain::record::HostRecord;
-use crate::domain::site::Site;
-use crate::domain::spec::JobSpec;
 use crate::domain::state::HostState;
-use crate::store::{Claim, Store, StoreError, TaskRow, Write};
-use crate::transport::{Session, Transport};
+use crate::store::{Claim, StoreError, TaskRow, Write};
+use crate::transport::Session;
 
 /// Longest pause while a script is known to run on a host that cannot be reached.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Bytes that an upload which is tried again must have brought to count as progress; the package's size bounds the tries.
 const GAIN: u64 = 256 * 1024;
-
-/// What all hosts of a job share.
-pub(super) struct JobRun {
-    pub(super) job: JobId,
-    pub(super) spec: JobSpec,
-    pub(super) payloads: Payloads,
-    pub(super) bandwidth: Option<Bucket>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) journal: Journal,
-    pub(super) transport: Arc<dyn Transport>,
-    pub(super) limits: Arc<Limits>,
-    pub(super) board: Board,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) site: Arc<Site>,
-    pub(super) stop: Stop,
-}
 
 /// Why a host task ended without an outcome.
 #[derive(Debug)]
@@ -138,6 +117,8 @@ pub(super) struct HostTask {
     pub(super) record: HostRecord,
     pub(super) credential: Option<Credential>,
     pub(super) session: Option<Box<dyn Session>>,
+    /// Payload budget of the gateway that the session goes through.
+    pub(super) gateway_bandwidth: Option<Arc<Bucket>>,
     stop: HostStop,
     stopwatch: Stopwatch,
     /// What happened and is not in the record yet.
@@ -161,10 +142,23 @@ impl HostTask {
             _ => record.steps.iter().rfind(|step| step.outcome.is_none() && !step.is_past).map(|step| step.step),
         };
         let in_flight = record.run_in_flight();
-        let (credential, session, tried) = (None, None, HashMap::new());
-        let (stopwatch, noted) = (Stopwatch::new(job.spec.kind), Vec::new());
-        let arrived = 0;
-        Self { job, row, claim, record, credential, session, stop, stopwatch, noted, tried, arrived, taken_over, in_flight }
+        let stopwatch = Stopwatch::new(job.spec.kind);
+        Self {
+            job,
+            row,
+            claim,
+            record,
+            credential: None,
+            session: None,
+            gateway_bandwidth: None,
+            stop,
+            stopwatch,
+            noted: Vec::new(),
+            tried: HashMap::new(),
+            arrived: 0,
+            taken_over,
+            in_flight,
+        }
     }
 
     /// Works until there is an outcome, and records it.

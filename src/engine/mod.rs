@@ -20,8 +20,10 @@ pub mod clock;
 pub mod collect;
 mod crew;
 mod dispatcher;
+pub mod gateways;
 mod host_keys;
 mod host_task;
+mod job_run;
 pub mod journal;
 pub mod limits;
 mod orders;
@@ -46,10 +48,12 @@ use crate::store::{Lease, Store, StoreError};
 use crate::transport::{HostKeys, Transport};
 use cancel::Stop;
 use clock::Clock;
+use gateways::{Gateways, KnownGateway};
 use host_keys::RecordedKeys;
 use journal::{Journal, JournalError};
 use limits::Limits;
 use progress::{Board, Progress};
+use steps::connect::Ways;
 
 /// Logs that are fetched from hosts at once: each is up to 16 MiB, a few times over until it is answered.
 const COLLECTING: usize = 4;
@@ -69,6 +73,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The way to hosts.
     pub transport: MakeTransport,
+    /// What it may lead through.
+    pub gateways: Vec<KnownGateway>,
 }
 
 /// Works on jobs in this process.
@@ -79,6 +85,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     transport: Arc<dyn Transport>,
     limits: Arc<Limits>,
+    gateways: Arc<Gateways>,
     journal: Journal,
     board: Board,
     /// Places for those who fetch a log from a host.
@@ -114,12 +121,13 @@ impl Engine {
     /// Joins the parts and starts the journal. Needs a running runtime.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, packages, site, clock, transport } = parts;
+        let Parts { store, packages, site, clock, transport, gateways } = parts;
         let limits = Arc::new(Limits::new(&site.limits));
         let journal = Journal::start(store.clone(), limits.clone(), &TaskTracker::new());
         let keys = RecordedKeys { store: store.clone(), journal: journal.clone(), clock: clock.clone() };
         Self {
             limits,
+            gateways: Arc::new(Gateways::new(gateways, site.limits.gateway_mb_per_s)),
             transport: transport(Arc::new(keys)),
             journal,
             board: Board::default(),
@@ -143,6 +151,11 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The ways to hosts.
+    fn ways(&self) -> Ways<'_> {
+        Ways { transport: &*self.transport, limits: &self.limits, site: &self.site, gateways: &self.gateways }
     }
 
     /// What the running hosts are sending right now.

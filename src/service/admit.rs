@@ -196,10 +196,6 @@ fn unsupported(host: &RequestedHost, kind: JobKind) -> Option<Exclusion> {
     let spec = &host.spec;
     let what = if !kind.is_carried_out() {
         kind.wire_name()
-    } else if spec.bk_cloud_id != 0 {
-        "bk_cloud_id other than 0"
-    } else if spec.install_channel_id.is_some() {
-        "install_channel_id"
     } else if spec.is_manual {
         "is_manual"
     } else if spec.auth_type == AuthType::Vault {

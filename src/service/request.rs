@@ -73,6 +73,8 @@ pub mod code {
     pub const BUSY: i64 = 3_801_020;
     /// The cloud has no proxy.
     pub const NO_PROXY: i64 = 3_801_013;
+    /// No such install channel.
+    pub const CHANNEL: i64 = 3_801_037;
     /// No host was accepted.
     pub const ALL_FILTERED: i64 = 3_801_018;
 }

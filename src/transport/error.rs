@@ -1,5 +1,6 @@
 //! What can go wrong on the way to a host, and its one translation into a [`Failure`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::failure::{Code, Failure};
@@ -39,6 +40,30 @@ pub enum TransportError {
         /// `handshake` or `login`.
         phase: &'static str,
         /// What was seen.
+        cause: String,
+    },
+    /// The server takes no more connections for now, and says so.
+    #[error("{endpoint} takes no connection for now: {cause}")]
+    Busy {
+        /// Address and port.
+        endpoint: String,
+        /// Its words.
+        cause: String,
+    },
+    /// The gateway before the host failed or does not forward; of the host nothing is known.
+    #[error("no way through gateway {gateway}: {cause}")]
+    Gateway {
+        /// Its address and port.
+        gateway: String,
+        /// What happened there; shared by all who waited for it.
+        cause: Arc<TransportError>,
+    },
+    /// The gateway forwards nothing.
+    #[error("{endpoint} does not forward connections: {cause}")]
+    NoForwarding {
+        /// Address and port.
+        endpoint: String,
+        /// Its words.
         cause: String,
     },
     /// No algorithm in common.
@@ -169,6 +194,8 @@ impl From<TransportError> for Failure {
             TransportError::TimedOut { .. } => Code::ConnectTimeout,
             TransportError::NoRoute { .. } => Code::NoRoute,
             TransportError::Closed { .. } => Code::ConnectionClosed,
+            TransportError::Busy { .. } => Code::ServerBusy,
+            TransportError::Gateway { .. } | TransportError::NoForwarding { .. } => Code::GatewaysRefused,
             TransportError::NoCommonAlgorithm { .. } => Code::NoCommonAlgorithm,
             TransportError::NotSsh { .. } => Code::NotSsh,
             TransportError::Garbled { .. } => Code::HandshakeGarbled,

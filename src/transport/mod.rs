@@ -10,12 +10,16 @@
 //! Drop-safety: every future may be dropped at any await (the engine stops a call by dropping it). A dropped `Process`
 //! closes its channel, a dropped `Session` its connection.
 //!
+//! A target may be behind a [`Gateway`]: the transport then shares few connections to that among all hosts behind it. Which
+//! gateway is taken, and what follows when one fails, is the engine's.
+//!
 //! To add a transport: implement [`Transport`], [`Session`] and [`Process`], name it in `app`, run `tests/ssh_real` on it.
 
 pub mod error;
 pub mod ssh;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +42,29 @@ pub struct Target {
     pub port: u16,
     /// May SHA-1 key exchange and ssh-rsa be used?
     pub legacy: bool,
+    /// What the connection goes through; `None`: it is dialled directly.
+    pub via: Option<Arc<Gateway>>,
+}
+
+impl Target {
+    /// Address and port, and what stands before it: `10.1.0.7:22 via 192.0.2.10:22`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        let own = SocketAddr::new(self.dial, self.port);
+        match &self.via {
+            Some(gateway) => format!("{own} via {}", gateway.target.endpoint()),
+            None => own.to_string(),
+        }
+    }
+}
+
+/// A proxy or a jump server; its own target may be behind another one.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Where it is.
+    pub target: Target,
+    /// Who to be there.
+    pub login: Login,
 }
 
 /// Who to be there.

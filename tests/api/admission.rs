@@ -98,10 +98,23 @@ fn a_number_is_that_of_one_host() {
 }
 
 #[test]
-fn hosts_of_a_cloud_with_a_proxy_are_not_carried_out_yet() {
-    let place = Place::with("[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\ninner_ip = \"127.0.0.5\"\n");
-    let behind = with(host("127.0.0.9"), json!({"bk_cloud_id": 2}));
-    assert_refused(&place, ("INSTALL_AGENT", behind), "unsupported", ["bk_cloud_id", "bk_cloud_id"]);
+fn a_channel_has_to_be_known_and_of_the_hosts_cloud() {
+    let channel = "[[install_channel]]\nid = 5\ncloud = 2\njump = [{ ip = \"127.0.0.6\", password = \"x\" }]\n";
+    let proxy = "[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\ninner_ip = \"127.0.0.5\"\n";
+    let place = Place::with(&format!("{proxy}{channel}"));
+    let through = |cloud: i64, channel: i64| {
+        let host = with(host("127.0.0.9"), json!({"bk_cloud_id": cloud, "install_channel_id": channel}));
+        with(job("INSTALL_AGENT", &[host]), json!({"dry_run": true}))
+    };
+    for (cloud, channel) in [(2, 6), (0, 5)] {
+        let refused = place.server.post("/api/job/install/", &through(cloud, channel));
+        assert_eq!(refused.refusal(), (200, 3_801_037), "{}", refused.text);
+        assert_eq!(refused.envelope()["errors"][0]["path"], "hosts[0].install_channel_id");
+    }
+    for channel in [5, -1] {
+        let planned = place.server.post("/api/job/install/", &through(2, channel)).data();
+        assert_eq!(planned["list"][0]["exception"], Value::Null, "{planned}");
+    }
 }
 
 #[test]

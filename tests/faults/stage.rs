@@ -82,6 +82,7 @@ impl Stage {
             packages: packages.clone(),
             site: Arc::clone(&site),
             clock: Arc::new(SystemClock),
+            gateways: Vec::new(),
             transport: Box::new(|keys| {
                 Arc::new(Saboteur { ssh: SshTransport::new(SshSettings::default(), keys), rigs: by_port })
             }),

@@ -39,6 +39,7 @@ mod collect;
 mod crash;
 mod doors;
 mod executors;
+mod gateways;
 mod kinds;
 mod life;
 mod link;

@@ -52,10 +52,10 @@ async fn a_server_that_stops_after_its_banner_times_out() {
 }
 
 #[tokio::test]
-async fn a_full_sshd_closed_and_is_not_a_stranger() {
+async fn a_full_sshd_is_busy_and_is_not_a_stranger() {
     for words in [b"Exceeded MaxStartups\r\n".as_slice(), b"Not allowed at this time\r\n"] {
         let error = meets(words, true).await;
-        assert!(matches!(error, TransportError::Closed { phase: "handshake", .. }), "{error:?}");
+        assert!(matches!(error, TransportError::Busy { .. }), "{error:?}");
     }
 }
 

@@ -124,6 +124,7 @@ pub fn engine(store: Arc<dyn Store>, (fleet, shelf, clock): (Arc<Fleet>, Arc<She
         packages: shelf,
         site: Arc::new(site.clone()),
         clock,
+        gateways: Vec::new(),
         transport: Box::new(move |keys| Arc::new(Wire { fleet, keys })),
     })
 }

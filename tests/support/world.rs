@@ -132,6 +132,12 @@ impl World {
         succeed(script(self.dir(), "cut", &[name]), "world cut");
     }
 
+    /// From now on only the other hosts reach it: it is in a zone of theirs.
+    #[track_caller]
+    pub fn hide(&self, names: &[&str]) {
+        succeed(script(self.dir(), "hide", names), "world hide");
+    }
+
     /// Puts the network cable back.
     #[track_caller]
     pub fn heal(&self, name: &str) {

@@ -8,10 +8,7 @@ use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::{Context, chain, text};
 use crate::config::{self, ConfigError, Settings};
 use crate::domain::caller::{Allowed, App};
-use crate::domain::site::{Given, HostKeyPolicy, HostPaths, Language, Site};
-
-/// Largest file a secret is read from.
-const SECRET_CAP: u64 = 64 * 1024;
+use crate::domain::site::{HostKeyPolicy, HostPaths, Language, Site};
 
 /// The answer for programs.
 #[derive(Serialize)]
@@ -92,7 +89,6 @@ fn powerless(site: &Site) -> Vec<String> {
 /// Tables that a later release carries out: whoever relies on one must know.
 fn unused(site: &Site) -> Vec<&'static str> {
     let tables = [
-        ("install_channel", !site.install_channel.is_empty()),
         ("vault", site.vault.is_some()),
         ("privilege", !site.privilege.is_empty()),
         ("agent_defaults", site.agent_defaults.is_some()),
@@ -100,22 +96,18 @@ fn unused(site: &Site) -> Vec<&'static str> {
     tables.into_iter().filter(|(_, is_declared)| *is_declared).map(|(name, _)| name).collect()
 }
 
-/// Secrets of proxies that this process cannot get at, with the reason. No fault of the file: another machine may have them.
+/// Secrets of gateways that this process cannot get at, with the reason. No fault of the file: another machine may have them.
 fn unreadable(site: &Site) -> Vec<(String, String)> {
-    let mut missing = Vec::new();
-    for (index, proxy) in site.proxy.iter().enumerate() {
-        for (key, given) in proxy.secrets() {
-            let why = match given {
-                Given::Text(_) => None,
-                Given::Env(name) => config::caller_variable(name).is_none().then(|| format!("the environment has no {name}")),
-                Given::File(path) => {
-                    config::secret_file(path, SECRET_CAP).err().map(|error| format!("{}: {error}", path.display()))
-                }
-            };
-            missing.extend(why.map(|why| (format!("proxy[{index}].{key}"), why)));
-        }
-    }
-    missing
+    let of_proxies = site
+        .proxy
+        .iter()
+        .enumerate()
+        .flat_map(|(index, proxy)| proxy.secrets().map(move |(key, given)| (format!("proxy[{index}].{key}"), given)));
+    let jumps = site.install_channel.iter().flat_map(|channel| channel.jump.iter().map(move |jump| (channel.id, jump)));
+    let of_jumps = jumps.flat_map(|(id, jump)| {
+        jump.secrets().map(move |(key, given)| (format!("install_channel {id}: {}: {key}", jump.ip), given))
+    });
+    of_proxies.chain(of_jumps).filter_map(|(key, given)| Some((key, config::given(given).err()?))).collect()
 }
 
 /// What applies, one line each.

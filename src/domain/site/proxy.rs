@@ -46,6 +46,19 @@ pub struct Proxy {
     pub sudo_password: Option<Given>,
 }
 
+/// How to log in to a gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    /// Who logs in.
+    pub account: &'a str,
+    /// The password; with a key its passphrase, when that is not given.
+    pub password: Option<&'a Given>,
+    /// Private key.
+    pub key: Option<&'a Given>,
+    /// Opens an encrypted key.
+    pub passphrase: Option<&'a Given>,
+}
+
 /// A secret of the site file: written down, or where it is.
 #[derive(Clone, Debug)]
 pub enum Given {
@@ -78,11 +91,11 @@ impl<'de> Deserialize<'de> for Given {
     }
 }
 
-fn ssh_port() -> u16 {
+pub(super) fn ssh_port() -> u16 {
     22
 }
 
-fn root() -> String {
+pub(super) fn root() -> String {
     "root".into()
 }
 
@@ -92,6 +105,24 @@ impl Proxy {
     pub fn address(&self) -> Option<Address> {
         let ip = self.inner_ip.map(IpAddr::V4).or(self.inner_ipv6.map(IpAddr::V6))?;
         Some(Address { cloud: self.cloud, ip })
+    }
+
+    /// Where it is dialled from here: outer before inner (DESIGN 2).
+    #[must_use]
+    pub fn dial(&self) -> Option<IpAddr> {
+        let outer = self.outer_ip.split(',').find_map(|item| item.trim().parse().ok());
+        outer.or(self.outer_ipv6.map(IpAddr::V6)).or(self.address().map(|address| address.ip))
+    }
+
+    /// How to log in.
+    #[must_use]
+    pub fn access(&self) -> Access<'_> {
+        Access {
+            account: &self.account,
+            password: self.password.as_ref(),
+            key: self.key.as_ref(),
+            passphrase: self.passphrase.as_ref(),
+        }
     }
 
     /// Its secrets, by key.

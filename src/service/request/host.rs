@@ -73,6 +73,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         fields.fault("data_path", "must be an absolute path without `..`");
     }
     let port = login::port(&mut fields).unwrap_or(22);
+    let ip = inner_ip.map(IpAddr::V4).or(inner_ipv6.map(IpAddr::V6));
     let ap_id = known(&mut fields, bk_biz_id, bk_cloud_id, kind, site);
     let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, kind, sources) };
     let spec = HostSpec {
@@ -82,7 +83,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         bk_host_id: fields.integer("bk_host_id").filter(|id| *id != 0),
         bk_addressing: addressing(&mut fields),
         ap_id,
-        install_channel_id: fields.integer("install_channel_id"),
+        install_channel_id: channel(&mut fields, (bk_cloud_id, ip), site),
         inner_ip,
         inner_ipv6,
         outer_ip,
@@ -139,6 +140,23 @@ fn outer_addresses(fields: &mut Fields<'_>) -> String {
         }
     }
     text
+}
+
+/// The install channel: known, and of the host's cloud; -1 stands for the one of its network, or for none.
+fn channel(fields: &mut Fields<'_>, (cloud, ip): (i64, Option<IpAddr>), site: &Site) -> Option<i64> {
+    let id = fields.integer("install_channel_id")?;
+    if id == -1 {
+        return site.channel_for(cloud, ip?).map(|channel| channel.id);
+    }
+    match site.channel(id) {
+        None => fields.fault_with("install_channel_id", code::CHANNEL, format!("there is no install channel {id}")),
+        Some(channel) if channel.cloud != cloud => {
+            let of = channel.cloud;
+            fields.fault_with("install_channel_id", code::CHANNEL, format!("install channel {id} is of cloud {of}, not {cloud}"));
+        }
+        Some(_) => {}
+    }
+    Some(id)
 }
 
 /// Are business, cloud and access point known? Gives the access point's id.

@@ -1,4 +1,4 @@
-//! The TCP connection below russh, and the stream that russh reads and writes.
+//! The line below russh, and the stream that russh reads and writes: a TCP connection of our own, or a channel of a gateway.
 //!
 //! Never here: SSH. Three things are done to the bytes' way, each for a measured reason (`reference/performance.md` 1, 3):
 //! TCP_QUICKACK is armed again after every read (sshd keeps Nagle on and would wait 40 ms for our delayed ACK: 2.4 times
@@ -17,10 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::transport::TransportError;
 
+use super::gateway::Lease;
 use super::greeting::Greeting;
+use super::tunnel::Tunnel;
 
 /// Read buffer: more only costs memory per session (8 KiB: +8 kB, no gain).
 const READ_BUFFER: usize = 4096;
@@ -47,14 +50,24 @@ pub(super) async fn dial(address: SocketAddr, after: Duration) -> Result<Dialled
         Ok(Err(error)) => return Err(unreachable(endpoint, &error, after)),
         Err(_) => return Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
     };
-    let traffic = Traffic::default();
-    let hangup = Hangup { tcp: Arc::clone(&tcp), traffic: traffic.clone() };
     // Neither option decides whether the host can be reached.
     let _ = tcp.set_nodelay(true);
     let _ = SockRef::from(&*tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    let greeting = Greeting::default();
-    let line = BufReader::with_capacity(READ_BUFFER, Line { tcp, traffic, listens: Some(greeting.clone()) });
-    Ok(Dialled { line, hangup, greeting })
+    Ok(dialled(Wire::Tcp(Arc::clone(&tcp)), End::Tcp(tcp)))
+}
+
+/// A line through a gateway; `lease` keeps the gateway's connection.
+pub(super) fn through(tunnel: Tunnel, lease: Lease) -> Dialled {
+    let hung_up = CancellationToken::new();
+    let gone = Box::pin(hung_up.clone().cancelled_owned());
+    dialled(Wire::Tunnel { tunnel, gone, _lease: lease }, End::Tunnel(hung_up))
+}
+
+fn dialled(wire: Wire, end: End) -> Dialled {
+    let (traffic, greeting) = (Traffic::default(), Greeting::default());
+    let hangup = Hangup { end, traffic: traffic.clone() };
+    let line = BufReader::with_capacity(READ_BUFFER, Line { wire, traffic, listens: Some(greeting.clone()) });
+    Dialled { line, hangup, greeting }
 }
 
 /// Why the connection was not made.
@@ -73,8 +86,15 @@ fn unreachable(endpoint: String, error: &io::Error, after: Duration) -> Transpor
 /// Shuts the connection down when dropped, whatever russh's task is doing: it may be blocked in a write, or hold the
 /// line for channels that nobody uses any more.
 pub(super) struct Hangup {
-    tcp: Arc<TcpStream>,
+    end: End,
     traffic: Traffic,
+}
+
+/// Our end of a line.
+enum End {
+    Tcp(Arc<TcpStream>),
+    /// Ends the reading side, which russh always waits at.
+    Tunnel(CancellationToken),
 }
 
 impl Hangup {
@@ -86,8 +106,11 @@ impl Hangup {
 
 impl Drop for Hangup {
     fn drop(&mut self) {
-        // It fails when the server was faster.
-        let _ = SockRef::from(&*self.tcp).shutdown(Shutdown::Both);
+        match &self.end {
+            // It fails when the server was faster.
+            End::Tcp(tcp) => drop(SockRef::from(&**tcp).shutdown(Shutdown::Both)),
+            End::Tunnel(hung_up) => hung_up.cancel(),
+        }
     }
 }
 
@@ -126,28 +149,50 @@ impl Traffic {
     }
 }
 
-/// The TCP stream as russh sees it.
+/// The line as russh sees it.
 pub(super) struct Line {
-    tcp: Arc<TcpStream>,
+    wire: Wire,
     traffic: Traffic,
     /// Until it has heard enough.
     listens: Option<Greeting>,
 }
 
+/// What the bytes go over.
+enum Wire {
+    Tcp(Arc<TcpStream>),
+    Tunnel { tunnel: Tunnel, gone: Pin<Box<WaitForCancellationFutureOwned>>, _lease: Lease },
+}
+
 impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.wire.poll_read(cx, buf))?;
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        if self.listens.as_ref().is_some_and(|greeting| !greeting.hear(fresh)) {
+            self.listens = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Wire {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tunnel { tunnel, gone, .. } => {
+                if gone.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+                return Pin::new(tunnel).poll_read(cx, buf);
+            }
+        };
         loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            match self.tcp.try_read(buf.initialize_unfilled()) {
+            ready!(tcp.poll_read_ready(cx))?;
+            match tcp.try_read(buf.initialize_unfilled()) {
                 Ok(count) => {
-                    let before = buf.filled().len();
                     buf.advance(count);
-                    let fresh = buf.filled().get(before..).unwrap_or_default();
-                    if self.listens.as_ref().is_some_and(|greeting| !greeting.hear(fresh)) {
-                        self.listens = None;
-                    }
                     // The kernel forgets it after every few segments.
-                    let _ = SockRef::from(&*self.tcp).set_tcp_quickack(true);
+                    let _ = SockRef::from(&**tcp).set_tcp_quickack(true);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -155,30 +200,45 @@ impl AsyncRead for Line {
             }
         }
     }
-}
 
-impl AsyncWrite for Line {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tunnel { tunnel, .. } => return Pin::new(tunnel).poll_write(cx, bytes),
+        };
         loop {
-            ready!(self.tcp.poll_write_ready(cx))?;
-            match self.tcp.try_write(bytes) {
+            ready!(tcp.poll_write_ready(cx))?;
+            match tcp.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => {
-                    self.traffic.add(*done.as_ref().unwrap_or(&0));
-                    return Poll::Ready(done);
-                }
+                done => return Poll::Ready(done),
             }
         }
     }
+}
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let done = ready!(self.wire.poll_write(cx, bytes));
+        self.traffic.add(*done.as_ref().unwrap_or(&0));
+        Poll::Ready(done)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A connection that is gone already is shut down enough; russh would report this error in place of the true one.
-        let _ = SockRef::from(&*self.tcp).shutdown(Shutdown::Write);
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Tcp(_) => Poll::Ready(Ok(())),
+            Wire::Tunnel { tunnel, .. } => Pin::new(tunnel).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Tcp(tcp) => {
+                // A connection that is gone already is shut down enough; russh would report this error in place of the true one.
+                let _ = SockRef::from(&**tcp).shutdown(Shutdown::Write);
+                Poll::Ready(Ok(()))
+            }
+            Wire::Tunnel { tunnel, .. } => Pin::new(tunnel).poll_shutdown(cx),
+        }
     }
 }
 

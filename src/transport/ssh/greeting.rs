@@ -56,7 +56,7 @@ impl Greeting {
         let said = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let cause = format!("it says \"{}\"", quote(said));
         Some(if BUSY.iter().any(|sentence| text.contains(sentence)) {
-            TransportError::Closed { endpoint, phase: "handshake", cause }
+            TransportError::Busy { endpoint, cause }
         } else {
             TransportError::NotSsh { endpoint, cause }
         })

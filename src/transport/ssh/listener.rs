@@ -99,6 +99,11 @@ impl Notes {
         self.heard().refusal.take()
     }
 
+    /// Is russh's task over?
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Waits until russh's task is over; what it heard last is noted by then.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;

@@ -8,7 +8,8 @@
 //!                             ▼                                    │
 //! dial ──► line ──► russh ──► listener ──► auth ──► pin ──► session┤
 //! (TCP)    (stream)  (task)   (host key,   (none,                  └──► tunnel    a connection of the host
-//!                              goodbye)     one proof)
+//!   ▲                          goodbye)     one proof)
+//!   └── gateway: a tunnel of a connection that many hosts share, in place of TCP
 //! ```
 //! One session is one TCP connection and one task of russh. Every channel adds one task (`channel`) that drains it.
 //! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
@@ -23,6 +24,7 @@ mod auth;
 mod channel;
 mod config;
 mod dial;
+mod gateway;
 mod greeting;
 mod hostkey;
 mod key;
@@ -33,6 +35,7 @@ mod tunnel;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,10 +44,11 @@ use tokio::time::timeout;
 
 use crate::domain::site::{HostKeyPolicy, SshPolicy};
 
-use super::{HostKeys, Login, Session, Target, Transport, TransportError};
+use super::{Gateway, HostKeys, Login, Session, Target, Transport, TransportError};
 use auth::Exchange;
 use config::Configs;
 use dial::Dialled;
+use gateway::Gateways;
 use hostkey::Expectation;
 pub use hostkey::fingerprint_of;
 use key::Keys;
@@ -101,12 +105,13 @@ impl From<&SshPolicy> for SshSettings {
     }
 }
 
-/// Reaches hosts by SSH, directly.
+/// Reaches hosts by SSH, directly or through gateways.
 pub struct SshTransport {
     settings: SshSettings,
     host_keys: Arc<dyn HostKeys>,
     configs: Configs,
     keys: Keys,
+    gateways: Gateways,
 }
 
 impl SshTransport {
@@ -116,7 +121,17 @@ impl SshTransport {
         if settings.host_keys == HostKeyPolicy::Off {
             hostkey::warn_unchecked();
         }
-        Self { configs: Configs::build(settings.keepalive), settings, host_keys, keys: Keys::default() }
+        let (configs, keys, gateways) = (Configs::build(settings.keepalive), Keys::default(), Gateways::default());
+        Self { configs, settings, host_keys, keys, gateways }
+    }
+
+    /// A line to the target: a TCP connection of our own, or a channel of its gateway.
+    async fn line(&self, target: &Target) -> Result<Dialled, TransportError> {
+        let after = self.settings.connect_timeout;
+        match &target.via {
+            Some(gateway) => self.gateways.line(self, (target, gateway), after).await,
+            None => dial::dial(SocketAddr::new(target.dial, target.port), after).await,
+        }
     }
 
     /// Version exchange, key exchange and host key, under one deadline.
@@ -132,6 +147,31 @@ impl SshTransport {
             Err(_) => Err(notes.handshake_silence(&greeting, after)),
         }
     }
+
+    /// [`Self::log_in`] for a gateway, whose own way may lead through another one.
+    fn log_in_before<'a>(
+        &'a self,
+        gateway: &'a Gateway,
+    ) -> Pin<Box<dyn Future<Output = Result<LoggedIn, TransportError>> + Send + 'a>> {
+        Box::pin(self.log_in(&gateway.target, &gateway.login))
+    }
+
+    /// A connection that has logged in.
+    async fn log_in(&self, target: &Target, login: &Login) -> Result<LoggedIn, TransportError> {
+        // Before the dial: what cannot be used, or not be looked up, costs the host no connection.
+        let proof = self.keys.prepare(&login.auth).await?;
+        let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
+        let notes = Arc::new(Notes::new(target.endpoint(), expectation));
+
+        let dialled = self.line(target).await?;
+        let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
+        let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
+        exchange.run(&proof, self.settings.login_timeout).await?;
+        if let Some(key) = notes.to_pin()? {
+            self.host_keys.pin(target, &key).await?;
+        }
+        Ok(LoggedIn { link, hangup, notes })
+    }
 }
 
 /// A connection whose host key was accepted, before the login.
@@ -140,23 +180,17 @@ struct Established {
     hangup: dial::Hangup,
 }
 
+/// A connection after the login.
+struct LoggedIn {
+    link: Link,
+    hangup: dial::Hangup,
+    notes: Arc<Notes>,
+}
+
 #[async_trait]
 impl Transport for SshTransport {
     async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError> {
-        let address = SocketAddr::new(target.dial, target.port);
-        let endpoint = address.to_string();
-        // Before the dial: what cannot be used, or not be looked up, costs the host no connection.
-        let proof = self.keys.prepare(&login.auth).await?;
-        let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
-        let notes = Arc::new(Notes::new(endpoint, expectation));
-
-        let dialled = dial::dial(address, self.settings.connect_timeout).await?;
-        let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
-        let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
-        exchange.run(&proof, self.settings.login_timeout).await?;
-        if let Some(key) = notes.to_pin()? {
-            self.host_keys.pin(target, &key).await?;
-        }
+        let LoggedIn { link, hangup, notes } = self.log_in(target, login).await?;
         Ok(Box::new(SshSession::new(link, hangup, notes, self.settings.progress_timeout)))
     }
 }

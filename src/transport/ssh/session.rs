@@ -107,8 +107,14 @@ impl Session for SshSession {
 
     async fn close(self: Box<Self>) {
         let goodbye = async {
+            let traffic = self.hangup.traffic();
+            let before = traffic.bytes();
             if self.link.disconnect(Disconnect::ByApplication, "done", "").await.is_ok() {
-                self.notes.ended().await;
+                // Once it is on its way the line may go: some servers never close their end.
+                tokio::select! {
+                    () = traffic.reach(before + 1) => {}
+                    () = self.notes.ended() => {}
+                }
             }
         };
         let _ = timeout(GOODBYE, goodbye).await;

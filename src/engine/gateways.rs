@@ -1,0 +1,292 @@
+//! The ways into zones: which gateway a host is taken through, and which are left alone for a while because they failed.
+//!
+//! ```text
+//! host ─► leads into its cloud, or its install channel ─► the least loaded gateway that is well
+//!                                                           │ fails ─► left for 2 s, 4 s … 60 s; refused our login ─► 10 min
+//!                                                           └────────► the next one, at once
+//! ```
+//! Never here: connections (`transport`), reading logins of gateways (who composes the parts). To add a kind of way: a variant
+//! of [`Leads`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::bucket::Bucket;
+use crate::domain::failure::{Code, Failure};
+use crate::domain::host::HostSpec;
+use crate::transport::{ForwardError, Gateway, Process, Session, Stream, TransportError};
+
+/// First and longest time that a gateway which failed is left alone; doubled with every failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// One that refused our login: another try soon would only count against the account.
+const REFUSED_PAUSE: Duration = Duration::from_secs(600);
+
+/// Where a gateway leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leads {
+    /// Into a cloud: a proxy of it.
+    Cloud(i64),
+    /// To the hosts of an install channel: one of its jump servers.
+    Channel(i64),
+}
+
+impl Leads {
+    /// What a host has to be taken through; `None`: it is reached directly.
+    #[must_use]
+    pub fn of(host: &HostSpec) -> Option<Self> {
+        match host.install_channel_id {
+            Some(id) if id != -1 => Some(Self::Channel(id)),
+            _ => (host.bk_cloud_id != 0).then_some(Self::Cloud(host.bk_cloud_id)),
+        }
+    }
+}
+
+/// A gateway that the site declares.
+#[derive(Clone, Debug)]
+pub struct KnownGateway {
+    /// Where it leads.
+    pub leads: Leads,
+    /// The gateway, or why it cannot be used: a login that cannot be read.
+    pub gateway: Result<Arc<Gateway>, String>,
+}
+
+/// All gateways, and how they are.
+pub struct Gateways {
+    known: Vec<Known>,
+    states: Arc<Mutex<HashMap<usize, State>>>,
+}
+
+struct Known {
+    leads: Leads,
+    gateway: Result<Arc<Gateway>, String>,
+    bandwidth: Option<Arc<Bucket>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Sessions through it.
+    hosts: usize,
+    /// Failures since it last worked.
+    failures: u32,
+    /// Left alone until then.
+    until: Option<Instant>,
+    /// Why.
+    cause: String,
+}
+
+/// The gateway a host is taken through.
+pub(super) struct Chosen {
+    index: usize,
+    /// What it is.
+    pub(super) gateway: Arc<Gateway>,
+    /// Its payload budget.
+    pub(super) bandwidth: Option<Arc<Bucket>>,
+    load: Load,
+}
+
+/// One session through a gateway, as long as it lives.
+struct Load {
+    index: usize,
+    states: Arc<Mutex<HashMap<usize, State>>>,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(state) = lock(&self.states).get_mut(&self.index) {
+            state.hosts = state.hosts.saturating_sub(1);
+        }
+    }
+}
+
+fn lock(states: &Mutex<HashMap<usize, State>>) -> MutexGuard<'_, HashMap<usize, State>> {
+    states.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gateways {
+    /// Those gateways; each with a payload budget of `mb_per_s`, 0 for none.
+    #[must_use]
+    pub fn new(known: Vec<KnownGateway>, mb_per_s: u32) -> Self {
+        let with_budget =
+            |KnownGateway { leads, gateway }| Known { leads, gateway, bandwidth: Bucket::new(mb_per_s).map(Arc::new) };
+        Self { known: known.into_iter().map(with_budget).collect(), states: Arc::default() }
+    }
+
+    /// The least loaded of those that lead there, are well, and are not among `tried`.
+    pub(super) fn choose(&self, leads: Leads, tried: &[usize]) -> Option<Chosen> {
+        let now = Instant::now();
+        let mut states = lock(&self.states);
+        let well = self.leading(leads).filter(|(index, _)| {
+            !tried.contains(index) && states.get(index).and_then(|state| state.until).is_none_or(|until| until <= now)
+        });
+        let usable = well.filter_map(|(index, known)| Some((index, known.gateway.as_ref().ok()?, known)));
+        let load = |index: &usize| states.get(index).map_or(0, |state| state.hosts);
+        let (index, gateway, known) = usable.min_by_key(|(index, ..)| load(index))?;
+        states.entry(index).or_default().hosts += 1;
+        let load = Load { index, states: self.states.clone() };
+        Some(Chosen { index, gateway: gateway.clone(), bandwidth: known.bandwidth.clone(), load })
+    }
+
+    /// It failed, or refused to forward: it is left alone for a while.
+    pub(super) fn failed(&self, chosen: &Chosen, cause: &TransportError) {
+        let mut states = lock(&self.states);
+        let state = states.entry(chosen.index).or_default();
+        state.failures += 1;
+        let pause = match cause {
+            TransportError::Refusal { .. } | TransportError::Undecided { .. } => REFUSED_PAUSE,
+            _ => LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(state.failures.min(10) - 1)),
+        };
+        state.until = Some(Instant::now() + pause);
+        state.cause = format!("{}: {cause}", chosen.gateway.target.endpoint());
+        tracing::warn!(gateway = chosen.gateway.target.endpoint(), %cause, pause_s = pause.as_secs(), "a gateway is left alone");
+    }
+
+    /// It works.
+    pub(super) fn works(&self, chosen: &Chosen) {
+        if let Some(state) = lock(&self.states).get_mut(&chosen.index) {
+            (state.failures, state.until) = (0, None);
+        }
+    }
+
+    /// Why a host gets no gateway.
+    pub(super) fn none(&self, leads: Leads) -> Failure {
+        let what = match leads {
+            Leads::Cloud(id) => format!("cloud {id} through any of its proxies"),
+            Leads::Channel(id) => format!("the hosts of install channel {id} through any of its jump servers"),
+        };
+        let states = lock(&self.states);
+        let usable: Vec<usize> = self.leading(leads).filter(|(_, known)| known.gateway.is_ok()).map(|(index, _)| index).collect();
+        if usable.is_empty() {
+            let unreadable = self.leading(leads).filter_map(|(_, known)| known.gateway.as_ref().err());
+            let failure = Failure::new(Code::NoGateway, format!("there is no way to reach {what}: none has a login"));
+            return unreadable.fold(failure, |failure, why| failure.because(why));
+        }
+        let causes = usable.iter().filter_map(|index| states.get(index).filter(|state| !state.cause.is_empty()));
+        let failure = Failure::new(Code::GatewaysRefused, format!("there is no way to reach {what} right now"));
+        causes.fold(failure, |failure, state| failure.because(&state.cause))
+    }
+
+    fn leading(&self, leads: Leads) -> impl Iterator<Item = (usize, &Known)> {
+        self.known.iter().enumerate().filter(move |(_, known)| known.leads == leads)
+    }
+}
+
+impl Chosen {
+    /// Its place among `tried`.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// A session that counts as one of this gateway's as long as it lives.
+    pub(super) fn carry(self, session: Box<dyn Session>) -> Box<dyn Session> {
+        Box::new(Carried { session, _load: self.load })
+    }
+}
+
+/// Is it the gateway that failed, and how?
+pub(super) fn blames_gateway(error: &TransportError) -> Option<&TransportError> {
+    match error {
+        TransportError::Gateway { cause, .. } => Some(cause),
+        _ => None,
+    }
+}
+
+/// A session through a gateway.
+struct Carried {
+    session: Box<dyn Session>,
+    _load: Load,
+}
+
+#[async_trait]
+impl Session for Carried {
+    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        self.session.exec(line).await
+    }
+
+    async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+        self.session.forward(host, port).await
+    }
+
+    async fn close(self: Box<Self>) {
+        self.session.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::credential::Auth;
+    use crate::domain::host::Address;
+    use crate::transport::{Login, Target};
+
+    const ZONE: Leads = Leads::Cloud(2);
+
+    fn gateway(last: u8) -> KnownGateway {
+        let dial = [192, 0, 2, last].into();
+        let target = Target { address: Address { cloud: 2, ip: dial }, dial, port: 22, legacy: false, via: None };
+        let login = Login { account: "root".into(), auth: Auth::Password("x".into()) };
+        KnownGateway { leads: ZONE, gateway: Ok(Arc::new(Gateway { target, login })) }
+    }
+
+    fn last(chosen: &Chosen) -> String {
+        chosen.gateway.target.endpoint()
+    }
+
+    fn lost() -> TransportError {
+        TransportError::Lost { endpoint: "g".into(), cause: "it was closed".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_are_spread_and_a_session_that_ends_gives_its_place_back() {
+        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
+        let held: Vec<Chosen> = (0..4).filter_map(|_| gateways.choose(ZONE, &[])).collect();
+        let told: Vec<String> = held.iter().map(last).collect();
+        assert_eq!(told, ["192.0.2.1:22", "192.0.2.2:22", "192.0.2.1:22", "192.0.2.2:22"]);
+        drop(held);
+        assert_eq!(gateways.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.1:22"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_failed_is_left_for_another_and_comes_back() {
+        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
+        let first = gateways.choose(ZONE, &[]).unwrap();
+        gateways.failed(&first, &lost());
+        for _ in 0..3 {
+            assert_eq!(gateways.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.2:22"));
+        }
+        assert!(gateways.choose(ZONE, &[1]).is_none(), "the only other one was tried already");
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(gateways.choose(ZONE, &[1]).is_some());
+        gateways.failed(&first, &lost());
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(gateways.choose(ZONE, &[1]).is_none(), "the pause has doubled");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_login_is_not_repeated_soon() {
+        let gateways = Gateways::new(vec![gateway(1)], 0);
+        let chosen = gateways.choose(ZONE, &[]).unwrap();
+        let refusal = TransportError::Refusal { endpoint: "g".into(), method: "password", account: "root".into() };
+        gateways.failed(&chosen, &refusal);
+        tokio::time::advance(LONGEST_PAUSE * 2).await;
+        assert!(gateways.choose(ZONE, &[]).is_none());
+        let failure = gateways.none(ZONE);
+        assert_eq!(failure.code, "gateways_refused");
+        assert!(failure.to_string().contains("192.0.2.1:22: g refused the password"), "{failure}");
+    }
+
+    #[test]
+    fn without_a_usable_gateway_the_reason_is_told() {
+        let unreadable = KnownGateway { leads: ZONE, gateway: Err("proxy[0].key: no such file".into()) };
+        for (known, reason) in [(vec![], ""), (vec![unreadable], "no such file")] {
+            let failure = Gateways::new(known, 0).none(ZONE);
+            assert_eq!(failure.code, "no_gateway");
+            assert!(failure.to_string().contains(reason), "{failure}");
+        }
+    }
+}
