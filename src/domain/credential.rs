@@ -23,6 +23,45 @@ pub enum Auth {
         /// Opens an encrypted key.
         passphrase: Option<Secret>,
     },
+    /// Two proofs in one login: `first`, and a password that sshd asks for beside it. Each goes out at most once, and the
+    /// second one only when sshd has taken the first, or asks for it in its place.
+    Both {
+        /// Password or key.
+        first: Box<Self>,
+        /// Offered as `password`, or to a keyboard-interactive question.
+        second: Secret,
+    },
+}
+
+impl Auth {
+    /// With another password beside it, where there is one.
+    #[must_use]
+    pub fn and(self, second: Option<Secret>) -> Self {
+        match second {
+            Some(second) => Self::Both { first: Box::new(self), second },
+            None => self,
+        }
+    }
+
+    /// What proves the login first, and what beside it.
+    #[must_use]
+    pub fn parts(&self) -> (&Self, Option<&Secret>) {
+        match self {
+            Self::Both { first, second } => (first, Some(second)),
+            Self::Password(_) | Self::Key { .. } => (self, None),
+        }
+    }
+
+    /// Its word for people.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self.parts() {
+            (Self::Key { .. }, None) => "key",
+            (Self::Key { .. }, Some(_)) => "key and password",
+            (_, None) => "password",
+            (_, Some(_)) => "two passwords",
+        }
+    }
 }
 
 /// Everything secret about one host.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::barred::Bar;
 use crate::domain::failure::{Code, Failure};
 
 /// Trouble on the way to a host. Texts carry no secret.
@@ -115,6 +116,18 @@ pub enum TransportError {
         /// Methods of the server.
         offered: String,
     },
+    /// The server knows the account, and something else than the proof bars it: final.
+    #[error("{endpoint} does not let account {account} in: {}{said}", bar.words())]
+    Barred {
+        /// Address and port.
+        endpoint: String,
+        /// The account.
+        account: String,
+        /// What it is.
+        bar: Bar,
+        /// What the server said or offers, in brackets, or nothing.
+        said: String,
+    },
     /// The private key cannot be read.
     #[error("the private key cannot be used: {cause}")]
     KeyUnusable {
@@ -178,6 +191,7 @@ impl From<TransportError> for Failure {
             TransportError::Refusal { .. } => Code::PasswordRefused,
             TransportError::Undecided { .. } => Code::LoginUndecided,
             TransportError::MethodNotOffered { .. } => Code::MethodNotOffered,
+            TransportError::Barred { bar, .. } => bar.code(),
             TransportError::KeyUnusable { .. } => Code::KeyUnusable,
             TransportError::NoChannel { .. } => Code::NoChannel,
             TransportError::NoExec { .. } => Code::NoShell,

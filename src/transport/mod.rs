@@ -45,7 +45,7 @@ pub struct Target {
 pub struct Login {
     /// The account.
     pub account: String,
-    /// What is offered: one method, once.
+    /// What is offered, each proof at most once.
     pub auth: Auth,
 }
 

@@ -16,7 +16,7 @@ fn name(ip: &str) -> String {
 fn password(login: &Option<Credential>) -> Option<String> {
     login.as_ref().map(|login| match &login.auth {
         Auth::Password(password) => password.expose_secret().to_owned(),
-        Auth::Key { .. } => panic!("a key"),
+        _ => panic!("a key"),
     })
 }
 
@@ -162,6 +162,7 @@ fn a_part_of_a_login_is_put_to_the_kept_rest() {
         let auth = match &login.auth {
             Auth::Password(password) => text(password),
             Auth::Key { pem, passphrase } => format!("{} {}", text(pem), passphrase.as_ref().map_or("-".into(), text)),
+            Auth::Both { .. } => panic!("another kind"),
         };
         (auth, text(login.sudo_password.as_ref().unwrap()))
     };

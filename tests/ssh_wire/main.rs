@@ -15,6 +15,7 @@ mod client;
 mod proxy;
 
 mod broken;
+mod factors;
 mod hostkeys;
 mod liars;
 mod login;

@@ -29,8 +29,14 @@ pub(crate) struct Ways {
     pub(crate) password: &'static str,
     /// The keys that may log in.
     pub(crate) authorized: Vec<PublicKey>,
-    /// Questions of keyboard-interactive, round by round; the right password to the first one decides.
+    /// What it wants after each proof that it took: one stage after the other.
+    pub(crate) then: Vec<MethodKind>,
+    /// The right answer to a question for a code, and the password of every stage but the first.
+    pub(crate) second: &'static str,
+    /// Questions of keyboard-interactive, round by round; a wrong answer ends it.
     pub(crate) rounds: Vec<Vec<&'static str>>,
+    /// What is told in each of these rounds.
+    pub(crate) tells: &'static str,
     /// Does a wrong password, or any key, end the connection without a word?
     pub(crate) hangs_up: bool,
     /// Refused logins, `none` included, after which the server says goodbye.
@@ -77,7 +83,10 @@ impl Default for Ways {
             open: false,
             password: "correct horse",
             authorized: Vec::new(),
+            then: Vec::new(),
+            second: "246810",
             rounds: vec![vec!["Password: "], vec![]],
+            tells: "",
             hangs_up: false,
             tries: 10,
             tidies_up: Duration::ZERO,
@@ -100,6 +109,8 @@ pub(crate) struct Book {
     pub(crate) connections: AtomicUsize,
     /// Passwords that came, by whatever method.
     pub(crate) passwords: AtomicUsize,
+    /// What they were.
+    pub(crate) said: Mutex<Vec<String>>,
     /// How the keys signed.
     pub(crate) signatures: Mutex<Vec<Algorithm>>,
     /// Keys that were offered.

@@ -1,6 +1,6 @@
 //! connect: one session for everything that follows.
 
-use crate::domain::credential::{Auth, Credential};
+use crate::domain::credential::Credential;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
@@ -38,10 +38,7 @@ impl Ways<'_> {
         let unaddressed = || Failure::new(Code::Internal, "the host has no address");
         let (address, dial) = host.address().zip(host.login_address()).ok_or_else(unaddressed)?;
         let target = Target { address, dial, port: host.port, legacy: self.site.allows_legacy(dial) };
-        let method = match &credential.auth {
-            Auth::Password(_) => "password",
-            Auth::Key { .. } => "key",
-        };
+        let method = credential.auth.word();
         let login = Login { account: host.account.clone(), auth: credential.auth };
         let detail = format!("{} at {} by {method}", login.account, std::net::SocketAddr::new(dial, host.port));
         let permit = self.limits.handshake(dial, host.port).await;

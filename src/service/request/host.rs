@@ -12,7 +12,7 @@ use crate::domain::package::Role;
 use crate::domain::site::Site;
 
 /// The keys of a host that are read; everything else in it is ignored.
-pub const FIELDS: [&str; 28] = [
+pub const FIELDS: [&str; 29] = [
     "bk_biz_id",
     "bk_cloud_id",
     "bk_host_id",
@@ -30,6 +30,7 @@ pub const FIELDS: [&str; 28] = [
     "account",
     "port",
     "password",
+    "second_password",
     "key",
     "passphrase",
     "sudo_password",

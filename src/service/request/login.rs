@@ -17,7 +17,7 @@ use crate::service::envelope::{self, Found};
 use crate::service::request::Envelopes;
 
 /// The keys of a host that are secrets.
-pub const SECRETS: [&str; 4] = ["password", "key", "passphrase", "sudo_password"];
+pub const SECRETS: [&str; 5] = ["password", "second_password", "key", "passphrase", "sudo_password"];
 
 /// The words of `auth_type`, for a fault.
 pub(super) const AUTH_TYPES: &str = "PASSWORD, KEY, TJJ_PASSWORD";
@@ -38,6 +38,7 @@ pub(super) fn port(fields: &mut Fields<'_>) -> Option<u16> {
 /// The secrets of an entry.
 struct Secrets {
     password: Option<Secret>,
+    second_password: Option<Secret>,
     key: Option<Secret>,
     passphrase: Option<Secret>,
     sudo_password: Option<Secret>,
@@ -48,6 +49,7 @@ impl Secrets {
         let mut read = |key: &str| secret(fields, key, sources);
         Self {
             password: read("password"),
+            second_password: read("second_password"),
             key: read("key"),
             passphrase: read("passphrase"),
             sudo_password: read("sudo_password"),
@@ -94,25 +96,29 @@ pub(super) fn credential(
 
 /// By password: the one that is given, else the one that is kept. sudo's is `password`, unless there is one of its own.
 fn by_password(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
-    let kept_password = kept.and_then(|kept| match &kept.auth {
+    let kept_password = kept.and_then(|kept| match kept.auth.parts().0 {
         Auth::Password(password) => Some(password),
-        Auth::Key { .. } => None,
+        _ => None,
     });
+    // Beside a key it was another kind of proof.
+    let kept_second = kept.filter(|_| kept_password.is_some()).and_then(|kept| kept.auth.parts().1);
+    let second = given.second_password.or_else(|| kept_second.cloned());
     let password = given.password.or_else(|| kept_password.cloned())?;
     let of_its_own = kept.and_then(|kept| kept.sudo_password.as_ref()).filter(|sudo| {
         // What was the same before follows the new one.
         kept_password.is_none_or(|password| password.expose_secret() != sudo.expose_secret())
     });
     let sudo_password = given.sudo_password.or_else(|| of_its_own.cloned()).or_else(|| Some(password.clone()));
-    Some(Credential { auth: Auth::Password(password), sudo_password })
+    Some(Credential { auth: Auth::Password(password).and(second), sudo_password })
 }
 
 /// By key. `password` serves as passphrase and for sudo where those are not given.
 fn by_key(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
-    let (kept_pem, kept_passphrase) = match kept.map(|kept| &kept.auth) {
-        Some(Auth::Key { pem, passphrase }) => (Some(pem), passphrase.as_ref()),
-        _ => (None, None),
+    let (kept_pem, kept_passphrase, kept_second) = match kept.map(|kept| kept.auth.parts()) {
+        Some((Auth::Key { pem, passphrase }, second)) => (Some(pem), passphrase.as_ref(), second),
+        _ => (None, None, None),
     };
+    let second = given.second_password.or_else(|| kept_second.cloned());
     let passphrase = given.passphrase.or_else(|| given.password.clone());
     let (pem, passphrase) = match given.key {
         Some(pem) => (pem, passphrase),
@@ -120,7 +126,7 @@ fn by_key(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
     };
     let kept_sudo = kept.and_then(|kept| kept.sudo_password.clone());
     let sudo_password = given.sudo_password.or(given.password).or(kept_sudo);
-    Some(Credential { auth: Auth::Key { pem, passphrase }, sudo_password })
+    Some(Credential { auth: Auth::Key { pem, passphrase }.and(second), sudo_password })
 }
 
 /// What an entry says of how to log in to a host of a recorded job.
@@ -147,8 +153,8 @@ impl GivenLogin {
     }
 
     fn brings_secrets(&self) -> bool {
-        let Secrets { password, key, passphrase, sudo_password } = &self.secrets;
-        [password, key, passphrase, sudo_password].into_iter().any(Option::is_some)
+        let Secrets { password, second_password, key, passphrase, sudo_password } = &self.secrets;
+        [password, second_password, key, passphrase, sudo_password].into_iter().any(Option::is_some)
     }
 
     /// The kind of login that is meant for a host: a key that comes alone says so by itself.

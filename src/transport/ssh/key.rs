@@ -1,4 +1,4 @@
-//! What proves the login, made ready: a password, or a private key read from its text.
+//! What proves the login, made ready: passwords, and a private key read from its text.
 //!
 //! Keys are read off the runtime: the bcrypt of an encrypted one takes a good part of a second of CPU. A fleet shares one
 //! key, so the last few are remembered; they live as long as the transport and are wiped with it. Never here: sending.
@@ -19,21 +19,30 @@ use crate::transport::TransportError;
 /// Read keys that are remembered: a job has one, or one per team.
 const REMEMBERED: usize = 8;
 
-/// What will be offered.
-pub(super) enum Proof {
-    /// As `password`, or to one keyboard-interactive question.
-    Password(Secret),
+/// What will be offered in one login, each at most once: what was taken out is gone.
+#[derive(Default)]
+pub(super) struct Proofs {
     /// By a signature.
-    Key(Arc<PrivateKey>),
+    pub(super) key: Option<Arc<PrivateKey>>,
+    /// As `password`, or to keyboard-interactive questions; in this order.
+    pub(super) passwords: VecDeque<Password>,
 }
 
-impl Proof {
-    /// Its word in errors and their codes.
+/// One of them.
+pub(super) struct Password {
+    /// Its word in errors.
+    pub(super) name: &'static str,
+    /// What goes out.
+    pub(super) secret: Secret,
+}
+
+/// The name of a password beside another proof.
+pub(super) const SECOND: &str = "second password";
+
+impl Proofs {
+    /// The word for what comes first, in errors and their codes.
     pub(super) fn method(&self) -> &'static str {
-        match self {
-            Self::Password(_) => "password",
-            Self::Key(_) => "key",
-        }
+        if self.key.is_some() { "key" } else { "password" }
     }
 }
 
@@ -48,16 +57,23 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Makes a credential ready.
-    pub(super) async fn prepare(&self, auth: &Auth) -> Result<Proof, TransportError> {
-        match auth {
-            Auth::Password(password) => Ok(Proof::Password(password.clone())),
-            Auth::Key { pem, passphrase } => {
-                let slot = self.slot(digest(pem, passphrase.as_ref())).await;
-                // Hosts that come meanwhile wait here instead of reading it again.
-                let key = slot.get_or_init(|| read(pem.clone(), passphrase.clone())).await.clone();
-                key.map(Proof::Key).map_err(|cause| TransportError::KeyUnusable { cause })
-            }
+    pub(super) async fn prepare(&self, auth: &Auth) -> Result<Proofs, TransportError> {
+        let (first, second) = auth.parts();
+        let password = |name, secret: &Secret| Password { name, secret: secret.clone() };
+        let mut proofs = Proofs { key: None, passwords: second.map(|secret| password(SECOND, secret)).into_iter().collect() };
+        match first {
+            Auth::Password(secret) => proofs.passwords.push_front(password("password", secret)),
+            Auth::Key { pem, passphrase } => proofs.key = Some(self.key(pem, passphrase.as_ref()).await?),
+            Auth::Both { .. } => return Err(TransportError::KeyUnusable { cause: "a login has two proofs at most".to_owned() }),
         }
+        Ok(proofs)
+    }
+
+    async fn key(&self, pem: &Secret, passphrase: Option<&Secret>) -> Result<Arc<PrivateKey>, TransportError> {
+        let slot = self.slot(digest(pem, passphrase)).await;
+        // Hosts that come meanwhile wait here instead of reading it again.
+        let key = slot.get_or_init(|| read(pem.clone(), passphrase.cloned())).await.clone();
+        key.map_err(|cause| TransportError::KeyUnusable { cause })
     }
 
     async fn slot(&self, digest: [u8; 32]) -> Slot {
@@ -202,9 +218,9 @@ mod tests {
         let keys = Keys::default();
         let (_, text) = fresh();
         let auth = |text: &str| Auth::Key { pem: text.into(), passphrase: None };
-        let first = keys.prepare(&auth(&text)).await;
-        let again = keys.prepare(&auth(&text)).await;
-        assert!(matches!((first, again), (Ok(Proof::Key(first)), Ok(Proof::Key(again))) if Arc::ptr_eq(&first, &again)));
+        let first = keys.prepare(&auth(&text)).await.ok().and_then(|proofs| proofs.key);
+        let again = keys.prepare(&auth(&text)).await.ok().and_then(|proofs| proofs.key);
+        assert!(first.zip(again).is_some_and(|(first, again)| Arc::ptr_eq(&first, &again)));
         for i in 0..2 * REMEMBERED {
             assert!(keys.prepare(&auth(&format!("not a key {i}"))).await.is_err());
         }

@@ -43,6 +43,9 @@ impl std::fmt::Display for Goodbye {
     }
 }
 
+/// Words of banners that are kept: the last ones, which are about this login.
+const WORDS_CAP: usize = 4096;
+
 /// What was heard on one connection.
 pub(super) struct Notes {
     endpoint: String,
@@ -57,6 +60,7 @@ struct Heard {
     verdict: Option<TransportError>,
     goodbye: Option<Goodbye>,
     refusal: Option<String>,
+    words: String,
 }
 
 impl Notes {
@@ -97,6 +101,11 @@ impl Notes {
     /// Why the last channel was refused; only the first time.
     pub(super) fn refusal(&self) -> Option<String> {
         self.heard().refusal.take()
+    }
+
+    /// What the server has said to the user since this was last asked: sshd speaks for PAM that way.
+    pub(super) fn words(&self) -> String {
+        std::mem::take(&mut self.heard().words)
     }
 
     /// Waits until russh's task is over; what it heard last is noted by then.
@@ -211,6 +220,17 @@ impl client::Handler for Listener {
         heard.offered = Some(key);
         heard.verdict = judgement.err();
         Ok(heard.verdict.is_none())
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), russh::Error> {
+        let words = &mut self.0.heard().words;
+        words.push_str(banner);
+        let mut from = words.len().saturating_sub(WORDS_CAP);
+        while !words.is_char_boundary(from) {
+            from += 1;
+        }
+        words.drain(..from);
+        Ok(())
     }
 
     async fn channel_open_failure(

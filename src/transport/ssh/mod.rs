@@ -7,8 +7,8 @@
 //! record ──pinned──► hostkey ─┐ expectation                        ┌──► process   a command
 //!                             ▼                                    │
 //! dial ──► line ──► russh ──► listener ──► auth ──► pin ──► session┤
-//! (TCP)    (stream)  (task)   (host key,   (none,                  └──► tunnel    a connection of the host
-//!                              goodbye)     one proof)
+//! (TCP)    (stream)  (task)   (host key,   (none, its              └──► tunnel    a connection of the host
+//!                              goodbye)     proofs)
 //! ```
 //! One session is one TCP connection and one task of russh. Every channel adds one task (`channel`) that drains it.
 //! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
@@ -28,6 +28,7 @@ mod hostkey;
 mod key;
 mod listener;
 mod process;
+mod questions;
 mod session;
 mod tunnel;
 
@@ -146,14 +147,14 @@ impl Transport for SshTransport {
         let address = SocketAddr::new(target.dial, target.port);
         let endpoint = address.to_string();
         // Before the dial: what cannot be used, or not be looked up, costs the host no connection.
-        let proof = self.keys.prepare(&login.auth).await?;
+        let proofs = self.keys.prepare(&login.auth).await?;
         let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
         let notes = Arc::new(Notes::new(endpoint, expectation));
 
         let dialled = dial::dial(address, self.settings.connect_timeout).await?;
         let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
         let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
-        exchange.run(&proof, self.settings.login_timeout).await?;
+        exchange.run(proofs, self.settings.login_timeout).await?;
         if let Some(key) = notes.to_pin()? {
             self.host_keys.pin(target, &key).await?;
         }
