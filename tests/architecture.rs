@@ -57,6 +57,11 @@ const BACKENDS: &[&str] = &["transport::ssh", "store::sqlite", "store::postgres"
 /// External crates that have a room of their own.
 const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["transport/ssh"]),
+    ("aes", &["transport/ssh/pem"]),
+    ("cbc", &["transport/ssh/pem"]),
+    ("des", &["transport/ssh/pem"]),
+    ("md5", &["transport/ssh/pem"]),
+    ("pkcs8", &["transport/ssh/pem"]),
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
     ("aws_lc_rs", &["api/tls", "service/envelope"]),

@@ -8,13 +8,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use russh::keys::{PrivateKey, decode_secret_key};
+use russh::keys::PrivateKey;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::domain::credential::{Auth, Secret};
 use crate::transport::TransportError;
+
+use super::pem;
 
 /// Read keys that are remembered: a job has one, or one per team.
 const REMEMBERED: usize = 8;
@@ -102,60 +104,8 @@ fn digest(pem: &Secret, passphrase: Option<&Secret>) -> [u8; 32] {
 
 /// Reads a key on a thread of its own.
 async fn read(pem: Secret, passphrase: Option<Secret>) -> Result<Arc<PrivateKey>, String> {
-    let reading = tokio::task::spawn_blocking(move || parse(pem.expose_secret(), passphrase.as_ref()));
+    let reading = tokio::task::spawn_blocking(move || pem::parse(pem.expose_secret(), passphrase.as_ref()));
     reading.await.unwrap_or_else(|_| Err("its reader broke".to_owned())).map(Arc::new)
-}
-
-/// OpenSSH, PEM (PKCS#1, SEC1), PKCS#8 and PuTTY texts.
-fn parse(text: &str, passphrase: Option<&Secret>) -> Result<PrivateKey, String> {
-    let text = repair(text);
-    let text = text.expose_secret();
-    if !text.contains("PRIVATE KEY-----") && !text.starts_with("PuTTY-User-Key-File-") {
-        return Err("it is not a private key in OpenSSH or PEM form".to_owned());
-    }
-    // An open PKCS#8 key is taken for an encrypted one when a passphrase comes with it; an OpenSSH one says what it is.
-    let open = !["ENCRYPTED", "BEGIN OPENSSH", "PuTTY"].iter().any(|mark| text.contains(mark));
-    let passphrase = passphrase.filter(|_| !open);
-    let opened = decode_secret_key(text, passphrase.map(|secret| secret.expose_secret()));
-    let key = opened.map_err(|error| explain(&error, text, passphrase.is_some()))?;
-    // An OpenSSH key stays encrypted without a word when no passphrase was given.
-    if key.is_encrypted() { Err("it is encrypted and no passphrase was given".to_owned()) } else { Ok(key) }
-}
-
-/// Undoes what forms, spreadsheets and Windows do to a key: CR LF, lone CR, `\n` in letters, blanks around lines.
-fn repair(text: &str) -> Secret {
-    let mut clean = String::with_capacity(text.len() + 1);
-    let text = text.trim_start_matches('\u{feff}');
-    let unescaped;
-    let text = if text.contains("\\n") && !text.trim().contains('\n') {
-        unescaped = Secret::from(text.replace("\\r", "").replace("\\n", "\n"));
-        unescaped.expose_secret()
-    } else {
-        text
-    };
-    for line in text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
-        clean.push_str(line);
-        clean.push('\n');
-    }
-    Secret::from(clean)
-}
-
-/// Our words for what russh says: never its own, which may quote what it could not read.
-fn explain(error: &russh::keys::Error, text: &str, with_passphrase: bool) -> String {
-    use russh::keys::Error;
-    let encrypted = text.contains("ENCRYPTED") || matches!(error, Error::KeyIsEncrypted);
-    let words = match error {
-        _ if encrypted && !with_passphrase => "it is encrypted and no passphrase was given",
-        Error::UnsupportedKeyType { .. } | Error::UnknownAlgorithm(_) => "its type is not supported",
-        Error::SshKey(russh::keys::ssh_key::Error::AlgorithmUnknown) => "its type is not supported",
-        // Of the old PEM encryption russh reads RSA keys under AES-128 only.
-        _ if with_passphrase && text.contains("DEK-Info") => {
-            "the passphrase does not open it, or it is an old form to be rewritten with `ssh-keygen -p`"
-        }
-        _ if with_passphrase => "the passphrase does not open it, or its text is damaged",
-        _ => "its text is damaged",
-    };
-    words.to_owned()
 }
 
 #[cfg(test)]
@@ -169,48 +119,6 @@ mod tests {
         let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519);
         let text = key.as_ref().ok().and_then(|key| key.to_openssh(LineEnding::LF).ok()).map(|text| text.to_string());
         key.ok().zip(text).unwrap_or_else(|| unreachable!("a random key has a text"))
-    }
-
-    fn parses_to(text: &str, key: &PrivateKey) -> bool {
-        parse(text, None).is_ok_and(|read| read.public_key().key_data() == key.public_key().key_data())
-    }
-
-    #[test]
-    fn a_key_that_forms_and_windows_have_mangled_is_read() {
-        let (key, text) = fresh();
-        for mangled in [
-            text.clone(),
-            text.replace('\n', "\r\n"),
-            text.replace('\n', "\r"),
-            text.replace('\n', "\\n"),
-            text.trim().to_owned(),
-            format!("\u{feff}{text}"),
-            text.lines().map(|line| format!("    {line}  \n")).collect(),
-        ] {
-            assert!(parses_to(&mangled, &key), "{}", mangled.escape_debug());
-        }
-    }
-
-    #[test]
-    fn a_passphrase_that_is_not_needed_does_no_harm() {
-        let (key, openssh) = fresh();
-        let mut pkcs8 = Vec::new();
-        assert!(russh::keys::encode_pkcs8_pem(&key, &mut pkcs8).is_ok());
-        for text in [openssh, String::from_utf8_lossy(&pkcs8).into_owned()] {
-            assert!(parse(&text, Some(&"unneeded".into())).is_ok());
-        }
-    }
-
-    #[test]
-    fn an_encrypted_pkcs8_key_opens_with_its_passphrase_only() {
-        let (key, _) = fresh();
-        let mut text = Vec::new();
-        assert!(russh::keys::encode_pkcs8_pem_encrypted(&key, b"sesame", 100, &mut text).is_ok());
-        let text = String::from_utf8_lossy(&text);
-        assert!(parse(&text, Some(&"sesame".into())).is_ok());
-        for passphrase in [None, Some(Secret::from("barley"))] {
-            assert!(parse(&text, passphrase.as_ref()).is_err_and(|cause| !cause.contains("barley")));
-        }
     }
 
     #[tokio::test]

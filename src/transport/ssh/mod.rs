@@ -17,7 +17,7 @@
 //! russh prints packets that it does not expect, lines of known_hosts, and a line for every message.
 //!
 //! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in `key`, its exchange in
-//! `auth`. To add an algorithm: `config`.
+//! `auth`. To add an algorithm: `config`; a form of private keys: `pem`.
 
 mod auth;
 mod channel;
@@ -27,6 +27,7 @@ mod greeting;
 mod hostkey;
 mod key;
 mod listener;
+mod pem;
 mod process;
 mod questions;
 mod session;
