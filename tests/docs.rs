@@ -88,6 +88,7 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("cloud", "[[cloud]]\nid = 1\n???"),
         ("access_point", "[[access_point]]\nid = 1\n???"),
         ("blacklist", "[[blacklist]]\n???"),
+        ("vault", "[vault]\n???"),
         ("proxy", "[[proxy]]\ncloud = 2\n???"),
         ("app", APP),
         ("api", "[api]\n???"),
@@ -225,7 +226,7 @@ fn only_landfall_can_tell(path: &str, value: &Value) -> bool {
 #[test]
 fn the_schema_says_yes_and_no_where_the_program_does() {
     let schema = job_schema();
-    let site: Site = toml::from_str("[[cloud]]\nid = 2\n").unwrap();
+    let site: Site = toml::from_str("[[cloud]]\nid = 2\n[vault]\ncommand = [\"/a\"]\n").unwrap();
     let sources = SecretSources { references: true, base: root().into(), ..SecretSources::default() };
     let mut wrong = Vec::new();
     let mut judge = |body: &Value, value: &Value| {

@@ -23,6 +23,8 @@ pub enum Auth {
         /// Opens an encrypted key.
         passphrase: Option<Secret>,
     },
+    /// A password that the site's vault gives just before the login (TJJ_PASSWORD).
+    Vault,
     /// Two proofs in one login: `first`, and a password that sshd asks for beside it. Each goes out at most once, and the
     /// second one only when sshd has taken the first, or asks for it in its place.
     Both {
@@ -48,7 +50,7 @@ impl Auth {
     pub fn parts(&self) -> (&Self, Option<&Secret>) {
         match self {
             Self::Both { first, second } => (first, Some(second)),
-            Self::Password(_) | Self::Key { .. } => (self, None),
+            Self::Password(_) | Self::Key { .. } | Self::Vault => (self, None),
         }
     }
 
@@ -58,6 +60,7 @@ impl Auth {
         match self.parts() {
             (Self::Key { .. }, None) => "key",
             (Self::Key { .. }, Some(_)) => "key and password",
+            (Self::Vault, None) => "a password of the vault",
             (_, None) => "password",
             (_, Some(_)) => "two passwords",
         }

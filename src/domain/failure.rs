@@ -136,6 +136,7 @@ codes! {
     AccountUnavailable  "account_unavailable"   Unauthenticated "give the account a login shell and a date of expiry to come (`usermod -s /bin/sh -e '' ACCOUNT`), or name another `account`"
     LoginsClosed        "logins_closed"         Unauthenticated "remove /etc/nologin on the host, or retry it when it has started up"
     TooManyLoginFailures "too_many_login_failures" Unauthenticated "correct `account` and login; where sshd counts the first question already, raise its MaxAuthTries above 1"
+    VaultFailed         "vault_failed"          Unauthenticated "ask the vault by hand as [vault] of the site file does, with this host and account; nothing was sent to the host"
     CredentialExpired   "credential_expired"    Unauthenticated "give the login anew: `landfall job retry ID --credentials FILE`, over HTTP `hosts` of retry/, or another job"
     NotRoot             "not_root"              Unprivileged    "log in as root, or allow the account to use sudo"
     SudoRefused         "sudo_refused"          Unprivileged    "add a sudoers rule that lets the account run /bin/sh as root"
@@ -206,7 +207,7 @@ impl Failure {
             remedy: Cow::Borrowed(row.remedy),
             causes: Vec::new(),
             tail: String::new(),
-            retry_once: matches!(code, Code::ChecksumMismatch),
+            retry_once: matches!(code, Code::ChecksumMismatch | Code::VaultFailed),
         }
     }
 
@@ -352,6 +353,7 @@ mod tests {
             (Code::ConnectionLost, Effect::OneShot, false),
             (Code::RunLost, Effect::Idempotent, true),
             (Code::ChecksumMismatch, Effect::Idempotent, true),
+            (Code::VaultFailed, Effect::ReadOnly, true),
         ] {
             let advice = Failure::new(code, "x").retry(effect);
             assert_eq!(advice != RetryAdvice::Never, again, "{code:?} {effect:?}");

@@ -5,6 +5,7 @@
 
 mod api;
 mod proxy;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use super::caller::App;
 use super::host::Address;
 pub use api::ApiPolicy;
 pub use proxy::{Given, Proxy};
+pub use vault::Vault;
 
 /// Language of API messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub struct Site {
     /// Who may call the HTTP API.
     pub app: Vec<App>,
     /// Where TJJ_PASSWORD asks.
-    pub vault: Option<toml::Value>,
+    pub vault: Option<Vault>,
     /// Networks that are never touched.
     pub blacklist: Vec<Blacklist>,
     /// How to become root by host pattern.
@@ -323,6 +325,7 @@ impl Site {
             faults.push("limits.lease_s: must be 3 to 3600".into());
         }
         faults.extend(self.proxy_faults());
+        faults.extend(self.vault.iter().flat_map(Vault::faults));
         for (index, list) in self.blacklist.iter().enumerate() {
             if list.clouds.is_empty() && list.networks.is_empty() {
                 faults.push(format!("blacklist[{index}]: names neither clouds nor networks"));

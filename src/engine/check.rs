@@ -13,7 +13,7 @@ use super::Engine;
 use super::cancel::Stop;
 use super::host_task::Halt;
 use super::payload::Payloads;
-use super::steps::connect::Ways;
+use super::steps::connect::{LoggedIn, Ways};
 use super::steps::probe;
 use super::talk::{Become, Talk};
 use crate::assets;
@@ -100,14 +100,13 @@ impl Engine {
 /// Everything about one host, as far as it can be reached.
 async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     let Visit { task, credential } = visit;
-    let sudo_password = credential.as_ref().and_then(|credential| credential.sudo_password.clone());
     let step = |kind, timeout_s| Step { kind, timeout_s };
     let ways = Ways { transport: &*engine.transport, limits: &engine.limits, site: &engine.site };
     let logged_in = match credential {
         Some(credential) => ways.log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await,
         None => Err(Failure::new(Code::CredentialExpired, "no login of this host is kept").into()),
     };
-    let (mut session, how) = match logged_in {
+    let LoggedIn { mut session, sudo_password, detail: how } = match logged_in {
         Ok(had) => had,
         Err(halt) => return vec![Finding::failed(Subject::Login, &failure(halt))],
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::check::failure;
-use super::steps::connect::Ways;
+use super::steps::connect::{LoggedIn, Ways};
 use super::steps::probe;
 use super::talk::{Become, Raw, Talk};
 use crate::assets;
@@ -63,8 +63,7 @@ impl Engine {
         let _place = self.collecting.acquire().await;
         let ways = Ways { transport: &*self.transport, limits: &self.limits, site: &self.site };
         let connect = Step { kind: StepKind::Connect, timeout_s: CONNECT_S };
-        let sudo_password = wanted.credential.sudo_password.clone();
-        let (mut session, _) = ways
+        let LoggedIn { mut session, sudo_password, .. } = ways
             .log_in(&wanted.host, wanted.credential.clone(), connect)
             .await
             .map_err(|halt| failure(halt).at(StepKind::Connect))?;

@@ -21,9 +21,9 @@ use super::payload::Payloads;
 use super::progress::Board;
 use super::retry;
 use super::steps;
+use super::steps::connect::Access;
 use super::stopwatch::Stopwatch;
 use super::talk::{Become, Talk};
-use crate::domain::credential::Credential;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure, FailureClass};
 use crate::domain::id::{JobId, RunId};
@@ -136,7 +136,7 @@ pub(super) struct HostTask {
     pub(super) row: TaskRow,
     pub(super) claim: Claim,
     pub(super) record: HostRecord,
-    pub(super) credential: Option<Credential>,
+    pub(super) access: Access,
     pub(super) session: Option<Box<dyn Session>>,
     stop: HostStop,
     stopwatch: Stopwatch,
@@ -161,10 +161,10 @@ impl HostTask {
             _ => record.steps.iter().rfind(|step| step.outcome.is_none() && !step.is_past).map(|step| step.step),
         };
         let in_flight = record.run_in_flight();
-        let (credential, session, tried) = (None, None, HashMap::new());
+        let (access, session, tried) = (Access::default(), None, HashMap::new());
         let (stopwatch, noted) = (Stopwatch::new(job.spec.kind), Vec::new());
         let arrived = 0;
-        Self { job, row, claim, record, credential, session, stop, stopwatch, noted, tried, arrived, taken_over, in_flight }
+        Self { job, row, claim, record, access, session, stop, stopwatch, noted, tried, arrived, taken_over, in_flight }
     }
 
     /// Works until there is an outcome, and records it.
@@ -233,7 +233,7 @@ impl HostTask {
     async fn work(&mut self) -> Result<Outcome, Halt> {
         let attempt = self.record.attempts.max(1);
         self.note(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }])?;
-        self.credential = self.job.store.credential(self.row.id).await?;
+        self.access.credential = self.job.store.credential(self.row.id).await?;
         loop {
             match self.pass().await {
                 Ok(()) if self.job.spec.kind.touches_host() => return Ok(Outcome::Succeeded),
@@ -467,7 +467,7 @@ impl HostTask {
     /// Starts a program as root, as the plan says how.
     pub(super) async fn talk(&mut self, program: &str, args: &[&str]) -> Result<Talk, Failure> {
         let plan = self.plan()?;
-        let password = self.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
+        let password = self.access.sudo_password.clone();
         let root = Become { privilege: plan.privilege, dialect: plan.dialect, password: password.as_ref() };
         Talk::open_as_root(self.session()?, program, args, root).await
     }

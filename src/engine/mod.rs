@@ -32,6 +32,7 @@ mod steps;
 mod stopwatch;
 mod talk;
 mod terminate;
+mod vault;
 
 use std::sync::Arc;
 

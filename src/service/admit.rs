@@ -75,11 +75,7 @@ impl Service {
 
 /// Does the host need a login that the request does not bring? Where a request must bring one, its checks said so already.
 fn borrows(kind: JobKind, host: &RequestedHost) -> bool {
-    !kind.needs_login()
-        && kind.touches_host()
-        && host.credential.is_none()
-        && !host.spec.is_manual
-        && host.spec.auth_type != AuthType::Vault
+    !kind.needs_login() && kind.touches_host() && host.credential.is_none() && !host.spec.is_manual
 }
 
 impl Known<'_> {
@@ -202,8 +198,6 @@ fn unsupported(host: &RequestedHost, kind: JobKind) -> Option<Exclusion> {
         "install_channel_id"
     } else if spec.is_manual {
         "is_manual"
-    } else if spec.auth_type == AuthType::Vault {
-        "auth_type TJJ_PASSWORD"
     } else if spec.ap_id == -1 {
         "ap_id -1"
     } else if let Some(os) = spec.os_type.filter(|os| *os != Os::Linux) {

@@ -1,5 +1,7 @@
 //! Logins that want more than one proof, and accounts that the right password does not open.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use crate::landfall::{Landfall, Report, entry, install};
@@ -77,4 +79,47 @@ fn an_account_that_the_right_password_does_not_open_is_told_for_what_it_is_after
     let closed = by_password(&landfall, &world, "shellless", PASSWORD);
     assert_eq!(closed.failure(ip), ("unauthenticated", "logins_closed", "connect"), "{}", closed.result);
     landfall.succeed(&install(world.hosts()));
+}
+
+#[test]
+fn a_vault_is_asked_for_the_password_once_a_login_and_nobody_keeps_it() {
+    let Scene { world, landfall, dir, .. } =
+        Scene::new(World::up(&[("root", "password"), ("ops", "sudo"), ("none", "password")]), Package::tiny("tiny"));
+    let (script, asked) = (dir.path().join("vault-read"), dir.path().join("asked"));
+    let mut answers = String::new();
+    for name in ["root", "ops"] {
+        let host = world.host(name);
+        std::fs::write(dir.path().join(name), host.password.as_ref().unwrap()).unwrap();
+        answers += &format!("{}/{}) cat {}/{name} ;;\n", host.ip, host.user, dir.path().display());
+    }
+    let text = format!(
+        "#!/bin/sh\necho \"$1\" >>{}\ncase $1/$2 in\n{answers}*) echo \"no entry for $2\" >&2; exit 4 ;;\nesac\n",
+        asked.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    landfall.site(&format!("[vault]\ncommand = [\"{}\", \"{{host}}\", \"{{account}}\"]\n", script.display()));
+    let mut job = install(world.hosts());
+    for host in job["hosts"].as_array_mut().unwrap() {
+        host["auth_type"] = "TJJ_PASSWORD".into();
+        for secret in ["password", "sudo_password"] {
+            host.as_object_mut().unwrap().remove(secret);
+        }
+    }
+
+    let report = landfall.run(&job);
+
+    for name in ["root", "ops"] {
+        let ip = world.host(name).ip.as_str();
+        assert_eq!(report.host(ip)["status"], "SUCCESS", "{name}: {}", report.result);
+        let times = std::fs::read_to_string(&asked).unwrap().lines().filter(|line| *line == ip).count();
+        assert_eq!(times, 1, "{name}");
+        assert_eq!(sshd_said(&world, name, "Accepted password"), 1, "{name}");
+    }
+    let none = world.host("none");
+    assert_eq!(report.failure(&none.ip), ("unauthenticated", "vault_failed", "connect"));
+    let message = report.host(&none.ip)["failure"]["message"].as_str().unwrap();
+    assert!(message.ends_with("no entry for root"), "{message}");
+    let tries = sshd_said(&world, "none", "Failed password") + sshd_said(&world, "none", "Accepted password");
+    assert_eq!(tries, 0, "nothing is sent to a host whose password is not known");
 }

@@ -93,7 +93,6 @@ fn powerless(site: &Site) -> Vec<String> {
 fn unused(site: &Site) -> Vec<&'static str> {
     let tables = [
         ("install_channel", !site.install_channel.is_empty()),
-        ("vault", site.vault.is_some()),
         ("privilege", !site.privilege.is_empty()),
         ("agent_defaults", site.agent_defaults.is_some()),
     ];

@@ -1,6 +1,6 @@
 //! connect: one session for everything that follows.
 
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, Secret};
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
@@ -8,16 +8,36 @@ use crate::domain::plan::Step;
 use crate::domain::site::Site;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::limits::Limits;
+use crate::engine::vault;
 use crate::transport::{Login, Session, Target, Transport};
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let credential = task.credential.clone();
+    let credential = task.access.credential.clone();
     let credential = credential
         .ok_or_else(|| Failure::new(Code::CredentialExpired, "the login of this host was purged at the end of its retention"))?;
     let ways = Ways { transport: &*task.job.transport, limits: &task.job.limits, site: &task.job.site };
-    let (session, detail) = ways.log_in(&task.row.spec.host, credential, step).await?;
+    let LoggedIn { session, sudo_password, detail } = ways.log_in(&task.row.spec.host, credential, step).await?;
     task.session = Some(session);
+    task.access.sudo_password = sudo_password;
     Ok(Went::changed(Figures::detail(detail)))
+}
+
+/// What a host task knows of its login.
+#[derive(Default)]
+pub(in crate::engine) struct Access {
+    /// As it is kept.
+    pub(in crate::engine) credential: Option<Credential>,
+    /// What sudo is answered with, known since the login.
+    pub(in crate::engine) sudo_password: Option<Secret>,
+}
+
+/// A host that was logged in to.
+pub(in crate::engine) struct LoggedIn {
+    pub(in crate::engine) session: Box<dyn Session>,
+    /// What sudo is answered with there.
+    pub(in crate::engine) sudo_password: Option<Secret>,
+    /// How it was had.
+    pub(in crate::engine) detail: String,
 }
 
 /// The way to hosts, within the limits of this process.
@@ -28,22 +48,24 @@ pub(in crate::engine) struct Ways<'a> {
 }
 
 impl Ways<'_> {
-    /// A session with a host, and how it was had.
+    /// A session with a host.
     pub(in crate::engine) async fn log_in(
         &self,
         host: &HostSpec,
         credential: Credential,
         step: Step,
-    ) -> Result<(Box<dyn Session>, String), Halt> {
+    ) -> Result<LoggedIn, Halt> {
         let unaddressed = || Failure::new(Code::Internal, "the host has no address");
         let (address, dial) = host.address().zip(host.login_address()).ok_or_else(unaddressed)?;
         let target = Target { address, dial, port: host.port, legacy: self.site.allows_legacy(dial) };
         let method = credential.auth.word();
+        // Before the permit: a slow vault holds up nobody's handshake.
+        let credential = vault::open(self.site.vault.as_ref(), host, credential).await?;
         let login = Login { account: host.account.clone(), auth: credential.auth };
         let detail = format!("{} at {} by {method}", login.account, std::net::SocketAddr::new(dial, host.port));
         let permit = self.limits.handshake(dial, host.port).await;
         let session = within(step, self.transport.connect(&target, &login)).await?;
         drop(permit);
-        Ok((session, detail))
+        Ok(LoggedIn { session, sudo_password: credential.sudo_password, detail })
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
     }
     let port = login::port(&mut fields).unwrap_or(22);
     let ap_id = known(&mut fields, bk_biz_id, bk_cloud_id, kind, site);
-    let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, kind, sources) };
+    let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, (kind, site), sources) };
     let spec = HostSpec {
         bk_biz_id,
         bk_cloud_id,

@@ -13,6 +13,7 @@ use super::fields::Fields;
 use crate::domain::credential::{Auth, Credential, Secret};
 use crate::domain::host::{AuthType, HostSpec};
 use crate::domain::job::JobKind;
+use crate::domain::site::Site;
 use crate::service::envelope::{self, Found};
 use crate::service::request::Envelopes;
 
@@ -62,7 +63,7 @@ impl Secrets {
 pub(super) fn credential(
     fields: &mut Fields<'_>,
     auth_type: AuthType,
-    kind: JobKind,
+    (kind, site): (JobKind, &Site),
     sources: &SecretSources,
 ) -> Option<Credential> {
     let mut given = Secrets::read(fields, sources);
@@ -89,8 +90,10 @@ pub(super) fn credential(
             }
             credential
         }
-        // The vault is asked at run time.
-        AuthType::Vault => None,
+        AuthType::Vault => {
+            needs_vault(fields, site);
+            Some(by_vault(given, None))
+        }
     }
 }
 
@@ -110,6 +113,20 @@ fn by_password(given: Secrets, kept: Option<&Credential>) -> Option<Credential> 
     });
     let sudo_password = given.sudo_password.or_else(|| of_its_own.cloned()).or_else(|| Some(password.clone()));
     Some(Credential { auth: Auth::Password(password).and(second), sudo_password })
+}
+
+/// By a password that nobody knows yet: it serves sudo, too, where no other is given.
+fn by_vault(given: Secrets, kept: Option<&Credential>) -> Credential {
+    let kept = kept.filter(|kept| matches!(kept.auth.parts().0, Auth::Vault));
+    let second = given.second_password.or_else(|| kept.and_then(|kept| kept.auth.parts().1.cloned()));
+    let sudo_password = given.sudo_password.or_else(|| kept.and_then(|kept| kept.sudo_password.clone()));
+    Credential { auth: Auth::Vault.and(second), sudo_password }
+}
+
+fn needs_vault(fields: &mut Fields<'_>, site: &Site) {
+    if site.vault.is_none() {
+        fields.fault("auth_type", "TJJ_PASSWORD needs [vault] in the site file");
+    }
 }
 
 /// By key. `password` serves as passphrase and for sudo where those are not given.
@@ -139,10 +156,10 @@ pub(crate) struct GivenLogin {
 
 impl GivenLogin {
     /// Reads an entry; its faults are noted.
-    pub(crate) fn read(fields: &mut Fields<'_>, sources: &SecretSources) -> Self {
+    pub(crate) fn read(fields: &mut Fields<'_>, site: &Site, sources: &SecretSources) -> Self {
         let auth_type: Option<AuthType> = fields.word("auth_type", AUTH_TYPES);
         if auth_type == Some(AuthType::Vault) {
-            fields.fault("auth_type", "TJJ_PASSWORD is not supported yet");
+            needs_vault(fields, site);
         }
         let given =
             Self { account: fields.text("account"), port: port(fields), auth_type, secrets: Secrets::read(fields, sources) };
@@ -157,10 +174,12 @@ impl GivenLogin {
         [password, second_password, key, passphrase, sudo_password].into_iter().any(Option::is_some)
     }
 
-    /// The kind of login that is meant for a host: a key that comes alone says so by itself.
+    /// The kind of login that is meant for a host: a key that comes alone says so by itself, and so does a password where
+    /// none was.
     fn kind(&self, host: &HostSpec) -> AuthType {
         let by_secret = match (&self.secrets.key, &self.secrets.password) {
             (Some(_), None) => Some(AuthType::Key),
+            (None, Some(_)) if host.auth_type == AuthType::Vault => Some(AuthType::Password),
             _ => None,
         };
         self.auth_type.or(by_secret).unwrap_or(host.auth_type)
@@ -188,7 +207,7 @@ impl GivenLogin {
         let (name, credential) = match kind {
             AuthType::Password => ("password", by_password(self.secrets, kept)),
             AuthType::Key => ("key", by_key(self.secrets, kept)),
-            AuthType::Vault => return (host, None),
+            AuthType::Vault => ("auth_type", Some(by_vault(self.secrets, kept))),
         };
         if credential.is_none() && fields.value(name).is_none() {
             fields.fault(name, "is required: none is kept of this host");

@@ -23,6 +23,9 @@ pub(super) struct Plain<'a> {
     pem: Option<&'a str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     passphrase: Option<&'a str>,
+    /// Is the password a vault's?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    vault: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     second: Option<&'a str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +39,7 @@ impl Plain<'_> {
         let (password, pem, passphrase) = match first {
             Auth::Password(password) => (Some(hex(password)), None, None),
             Auth::Key { pem, passphrase } => (None, Some(hex(pem)), passphrase.as_ref().map(hex)),
+            Auth::Vault => (None, None, None),
             Auth::Both { .. } => return Err(StoreError::Key("a login has two proofs at most".into())),
         };
         let (second, sudo_password) = (second.map(hex), credential.sudo_password.as_ref().map(hex));
@@ -45,6 +49,7 @@ impl Plain<'_> {
             password: text(&password),
             pem: text(&pem),
             passphrase: text(&passphrase),
+            vault: matches!(first, Auth::Vault),
             second: text(&second),
             sudo_password: text(&sudo_password),
         };
@@ -55,9 +60,10 @@ impl Plain<'_> {
 
     /// The credential; `None` when this is not the plain text of one.
     pub(super) fn credential(&self) -> Option<Credential> {
-        let auth = match (self.password, self.pem) {
-            (Some(password), None) => Auth::Password(of_hex(password)?),
-            (None, Some(pem)) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
+        let auth = match (self.password, self.pem, self.vault) {
+            (None, None, true) => Auth::Vault,
+            (Some(password), None, false) => Auth::Password(of_hex(password)?),
+            (None, Some(pem), false) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
             _ => return None,
         };
         Some(Credential { auth: auth.and(optional(self.second)?), sudo_password: optional(self.sudo_password)? })

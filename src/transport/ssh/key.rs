@@ -66,7 +66,10 @@ impl Keys {
         match first {
             Auth::Password(secret) => proofs.passwords.push_front(password("password", secret)),
             Auth::Key { pem, passphrase } => proofs.key = Some(self.key(pem, passphrase.as_ref()).await?),
-            Auth::Both { .. } => return Err(TransportError::KeyUnusable { cause: "a login has two proofs at most".to_owned() }),
+            // Neither is ever made: whoever prepares a login puts the vault's password there, and two proofs are not three.
+            Auth::Vault | Auth::Both { .. } => {
+                return Err(TransportError::KeyUnusable { cause: "the login was not prepared".to_owned() });
+            }
         }
         Ok(proofs)
     }
