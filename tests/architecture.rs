@@ -64,7 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pkcs8", &["transport/ssh/pem"]),
     ("sqlx", &["store"]),
     ("chacha20poly1305", &["store"]),
-    ("aws_lc_rs", &["api/tls", "engine/vault", "service/envelope"]),
+    ("aws_lc_rs", &["api/tls", "engine/vault", "service/envelope", "transport/ssh/known_hosts"]),
     ("hmac", &["store"]),
     ("encoding_rs", &["domain/text"]),
     ("axum", &["api", "app"]),

@@ -216,7 +216,7 @@ fn only_landfall_can_tell(path: &str, value: &Value) -> bool {
     let field = path.rsplit('.').next().unwrap();
     match field {
         "inner_ip" | "inner_ipv6" | "outer_ip" | "outer_ipv6" | "login_ip" | "data_ip" => value.is_string(),
-        "bk_cloud_id" | "ap_id" => true,
+        "bk_cloud_id" | "ap_id" | "accept_new_host_key" => true,
         "password" => value.is_null() || value == "" || value.is_object(),
         "port" | "bt_speed_limit" => value.is_string(),
         _ => false,

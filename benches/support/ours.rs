@@ -51,7 +51,13 @@ impl Ours {
     }
 
     pub async fn connect(&self, to: SocketAddr) -> Box<dyn Session> {
-        let target = Target { address: Address { cloud: 0, ip: to.ip() }, dial: to.ip(), port: to.port(), legacy: false };
+        let target = Target {
+            address: Address { cloud: 0, ip: to.ip() },
+            dial: to.ip(),
+            port: to.port(),
+            legacy: false,
+            accepts_new_key: false,
+        };
         self.transport.connect(&target, &self.login).await.unwrap()
     }
 

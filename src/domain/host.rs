@@ -129,6 +129,9 @@ pub struct HostSpec {
     pub account: String,
     /// sshd's port, 22 by default.
     pub port: u16,
+    /// Another host key may take the place of the pinned one, once (extension).
+    #[serde(default)]
+    pub accept_new_host_key: bool,
     /// A person installs it; nobody logs in.
     pub is_manual: bool,
     /// Days the credential is kept after the job, 1 by default.

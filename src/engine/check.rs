@@ -101,7 +101,7 @@ impl Engine {
 async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     let Visit { task, credential } = visit;
     let step = |kind, timeout_s| Step { kind, timeout_s };
-    let ways = Ways { transport: &*engine.transport, limits: &engine.limits, site: &engine.site };
+    let ways = Ways { transport: &*engine.transport, limits: &engine.limits, site: &engine.site, accepts_new_key: false };
     let logged_in = match credential {
         Some(credential) => ways.log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await,
         None => Err(Failure::new(Code::CredentialExpired, "no login of this host is kept").into()),

@@ -61,7 +61,7 @@ impl Engine {
     pub async fn collect(&self, wanted: Wanted) -> Result<Option<RunLog>, Failure> {
         // Bounds the memory: each holds a log, and the answer made of it.
         let _place = self.collecting.acquire().await;
-        let ways = Ways { transport: &*self.transport, limits: &self.limits, site: &self.site };
+        let ways = Ways { transport: &*self.transport, limits: &self.limits, site: &self.site, accepts_new_key: false };
         let connect = Step { kind: StepKind::Connect, timeout_s: CONNECT_S };
         let LoggedIn { mut session, sudo_password, .. } = ways
             .log_in(&wanted.host, wanted.credential.clone(), connect)

@@ -33,8 +33,9 @@ impl HostKeys for RecordedKeys {
             key: key.to_owned(),
             at: self.clock.now(),
         };
+        let write = if target.accepts_new_key { Write::ReplaceKey(pinned) } else { Write::PinKey(pinned) };
         self.journal
-            .write(Write::PinKey(pinned))
+            .write(write)
             .await
             .map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
     }

@@ -76,6 +76,22 @@ pub enum TransportError {
         /// SHA-256 fingerprint.
         offered: String,
     },
+    /// A host key that a known_hosts file revokes.
+    #[error("host key of {endpoint} is revoked: {offered}")]
+    HostKeyRevoked {
+        /// Address and port.
+        endpoint: String,
+        /// SHA-256 fingerprint.
+        offered: String,
+    },
+    /// A certificate of a trusted authority that does not do.
+    #[error("host certificate of {endpoint} cannot be taken: {flaw}")]
+    HostCertificate {
+        /// Address and port.
+        endpoint: String,
+        /// What is wrong with it.
+        flaw: &'static str,
+    },
     /// A host key nobody knows, where only known ones are accepted.
     #[error("host key of {endpoint} is not known: {offered}")]
     HostKeyUnknown {
@@ -186,6 +202,8 @@ impl From<TransportError> for Failure {
             TransportError::NotSsh { .. } => Code::NotSsh,
             TransportError::Garbled { .. } => Code::HandshakeGarbled,
             TransportError::HostKeyChanged { .. } => Code::HostKeyChanged,
+            TransportError::HostKeyRevoked { .. } => Code::HostKeyRevoked,
+            TransportError::HostCertificate { .. } => Code::HostCertificate,
             TransportError::HostKeyUnknown { .. } => Code::HostKeyUnknown,
             TransportError::Refusal { method: "key", .. } => Code::KeyRefused,
             TransportError::Refusal { .. } => Code::PasswordRefused,

@@ -83,7 +83,7 @@ impl Client {
 
 pub(crate) fn target(to: SocketAddr) -> Target {
     let ip: IpAddr = to.ip();
-    Target { address: Address { cloud: 0, ip }, dial: ip, port: to.port(), legacy: false }
+    Target { address: Address { cloud: 0, ip }, dial: ip, port: to.port(), legacy: false, accepts_new_key: false }
 }
 
 pub(crate) fn password(text: &str) -> Auth {

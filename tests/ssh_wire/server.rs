@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey};
 use russh::server;
 use russh::{MethodKind, MethodSet, Preferred, cipher, kex, mac};
 use tokio::io::AsyncWriteExt;
@@ -47,6 +47,8 @@ pub(crate) struct Ways {
     pub(crate) max_sessions: usize,
     /// The host keys.
     pub(crate) host_keys: Vec<PrivateKey>,
+    /// Certificates of these keys.
+    pub(crate) certificates: Vec<Certificate>,
     /// Window for the client's bytes.
     pub(crate) window: u32,
     /// Does it know SHA-1 and CBC only?
@@ -92,6 +94,7 @@ impl Default for Ways {
             tidies_up: Duration::ZERO,
             max_sessions: 10,
             host_keys: vec![new_key(Algorithm::Ed25519)],
+            certificates: Vec::new(),
             window: 2 * 1024 * 1024,
             old: false,
             packet: 32 * 1024,
@@ -185,6 +188,7 @@ fn config(ways: &Ways) -> Arc<server::Config> {
     Arc::new(server::Config {
         methods: MethodSet::from(ways.methods.as_slice()),
         keys: ways.host_keys.clone(),
+        certificates: ways.certificates.clone(),
         window_size: ways.window,
         maximum_packet_size: ways.packet,
         auth_rejection_time: Duration::ZERO,

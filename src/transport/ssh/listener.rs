@@ -5,6 +5,7 @@
 //! us are refused: russh would accept them all.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,10 +15,10 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use tokio_util::sync::CancellationToken;
 
-use crate::transport::TransportError;
+use crate::transport::{ReplacedKey, TransportError};
 
 use super::greeting::{Greeting, quote};
-use super::hostkey::{self, Expectation};
+use super::hostkey::{self, Expectation, Judgement};
 
 /// A connection of russh with our listener.
 pub(super) type Link = Handle<Listener>;
@@ -48,6 +49,7 @@ const WORDS_CAP: usize = 4096;
 
 /// What was heard on one connection.
 pub(super) struct Notes {
+    host: IpAddr,
     endpoint: String,
     expectation: Expectation,
     heard: Mutex<Heard>,
@@ -56,7 +58,7 @@ pub(super) struct Notes {
 
 #[derive(Default)]
 struct Heard {
-    offered: Option<PublicKey>,
+    offered: Option<(PublicKey, Judgement)>,
     verdict: Option<TransportError>,
     goodbye: Option<Goodbye>,
     refusal: Option<String>,
@@ -65,8 +67,8 @@ struct Heard {
 
 impl Notes {
     /// Empty ones.
-    pub(super) fn new(endpoint: String, expectation: Expectation) -> Self {
-        Self { endpoint, expectation, heard: Mutex::default(), ended: CancellationToken::new() }
+    pub(super) fn new(address: SocketAddr, expectation: Expectation) -> Self {
+        Self { host: address.ip(), endpoint: address.to_string(), expectation, heard: Mutex::default(), ended: CancellationToken::new() }
     }
 
     /// Address and port.
@@ -86,11 +88,18 @@ impl Notes {
 
     /// The key to pin in OpenSSH form, if it is new.
     pub(super) fn to_pin(&self) -> Result<Option<String>, TransportError> {
-        if !self.expectation.pins() {
-            return Ok(None);
+        let offered = self.heard().offered.clone();
+        offered.filter(|(_, judgement)| *judgement != Judgement::Fits).map(|(key, _)| hostkey::openssh(&key)).transpose()
+    }
+
+    /// The pinned key whose place the host's took, if that happened.
+    pub(super) fn replaced_key(&self) -> Option<ReplacedKey> {
+        match &self.heard().offered {
+            Some((key, Judgement::Replaces(pinned))) => {
+                Some(ReplacedKey { pinned: pinned.clone(), shown: hostkey::fingerprint(key) })
+            }
+            _ => None,
         }
-        let offered = self.heard().offered.take();
-        offered.as_ref().map(hostkey::openssh).transpose()
     }
 
     /// How the connection ended, if it did.
@@ -214,12 +223,14 @@ impl client::Handler for Listener {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        let key = key.public_key();
-        let judgement = self.0.expectation.judge(&self.0.endpoint, &key);
+        let judgement = self.0.expectation.judge(self.0.host, &self.0.endpoint, key);
         let mut heard = self.0.heard();
-        heard.offered = Some(key);
-        heard.verdict = judgement.err();
-        Ok(heard.verdict.is_none())
+        let accepted = judgement.is_ok();
+        match judgement {
+            Ok(judgement) => heard.offered = Some((key.public_key(), judgement)),
+            Err(refusal) => heard.verdict = Some(refusal),
+        }
+        Ok(accepted)
     }
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), russh::Error> {

@@ -26,6 +26,7 @@ mod dial;
 mod greeting;
 mod hostkey;
 mod key;
+mod known_hosts;
 mod listener;
 mod pem;
 mod process;
@@ -124,7 +125,7 @@ impl SshTransport {
     /// Version exchange, key exchange and host key, under one deadline.
     async fn handshake(&self, target: &Target, dialled: Dialled, notes: &Arc<Notes>) -> Result<Established, TransportError> {
         let Dialled { line, hangup, greeting } = dialled;
-        let config = self.configs.pick(target.legacy, notes.expectation().algorithm());
+        let config = self.configs.pick(target.legacy, notes.expectation());
         let handshake = russh::client::connect_stream(config, line, Listener::new(Arc::clone(notes)));
         let after = self.settings.connect_timeout;
         match timeout(after, handshake).await {
@@ -146,11 +147,10 @@ struct Established {
 impl Transport for SshTransport {
     async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError> {
         let address = SocketAddr::new(target.dial, target.port);
-        let endpoint = address.to_string();
         // Before the dial: what cannot be used, or not be looked up, costs the host no connection.
         let proofs = self.keys.prepare(&login.auth).await?;
         let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
-        let notes = Arc::new(Notes::new(endpoint, expectation));
+        let notes = Arc::new(Notes::new(address, expectation));
 
         let dialled = dial::dial(address, self.settings.connect_timeout).await?;
         let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
