@@ -18,11 +18,13 @@ pub enum Auth {
     Password(Secret),
     /// A private key in PEM or OpenSSH form. The password of the host is never offered beside it.
     Key {
-        /// The key's text.
+        /// The key's text; its OpenSSH certificate may stand behind it.
         pem: Secret,
         /// Opens an encrypted key.
         passphrase: Option<Secret>,
     },
+    /// A key that ssh-agent holds: its fingerprint, comment or public text; empty for the only one there is.
+    Agent(String),
     /// A password that the site's vault gives just before the login (TJJ_PASSWORD).
     Vault,
     /// Two proofs in one login: `first`, and a password that sshd asks for beside it. Each goes out at most once, and the
@@ -50,7 +52,7 @@ impl Auth {
     pub fn parts(&self) -> (&Self, Option<&Secret>) {
         match self {
             Self::Both { first, second } => (first, Some(second)),
-            Self::Password(_) | Self::Key { .. } | Self::Vault => (self, None),
+            Self::Password(_) | Self::Key { .. } | Self::Agent(_) | Self::Vault => (self, None),
         }
     }
 
@@ -58,8 +60,8 @@ impl Auth {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self.parts() {
-            (Self::Key { .. }, None) => "key",
-            (Self::Key { .. }, Some(_)) => "key and password",
+            (Self::Key { .. } | Self::Agent(_), None) => "key",
+            (Self::Key { .. } | Self::Agent(_), Some(_)) => "key and password",
             (Self::Vault, None) => "a password of the vault",
             (_, None) => "password",
             (_, Some(_)) => "two passwords",

@@ -63,6 +63,9 @@ pub enum AuthType {
     /// By private key.
     #[serde(rename = "KEY")]
     Key,
+    /// By a key that the ssh-agent of whoever started the job holds (extension).
+    #[serde(rename = "AGENT")]
+    Agent,
     /// By a password that an external vault gives at run time.
     #[serde(rename = "TJJ_PASSWORD")]
     Vault,

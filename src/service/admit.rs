@@ -143,7 +143,7 @@ impl Known<'_> {
         let exception = match self.logins.get(&address) {
             Some((kept, _)) if host.names_auth && kept.auth_type != host.spec.auth_type => match host.spec.auth_type {
                 AuthType::Key => Exception::KeyRequired,
-                AuthType::Password | AuthType::Vault => Exception::PasswordRequired,
+                AuthType::Password | AuthType::Agent | AuthType::Vault => Exception::PasswordRequired,
             },
             Some(_) => return None,
             None if self.inventory.contains_key(&address) => Exception::CredentialExpired,

@@ -162,7 +162,7 @@ fn a_part_of_a_login_is_put_to_the_kept_rest() {
         let auth = match &login.auth {
             Auth::Password(password) => text(password),
             Auth::Key { pem, passphrase } => format!("{} {}", text(pem), passphrase.as_ref().map_or("-".into(), text)),
-            Auth::Vault | Auth::Both { .. } => panic!("another kind"),
+            Auth::Agent(_) | Auth::Vault | Auth::Both { .. } => panic!("another kind"),
         };
         (auth, text(login.sudo_password.as_ref().unwrap()))
     };

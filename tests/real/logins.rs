@@ -1,13 +1,15 @@
 //! Logins that want more than one proof, and accounts that the right password does not open.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::landfall::{Landfall, Report, entry, install};
+use crate::landfall::{Landfall, Report, Running, entry, install};
 use crate::package::Package;
 use crate::scene::Scene;
-use crate::target::sshd_said;
+use crate::target::{sshd_said, until};
 use crate::world::World;
 
 /// The password of everybody in the kinds that are used here.
@@ -122,4 +124,90 @@ fn a_vault_is_asked_for_the_password_once_a_login_and_nobody_keeps_it() {
     assert!(message.ends_with("no entry for root"), "{message}");
     let tries = sshd_said(&world, "none", "Failed password") + sshd_said(&world, "none", "Accepted password");
     assert_eq!(tries, 0, "nothing is sent to a host whose password is not known");
+}
+
+/// Files of keys and certificates, made by ssh-keygen.
+struct Keys<'a>(&'a Path);
+
+impl Keys<'_> {
+    fn keygen(&self, arguments: &[&str]) {
+        let done = Command::new("ssh-keygen").current_dir(self.0).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn make(&self, name: &str) {
+        self.keygen(&["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name]);
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    /// Puts a file there, as its owner would.
+    fn put(&self, world: &World, name: &str, to: &str) {
+        world.exec("a", &format!("printf %s '{}' >{to}", self.text(name).trim()));
+    }
+}
+
+/// An ssh-agent; it ends with the test.
+struct Agent(Child);
+
+impl Agent {
+    fn start(socket: &Path) -> Self {
+        let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(socket).stdout(Stdio::null()).spawn().unwrap();
+        let agent = Self(child);
+        until("an ssh-agent that listens", || socket.exists());
+        agent
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn certificates_of_one_authority_prove_host_and_login_also_by_an_agent() {
+    let Scene { world, landfall, dir, .. } = Scene::new(World::up(&[("a", "certificates")]), Package::tiny("tiny"));
+    let (ip, keys) = (world.host("a").ip.clone(), Keys(dir.path()));
+    for name in ["ca", "user"] {
+        keys.make(name);
+    }
+    std::fs::write(dir.path().join("host.pub"), format!("{}\n", world.host("a").host_key)).unwrap();
+    keys.keygen(&["-q", "-s", "ca", "-I", "the user", "-n", "root", "-V", "+1d", "user.pub"]);
+    keys.keygen(&["-q", "-s", "ca", "-h", "-I", "the host", "-n", &ip, "-V", "+1d", "host.pub"]);
+    keys.put(&world, "ca.pub", "/etc/ssh/user_ca.pub");
+    keys.put(&world, "host-cert.pub", "/etc/ssh/ssh_host_ed25519_key-cert.pub");
+    world.stop("a");
+    world.start("a");
+    let known_hosts = dir.path().join("known_hosts");
+    let trust = format!("@cert-authority 10.77.* {}", keys.text("ca.pub"));
+    std::fs::write(&known_hosts, &trust).unwrap();
+    landfall.site(&format!("[ssh]\nhost_keys = \"known_hosts\"\nknown_hosts = \"{}\"\n", known_hosts.display()));
+    let by_key = json!({"auth_type": "KEY", "key": {"file": dir.path().join("user")}});
+
+    let alone = landfall.run(&job(&world, "root", by_key.clone()));
+    assert_eq!(alone.failure(&ip), ("unauthenticated", "key_refused", "connect"));
+
+    let mut certified = by_key;
+    certified["certificate"] = json!({"file": dir.path().join("user-cert.pub")});
+    landfall.succeed(&job(&world, "root", certified.clone()));
+    assert_eq!(sshd_said(&world, "a", "ID the user"), 1);
+
+    let socket = dir.path().join("agent");
+    let _agent = Agent::start(&socket);
+    let added = Command::new("ssh-add").arg("-q").arg(dir.path().join("user")).env("SSH_AUTH_SOCK", &socket).status();
+    assert!(added.unwrap().success());
+    let mut again = job(&world, "root", json!({"auth_type": "AGENT", "key": "user"}));
+    again["job_type"] = "RESTART_AGENT".into();
+    let mut command = landfall.command(&["run", &landfall.job_file(&again).display().to_string(), "--output", "json"]);
+    command.env("SSH_AUTH_SOCK", &socket);
+    Running::spawn(command).report().succeeded();
+    assert_eq!(sshd_said(&world, "a", "ID the user"), 2);
+
+    std::fs::write(&known_hosts, format!("{trust}@revoked * {}\n", world.host("a").host_key)).unwrap();
+    let revoked = landfall.run(&job(&world, "root", certified));
+    assert_eq!(revoked.failure(&ip), ("host_key", "host_key_revoked", "connect"));
 }

@@ -23,4 +23,5 @@ mod login;
 mod play;
 mod process;
 mod server;
+mod signers;
 mod strangers;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use russh::keys::{Certificate, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodSet, Sig};
 use sha2::{Digest, Sha256};
@@ -56,6 +57,10 @@ impl Play {
             return Ok(Auth::Accept);
         }
         if self.ways.hangs_up { Err(russh::Error::Disconnect) } else { Ok(Auth::reject()) }
+    }
+
+    fn knows(&self, key: &PublicKey) -> bool {
+        self.ways.authorized.iter().any(|known| known.key_data() == key.key_data())
     }
 
     /// The password of this stage.
@@ -232,13 +237,20 @@ impl server::Handler for Play {
         if self.ways.hangs_up {
             return Err(russh::Error::Disconnect);
         }
-        let known = self.ways.authorized.iter().any(|key| key.key_data() == offer.public_key.key_data());
-        Ok(if known { Auth::Accept } else { Auth::reject() })
+        // Whether a certificate comes with it is not told here.
+        let perhaps = !self.ways.authorities.is_empty();
+        Ok(if perhaps || self.knows(offer.public_key) { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         self.book.signatures.lock().unwrap().push(key.algorithm.clone());
-        Ok(self.took())
+        Ok(if self.knows(key.public_key) { self.took() } else { Auth::reject() })
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, russh::Error> {
+        let known = self.ways.authorities.iter().any(|authority| authority.key_data() == certificate.signature_key());
+        let named = certificate.valid_principals().iter().any(|principal| principal == user);
+        Ok(if known && named { self.took() } else { Auth::reject() })
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {

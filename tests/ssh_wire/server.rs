@@ -33,6 +33,8 @@ pub(crate) struct Ways {
     pub(crate) then: Vec<MethodKind>,
     /// The right answer to a question for a code, and the password of every stage but the first.
     pub(crate) second: &'static str,
+    /// The authorities whose certificates may log in.
+    pub(crate) authorities: Vec<PublicKey>,
     /// Questions of keyboard-interactive, round by round; a wrong answer ends it.
     pub(crate) rounds: Vec<Vec<&'static str>>,
     /// What is told in each of these rounds.
@@ -85,6 +87,7 @@ impl Default for Ways {
             open: false,
             password: "correct horse",
             authorized: Vec::new(),
+            authorities: Vec::new(),
             then: Vec::new(),
             second: "246810",
             rounds: vec![vec!["Password: "], vec![]],

@@ -12,7 +12,7 @@ use crate::domain::package::Role;
 use crate::domain::site::{HostKeyPolicy, Site};
 
 /// The keys of a host that are read; everything else in it is ignored.
-pub const FIELDS: [&str; 30] = [
+pub const FIELDS: [&str; 31] = [
     "bk_biz_id",
     "bk_cloud_id",
     "bk_host_id",
@@ -32,6 +32,7 @@ pub const FIELDS: [&str; 30] = [
     "password",
     "second_password",
     "key",
+    "certificate",
     "passphrase",
     "sudo_password",
     "accept_new_host_key",

@@ -18,10 +18,10 @@ use crate::service::envelope::{self, Found};
 use crate::service::request::Envelopes;
 
 /// The keys of a host that are secrets.
-pub const SECRETS: [&str; 5] = ["password", "second_password", "key", "passphrase", "sudo_password"];
+pub const SECRETS: [&str; 6] = ["password", "second_password", "key", "certificate", "passphrase", "sudo_password"];
 
 /// The words of `auth_type`, for a fault.
-pub(super) const AUTH_TYPES: &str = "PASSWORD, KEY, TJJ_PASSWORD";
+pub(super) const AUTH_TYPES: &str = "PASSWORD, KEY, AGENT, TJJ_PASSWORD";
 
 /// Largest file a secret is read from: a private key with comments stays far below.
 const SECRET_FILE_CAP: u64 = 64 * 1024;
@@ -41,6 +41,7 @@ struct Secrets {
     password: Option<Secret>,
     second_password: Option<Secret>,
     key: Option<Secret>,
+    certificate: Option<Secret>,
     passphrase: Option<Secret>,
     sudo_password: Option<Secret>,
 }
@@ -52,6 +53,7 @@ impl Secrets {
             password: read("password"),
             second_password: read("second_password"),
             key: read("key"),
+            certificate: read("certificate"),
             passphrase: read("passphrase"),
             sudo_password: read("sudo_password"),
         }
@@ -94,6 +96,10 @@ pub(super) fn credential(
             needs_vault(fields, site);
             Some(by_vault(given, None))
         }
+        AuthType::Agent => {
+            needs_agent(fields, sources);
+            Some(by_agent(given, None))
+        }
     }
 }
 
@@ -123,6 +129,26 @@ fn by_vault(given: Secrets, kept: Option<&Credential>) -> Credential {
     Credential { auth: Auth::Vault.and(second), sudo_password }
 }
 
+/// By a key of ssh-agent, which `key` names. What serves sudo is given with it: there is no password that could.
+fn by_agent(given: Secrets, kept: Option<&Credential>) -> Credential {
+    let (kept_name, kept_second) = match kept.map(|kept| kept.auth.parts()) {
+        Some((Auth::Agent(name), second)) => (Some(name), second),
+        _ => (None, None),
+    };
+    let name = given.key.map(|name| name.expose_secret().trim().to_owned()).or_else(|| kept_name.cloned());
+    let second = given.second_password.or_else(|| kept_second.cloned());
+    let kept_sudo = kept.and_then(|kept| kept.sudo_password.clone());
+    let sudo_password = given.sudo_password.or(given.password).or(kept_sudo);
+    Credential { auth: Auth::Agent(name.unwrap_or_default()).and(second), sudo_password }
+}
+
+/// The agent is that of the person at the terminal; nobody else may sign with it.
+fn needs_agent(fields: &mut Fields<'_>, sources: &SecretSources) {
+    if !sources.references {
+        fields.fault("auth_type", "AGENT is for job files: it means the ssh-agent of whoever runs `landfall run`");
+    }
+}
+
 fn needs_vault(fields: &mut Fields<'_>, site: &Site) {
     if site.vault.is_none() {
         fields.fault("auth_type", "TJJ_PASSWORD needs [vault] in the site file");
@@ -141,6 +167,10 @@ fn by_key(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
         Some(pem) => (pem, passphrase),
         None => (kept_pem?.clone(), passphrase.or_else(|| kept_passphrase.cloned())),
     };
+    // It stands behind its key wherever that goes.
+    let pem = given.certificate.map_or(pem.clone(), |certificate| {
+        Secret::from(format!("{}\n{}\n", pem.expose_secret(), certificate.expose_secret()))
+    });
     let kept_sudo = kept.and_then(|kept| kept.sudo_password.clone());
     let sudo_password = given.sudo_password.or(given.password).or(kept_sudo);
     Some(Credential { auth: Auth::Key { pem, passphrase }.and(second), sudo_password })
@@ -158,8 +188,10 @@ impl GivenLogin {
     /// Reads an entry; its faults are noted.
     pub(crate) fn read(fields: &mut Fields<'_>, site: &Site, sources: &SecretSources) -> Self {
         let auth_type: Option<AuthType> = fields.word("auth_type", AUTH_TYPES);
-        if auth_type == Some(AuthType::Vault) {
-            needs_vault(fields, site);
+        match auth_type {
+            Some(AuthType::Vault) => needs_vault(fields, site),
+            Some(AuthType::Agent) => needs_agent(fields, sources),
+            Some(AuthType::Password | AuthType::Key) | None => {}
         }
         let given =
             Self { account: fields.text("account"), port: port(fields), auth_type, secrets: Secrets::read(fields, sources) };
@@ -170,15 +202,16 @@ impl GivenLogin {
     }
 
     fn brings_secrets(&self) -> bool {
-        let Secrets { password, second_password, key, passphrase, sudo_password } = &self.secrets;
-        [password, second_password, key, passphrase, sudo_password].into_iter().any(Option::is_some)
+        let Secrets { password, second_password, key, certificate, passphrase, sudo_password } = &self.secrets;
+        [password, second_password, key, certificate, passphrase, sudo_password].into_iter().any(Option::is_some)
     }
 
     /// The kind of login that is meant for a host: a key that comes alone says so by itself, and so does a password where
     /// none was.
     fn kind(&self, host: &HostSpec) -> AuthType {
         let by_secret = match (&self.secrets.key, &self.secrets.password) {
-            (Some(_), None) => Some(AuthType::Key),
+            // With an agent it is the name of one.
+            (Some(_), None) if host.auth_type != AuthType::Agent => Some(AuthType::Key),
             (None, Some(_)) if host.auth_type == AuthType::Vault => Some(AuthType::Password),
             _ => None,
         };
@@ -208,6 +241,7 @@ impl GivenLogin {
             AuthType::Password => ("password", by_password(self.secrets, kept)),
             AuthType::Key => ("key", by_key(self.secrets, kept)),
             AuthType::Vault => ("auth_type", Some(by_vault(self.secrets, kept))),
+            AuthType::Agent => ("auth_type", Some(by_agent(self.secrets, kept))),
         };
         if credential.is_none() && fields.value(name).is_none() {
             fields.fault(name, "is required: none is kept of this host");

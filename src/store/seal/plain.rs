@@ -23,6 +23,8 @@ pub(super) struct Plain<'a> {
     pem: Option<&'a str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     passphrase: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
     /// Is the password a vault's?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     vault: bool,
@@ -36,19 +38,22 @@ impl Plain<'_> {
     /// The plain text of a credential, with room for the tag.
     pub(super) fn of(credential: &Credential) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let (first, second) = credential.auth.parts();
-        let (password, pem, passphrase) = match first {
-            Auth::Password(password) => (Some(hex(password)), None, None),
-            Auth::Key { pem, passphrase } => (None, Some(hex(pem)), passphrase.as_ref().map(hex)),
-            Auth::Vault => (None, None, None),
+        let (mut password, mut pem, mut passphrase, mut agent) = (None, None, None, None);
+        match first {
+            Auth::Password(secret) => password = Some(hex(secret)),
+            Auth::Key { pem: text, passphrase: opens } => (pem, passphrase) = (Some(hex(text)), opens.as_ref().map(hex)),
+            Auth::Agent(wanted) => agent = Some(hex(&wanted.clone().into())),
+            Auth::Vault => {}
             Auth::Both { .. } => return Err(StoreError::Key("a login has two proofs at most".into())),
-        };
+        }
         let (second, sudo_password) = (second.map(hex), credential.sudo_password.as_ref().map(hex));
-        let values = [&password, &pem, &passphrase, &second, &sudo_password];
+        let values = [&password, &pem, &passphrase, &agent, &second, &sudo_password];
         let length: usize = values.iter().filter_map(|value| value.as_ref().map(|text| text.len())).sum();
         let plain = Plain {
             password: text(&password),
             pem: text(&pem),
             passphrase: text(&passphrase),
+            agent: text(&agent),
             vault: matches!(first, Auth::Vault),
             second: text(&second),
             sudo_password: text(&sudo_password),
@@ -60,10 +65,11 @@ impl Plain<'_> {
 
     /// The credential; `None` when this is not the plain text of one.
     pub(super) fn credential(&self) -> Option<Credential> {
-        let auth = match (self.password, self.pem, self.vault) {
-            (None, None, true) => Auth::Vault,
-            (Some(password), None, false) => Auth::Password(of_hex(password)?),
-            (None, Some(pem), false) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
+        let auth = match (self.password, self.pem, self.agent, self.vault) {
+            (None, None, None, true) => Auth::Vault,
+            (None, None, Some(wanted), false) => Auth::Agent(of_hex(wanted)?.expose_secret().to_owned()),
+            (Some(password), None, None, false) => Auth::Password(of_hex(password)?),
+            (None, Some(pem), None, false) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
             _ => return None,
         };
         Some(Credential { auth: auth.and(optional(self.second)?), sudo_password: optional(self.sudo_password)? })

@@ -8,11 +8,10 @@
 //! russh answers "failure, no methods" both when the server has none left and when the connection went away; which of the
 //! two it was stands in the [`Notes`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::AuthResult;
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
+use russh::keys::HashAlg;
 use russh::{MethodKind, MethodSet};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
@@ -23,6 +22,7 @@ use crate::transport::TransportError;
 use super::greeting::quote;
 use super::key::{Password, Proofs};
 use super::listener::{Goodbye, Link, Notes};
+use super::signer::Signer;
 
 /// How long russh is asked for the server's list of signature algorithms: it is there at once, or never.
 const SIGNATURE_LIST: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ pub(super) type Verdict = Result<Option<MethodSet>, TransportError>;
 
 /// How a proof is offered.
 enum Stage {
-    Sign(Arc<PrivateKey>),
+    Sign(Box<Signer>),
     Say(Password),
     Reply,
 }
@@ -75,7 +75,7 @@ impl<'a> Exchange<'a> {
         let _ = self.notes.words();
         for stage in 0..STAGES {
             let verdict = match self.next(&methods, stage > 0)? {
-                Stage::Sign(key) => self.sign(&key).await?,
+                Stage::Sign(signer) => self.sign(signer).await?,
                 Stage::Say(password) => self.say(&password).await?,
                 Stage::Reply => self.reply().await?,
             };
@@ -106,8 +106,8 @@ impl<'a> Exchange<'a> {
 
     /// What to offer next; was something `taken` before?
     fn next(&mut self, methods: &MethodSet, taken: bool) -> Result<Stage, TransportError> {
-        if let Some(key) = self.proofs.key.take_if(|_| methods.contains(&MethodKind::PublicKey)) {
-            return Ok(Stage::Sign(key));
+        if let Some(signer) = self.proofs.signer.take_if(|_| methods.contains(&MethodKind::PublicKey)) {
+            return Ok(Stage::Sign(signer));
         }
         if methods.contains(&MethodKind::Password) {
             if let Some(password) = self.proofs.passwords.pop_front() {
@@ -127,14 +127,14 @@ impl<'a> Exchange<'a> {
     }
 
     /// A signature.
-    async fn sign(&mut self, key: &Arc<PrivateKey>) -> Verdict {
+    async fn sign(&mut self, mut signer: Box<Signer>) -> Verdict {
         // An ed25519 or ecdsa key has one algorithm, and nothing to ask the server for.
-        let rsa = key.algorithm().is_rsa();
+        let rsa = signer.is_rsa();
         let hash = if rsa { self.rsa_hash().await? } else { None };
-        let mut result = self.offer_key(key, hash).await;
+        let mut result = signer.offer(self.link, self.account, hash).await?;
         // Some servers name SHA-2 among their algorithms and take SHA-1 only.
         if rsa && self.legacy && hash.is_some() && takes_another_key(&result) {
-            result = self.offer_key(key, None).await;
+            result = signer.offer(self.link, self.account, None).await?;
         }
         self.judge("key", result).await
     }
@@ -152,11 +152,6 @@ impl<'a> Exchange<'a> {
             Ok(Ok(Some(best))) => Ok(best),
             Ok(Ok(None) | Err(_)) | Err(_) => Ok(Some(HashAlg::Sha512)),
         }
-    }
-
-    async fn offer_key(&mut self, key: &Arc<PrivateKey>, hash: Option<HashAlg>) -> Result<AuthResult, russh::Error> {
-        let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
-        self.link.authenticate_publickey(self.account, key).await
     }
 
     /// What the server's answer to a proof means.

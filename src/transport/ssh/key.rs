@@ -6,9 +6,10 @@
 //! Texts of errors name neither key nor passphrase.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use russh::keys::PrivateKey;
+use russh::keys::{Certificate, HashAlg, PrivateKey};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OnceCell};
@@ -17,6 +18,7 @@ use crate::domain::credential::{Auth, Secret};
 use crate::transport::TransportError;
 
 use super::pem;
+use super::signer::Signer;
 
 /// Read keys that are remembered: a job has one, or one per team.
 const REMEMBERED: usize = 8;
@@ -25,7 +27,7 @@ const REMEMBERED: usize = 8;
 #[derive(Default)]
 pub(super) struct Proofs {
     /// By a signature.
-    pub(super) key: Option<Arc<PrivateKey>>,
+    pub(super) signer: Option<Box<Signer>>,
     /// As `password`, or to keyboard-interactive questions; in this order.
     pub(super) passwords: VecDeque<Password>,
 }
@@ -44,28 +46,42 @@ pub(super) const SECOND: &str = "second password";
 impl Proofs {
     /// The word for what comes first, in errors and their codes.
     pub(super) fn method(&self) -> &'static str {
-        if self.key.is_some() { "key" } else { "password" }
+        if self.signer.is_some() { "key" } else { "password" }
     }
 }
 
+/// A key and the certificate that came with it.
+struct Pair {
+    key: Arc<PrivateKey>,
+    certificate: Option<Certificate>,
+}
+
 /// A key, or why its text gives none: that is remembered too, a wrong passphrase costs as much as the right one.
-type Slot = Arc<OnceCell<Result<Arc<PrivateKey>, String>>>;
+type Slot = Arc<OnceCell<Result<Arc<Pair>, String>>>;
 
 /// The keys read so far, newest last, by a digest of text and passphrase.
 #[derive(Default)]
 pub(super) struct Keys {
     known: Mutex<VecDeque<([u8; 32], Slot)>>,
+    /// Where ssh-agent listens.
+    agent: Option<PathBuf>,
 }
 
 impl Keys {
+    /// None read yet; an agent listens at `agent`.
+    pub(super) fn new(agent: Option<PathBuf>) -> Self {
+        Self { known: Mutex::default(), agent }
+    }
+
     /// Makes a credential ready.
     pub(super) async fn prepare(&self, auth: &Auth) -> Result<Proofs, TransportError> {
         let (first, second) = auth.parts();
         let password = |name, secret: &Secret| Password { name, secret: secret.clone() };
-        let mut proofs = Proofs { key: None, passwords: second.map(|secret| password(SECOND, secret)).into_iter().collect() };
+        let mut proofs = Proofs { signer: None, passwords: second.map(|secret| password(SECOND, secret)).into_iter().collect() };
         match first {
             Auth::Password(secret) => proofs.passwords.push_front(password("password", secret)),
-            Auth::Key { pem, passphrase } => proofs.key = Some(self.key(pem, passphrase.as_ref()).await?),
+            Auth::Key { pem, passphrase } => proofs.signer = Some(Box::new(self.key(pem, passphrase.as_ref()).await?)),
+            Auth::Agent(wanted) => proofs.signer = Some(Box::new(Signer::of_agent(self.agent.as_deref(), wanted).await?)),
             // Neither is ever made: whoever prepares a login puts the vault's password there, and two proofs are not three.
             Auth::Vault | Auth::Both { .. } => {
                 return Err(TransportError::KeyUnusable { cause: "the login was not prepared".to_owned() });
@@ -74,11 +90,16 @@ impl Keys {
         Ok(proofs)
     }
 
-    async fn key(&self, pem: &Secret, passphrase: Option<&Secret>) -> Result<Arc<PrivateKey>, TransportError> {
+    async fn key(&self, pem: &Secret, passphrase: Option<&Secret>) -> Result<Signer, TransportError> {
         let slot = self.slot(digest(pem, passphrase)).await;
         // Hosts that come meanwhile wait here instead of reading it again.
-        let key = slot.get_or_init(|| read(pem.clone(), passphrase.cloned())).await.clone();
-        key.map_err(|cause| TransportError::KeyUnusable { cause })
+        let read = slot.get_or_init(|| read(pem.clone(), passphrase.cloned())).await.clone();
+        let pair = read.map_err(|cause| TransportError::KeyUnusable { cause })?;
+        // Not remembered with the key: it may expire meanwhile.
+        if pair.certificate.as_ref().is_some_and(has_expired) {
+            return Err(TransportError::KeyUnusable { cause: "its certificate has expired, or is not valid yet".to_owned() });
+        }
+        Ok(Signer::Own { key: Arc::clone(&pair.key), certificate: pair.certificate.clone() })
     }
 
     async fn slot(&self, digest: [u8; 32]) -> Slot {
@@ -106,9 +127,18 @@ fn digest(pem: &Secret, passphrase: Option<&Secret>) -> [u8; 32] {
 }
 
 /// Reads a key on a thread of its own.
-async fn read(pem: Secret, passphrase: Option<Secret>) -> Result<Arc<PrivateKey>, String> {
-    let reading = tokio::task::spawn_blocking(move || pem::parse(pem.expose_secret(), passphrase.as_ref()));
-    reading.await.unwrap_or_else(|_| Err("its reader broke".to_owned())).map(Arc::new)
+async fn read(pem: Secret, passphrase: Option<Secret>) -> Result<Arc<Pair>, String> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let key = Arc::new(pem::parse(pem.expose_secret(), passphrase.as_ref())?);
+        let certificate = pem::certificate(pem.expose_secret(), &key)?;
+        Ok(Arc::new(Pair { key, certificate }))
+    });
+    reading.await.unwrap_or_else(|_| Err("its reader broke".to_owned()))
+}
+
+fn has_expired(certificate: &Certificate) -> bool {
+    let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);
+    certificate.validate([&authority]).is_err()
 }
 
 #[cfg(test)]
@@ -129,8 +159,11 @@ mod tests {
         let keys = Keys::default();
         let (_, text) = fresh();
         let auth = |text: &str| Auth::Key { pem: text.into(), passphrase: None };
-        let first = keys.prepare(&auth(&text)).await.ok().and_then(|proofs| proofs.key);
-        let again = keys.prepare(&auth(&text)).await.ok().and_then(|proofs| proofs.key);
+        let key = async || match keys.prepare(&auth(&text)).await.ok().and_then(|proofs| proofs.signer).map(|signer| *signer) {
+            Some(Signer::Own { key, certificate: None }) => Some(key),
+            _ => None,
+        };
+        let (first, again) = (key().await, key().await);
         assert!(first.zip(again).is_some_and(|(first, again)| Arc::ptr_eq(&first, &again)));
         for i in 0..2 * REMEMBERED {
             assert!(keys.prepare(&auth(&format!("not a key {i}"))).await.is_err());

@@ -32,6 +32,7 @@ mod pem;
 mod process;
 mod questions;
 mod session;
+mod signer;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -78,6 +79,8 @@ pub struct SshSettings {
     pub progress_timeout: Duration,
     /// Silence after which a server is asked for a sign of life; three times that is the end of the connection.
     pub keepalive: Duration,
+    /// Where ssh-agent listens (`SSH_AUTH_SOCK`).
+    pub agent: Option<PathBuf>,
 }
 
 impl Default for SshSettings {
@@ -89,6 +92,7 @@ impl Default for SshSettings {
             login_timeout: LOGIN_TIMEOUT,
             progress_timeout: PROGRESS_TIMEOUT,
             keepalive: KEEPALIVE,
+            agent: None,
         }
     }
 }
@@ -119,7 +123,8 @@ impl SshTransport {
         if settings.host_keys == HostKeyPolicy::Off {
             hostkey::warn_unchecked();
         }
-        Self { configs: Configs::build(settings.keepalive), settings, host_keys, keys: Keys::default() }
+        let keys = Keys::new(settings.agent.clone());
+        Self { configs: Configs::build(settings.keepalive), settings, host_keys, keys }
     }
 
     /// Version exchange, key exchange and host key, under one deadline.

@@ -15,7 +15,7 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{GeneralPurposeConfig, STANDARD};
 use md5::{Digest, Md5};
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use russh::keys::{Algorithm, PrivateKey, decode_secret_key};
+use russh::keys::{Algorithm, Certificate, PrivateKey, decode_secret_key};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
@@ -24,6 +24,9 @@ use crate::domain::credential::Secret;
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
+
+/// How the algorithm of a certificate ends.
+const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
 /// A text that lost its last characters to a form often lost `=` signs: they say nothing that the length does not say.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -43,6 +46,21 @@ type Bytes = Zeroizing<Vec<u8>>;
 /// Reads a key.
 pub(super) fn parse(text: &str, passphrase: Option<&Secret>) -> Result<PrivateKey, String> {
     read(text, passphrase).map_err(str::to_owned)
+}
+
+/// The OpenSSH certificate that stands beside a key in its text: the last one, so that another one may be put behind it.
+pub(super) fn certificate(text: &str, key: &PrivateKey) -> Result<Option<Certificate>, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let found = words.windows(2).rfind(|pair| pair.first().is_some_and(|word| word.ends_with(CERTIFICATE)));
+    let Some(pair) = found else { return Ok(None) };
+    let certificate = Certificate::from_openssh(&pair.join(" ")).map_err(|_| "the text of its certificate is damaged")?;
+    if certificate.public_key() != key.public_key().key_data() {
+        return Err("its certificate is another key's".to_owned());
+    }
+    if !certificate.cert_type().is_user() {
+        return Err("its certificate is a host's, and no user's".to_owned());
+    }
+    Ok(Some(certificate))
 }
 
 fn read(text: &str, passphrase: Option<&Secret>) -> Result<PrivateKey, &'static str> {
