@@ -138,7 +138,10 @@ mod tests {
             ("The account is locked due to 3 failed logins.\n(10 minutes left to unlock)", Bar::AccountLocked),
             ("Account locked due to 5 failed logins", Bar::AccountLocked),
             ("Your account has been locked. Please contact your System administrator", Bar::AccountLocked),
-            ("3004-303 There have been too many unsuccessful login attempts; please see\n\tthe system administrator.", Bar::AccountLocked),
+            (
+                "3004-303 There have been too many unsuccessful login attempts; please see\n\tthe system administrator.",
+                Bar::AccountLocked,
+            ),
             ("Your account has expired; please contact your system administrator.", Bar::AccountUnavailable),
             ("This account is currently not available.", Bar::AccountUnavailable),
             (

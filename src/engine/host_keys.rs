@@ -34,9 +34,6 @@ impl HostKeys for RecordedKeys {
             at: self.clock.now(),
         };
         let write = if target.accepts_new_key { Write::ReplaceKey(pinned) } else { Write::PinKey(pinned) };
-        self.journal
-            .write(write)
-            .await
-            .map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
+        self.journal.write(write).await.map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
     }
 }

@@ -124,6 +124,16 @@ fn a_vault_is_asked_for_the_password_once_a_login_and_nobody_keeps_it() {
     assert!(message.ends_with("no entry for root"), "{message}");
     let tries = sshd_said(&world, "none", "Failed password") + sshd_said(&world, "none", "Accepted password");
     assert_eq!(tries, 0, "nothing is sent to a host whose password is not known");
+
+    // The next job needs no login of its own: it asks again, and the vault has forgotten.
+    std::fs::remove_file(dir.path().join("root")).unwrap();
+    let mut again = install(&world.hosts()[..1]);
+    again["job_type"] = "RESTART_AGENT".into();
+    for field in ["auth_type", "password", "account", "port"] {
+        again["hosts"][0].as_object_mut().unwrap().remove(field);
+    }
+    let forgotten = landfall.run(&again);
+    assert_eq!(forgotten.failure(&world.host("root").ip), ("unauthenticated", "vault_failed", "connect"));
 }
 
 /// Files of keys and certificates, made by ssh-keygen.

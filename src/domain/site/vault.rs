@@ -166,7 +166,10 @@ mod tests {
 
     #[test]
     fn placeholders_are_replaced_and_what_they_stand_for_is_not_read_again() {
-        assert_eq!(values("ops").fill("{account}@{host}:{port} of {cloud}, {else}", str::to_owned), "ops@10.0.0.1:22 of 0, {else}");
+        assert_eq!(
+            values("ops").fill("{account}@{host}:{port} of {cloud}, {else}", str::to_owned),
+            "ops@10.0.0.1:22 of 0, {else}"
+        );
         assert_eq!(values("{host}").fill("{account}", str::to_owned), "{host}");
         assert_eq!(values("a/b?c").fill("/v1/{host}/{account}", percent), "/v1/10.0.0.1/a%2Fb%3Fc");
     }

@@ -59,12 +59,7 @@ pub(in crate::engine) struct Ways<'a> {
 
 impl Ways<'_> {
     /// A session with a host.
-    pub(in crate::engine) async fn log_in(
-        &self,
-        host: &HostSpec,
-        credential: Credential,
-        step: Step,
-    ) -> Result<LoggedIn, Halt> {
+    pub(in crate::engine) async fn log_in(&self, host: &HostSpec, credential: Credential, step: Step) -> Result<LoggedIn, Halt> {
         let unaddressed = || Failure::new(Code::Internal, "the host has no address");
         let (address, dial) = host.address().zip(host.login_address()).ok_or_else(unaddressed)?;
         let (legacy, accepts_new_key) = (self.site.allows_legacy(dial), self.accepts_new_key);

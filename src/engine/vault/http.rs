@@ -48,7 +48,8 @@ pub(super) async fn ask(vault: &Vault, url: &str) -> Result<Secret, String> {
         if !response.status().is_success() {
             return Err(told(&format!("answers {}", response.status())));
         }
-        let is_json = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains("json"));
+        let is_json =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains("json"));
         let mut body = buffer();
         while let Some(frame) = response.body_mut().frame().await {
             let frame = frame.map_err(|error| told(&error))?;
@@ -86,8 +87,7 @@ async fn bearer(file: &Path) -> Result<hyper::header::HeaderValue, String> {
     let text = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
     let token = Secret::from(text);
     let line = Zeroizing::new(format!("Bearer {}", token.expose_secret().trim()));
-    let mut value =
-        hyper::header::HeaderValue::from_str(&line).map_err(|_| format!("{}: not a token", file.display()))?;
+    let mut value = hyper::header::HeaderValue::from_str(&line).map_err(|_| format!("{}: not a token", file.display()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -166,7 +166,8 @@ mod tests {
         std::fs::write(token.path(), "s.token\n").unwrap();
         let vault: Vault = toml::from_str(&format!("url = \"x\"\ntoken_file = \"{}\"", token.path().display())).unwrap();
         let (url, asked) =
-            service("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 23\r\n\r\n{\"password\": \"hunter2\"}").await;
+            service("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 23\r\n\r\n{\"password\": \"hunter2\"}")
+                .await;
         assert_eq!(text(ask(&vault, &url).await), Ok("hunter2".into()));
         let asked = asked.await.unwrap();
         assert!(asked.starts_with("GET /v1/10.0.0.1?a=b HTTP/1.1\r\n"), "{asked}");

@@ -168,9 +168,9 @@ fn by_key(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
         None => (kept_pem?.clone(), passphrase.or_else(|| kept_passphrase.cloned())),
     };
     // It stands behind its key wherever that goes.
-    let pem = given.certificate.map_or(pem.clone(), |certificate| {
-        Secret::from(format!("{}\n{}\n", pem.expose_secret(), certificate.expose_secret()))
-    });
+    let pem = given
+        .certificate
+        .map_or(pem.clone(), |certificate| Secret::from(format!("{}\n{}\n", pem.expose_secret(), certificate.expose_secret())));
     let kept_sudo = kept.and_then(|kept| kept.sudo_password.clone());
     let sudo_password = given.sudo_password.or(given.password).or(kept_sudo);
     Some(Credential { auth: Auth::Key { pem, passphrase }.and(second), sudo_password })

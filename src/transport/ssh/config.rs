@@ -188,7 +188,10 @@ mod tests {
     #[test]
     fn nothing_is_ever_compressed() {
         for legacy in [false, true] {
-            assert_eq!(config(&Wish { legacy, ..Wish::default() }, KEEPALIVE).preferred.compression.as_ref(), [compression::NONE]);
+            assert_eq!(
+                config(&Wish { legacy, ..Wish::default() }, KEEPALIVE).preferred.compression.as_ref(),
+                [compression::NONE]
+            );
         }
     }
 

@@ -75,7 +75,12 @@ impl Expectation {
     }
 
     /// Is this what was expected of the host at `target`?
-    pub(super) fn judge(&self, host: IpAddr, endpoint: &str, shown: &PublicKeyOrCertificate) -> Result<Judgement, TransportError> {
+    pub(super) fn judge(
+        &self,
+        host: IpAddr,
+        endpoint: &str,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<Judgement, TransportError> {
         let offered = shown.public_key();
         let revoked = |key: &KeyData| self.listed.revoked.iter().any(|bad| bad.key_data() == key);
         let authority = shown.certificate().map(Certificate::signature_key);

@@ -68,7 +68,13 @@ struct Heard {
 impl Notes {
     /// Empty ones.
     pub(super) fn new(address: SocketAddr, expectation: Expectation) -> Self {
-        Self { host: address.ip(), endpoint: address.to_string(), expectation, heard: Mutex::default(), ended: CancellationToken::new() }
+        Self {
+            host: address.ip(),
+            endpoint: address.to_string(),
+            expectation,
+            heard: Mutex::default(),
+            ended: CancellationToken::new(),
+        }
     }
 
     /// Address and port.

@@ -80,7 +80,6 @@ Gon0zRf1tygVeYlkpzNZBJSDkUnxIK37lQ==
 -----END EC PRIVATE KEY-----
 ";
 
-
 fn fresh() -> (PrivateKey, String) {
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap();
     let text = key.to_openssh(LineEnding::LF).unwrap().to_string();
