@@ -8,7 +8,7 @@ mod serve;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Database, Settings};
+use crate::config::{self, Database, Settings};
 use crate::domain::site::{Proxy, Site};
 use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Parts};
@@ -104,6 +104,7 @@ impl App {
                     host_keys: site.ssh.host_keys,
                     known_hosts: site.ssh.known_hosts.clone().map(Into::into),
                     connect_timeout: Duration::from_secs(site.ssh.connect_timeout_s),
+                    agent: config::agent_socket(),
                     ..SshSettings::default()
                 };
                 move |keys| Arc::new(SshTransport::new(settings, keys))

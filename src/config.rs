@@ -143,6 +143,12 @@ pub fn caller_variable(name: &str) -> Option<String> {
     variable(name)
 }
 
+/// Where the ssh-agent of whoever started this process listens (`SSH_AUTH_SOCK`).
+#[must_use]
+pub fn agent_socket() -> Option<PathBuf> {
+    variable("SSH_AUTH_SOCK").map(PathBuf::from)
+}
+
 /// The account that runs this process, for the audit.
 #[must_use]
 pub fn caller_name() -> String {

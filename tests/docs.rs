@@ -88,6 +88,7 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("cloud", "[[cloud]]\nid = 1\n???"),
         ("access_point", "[[access_point]]\nid = 1\n???"),
         ("blacklist", "[[blacklist]]\n???"),
+        ("vault", "[vault]\n???"),
         ("proxy", "[[proxy]]\ncloud = 2\n???"),
         ("install_channel", "[[install_channel]]\nid = 1\njump = []\n???"),
         ("app", APP),
@@ -148,15 +149,9 @@ fn every_key_of_a_job_file_is_documented_and_in_the_schema_and_no_other() {
 
 /// Something of every kind that a client might send.
 fn samples() -> Vec<Value> {
-    let mut samples = vec![
+    let mut samples = Vec::from([0, 1, 2, -1, 22, 70_000, 5_000_000_000_i64].map(Value::from));
+    samples.extend([
         Value::Null,
-        json!(0),
-        json!(1),
-        json!(2),
-        json!(-1),
-        json!(22),
-        json!(70_000),
-        json!(5_000_000_000_u64),
         json!(1.5),
         json!(true),
         json!([]),
@@ -173,7 +168,7 @@ fn samples() -> Vec<Value> {
         json!({"upload_mb_per_s": "7"}),
         json!({"upload_mb_per_s": -7}),
         json!({"zzz": 1}),
-    ];
+    ]);
     let words = [
         "",
         " ",
@@ -194,6 +189,7 @@ fn samples() -> Vec<Value> {
         "KEY",
         "PASSWORD",
         "TJJ_PASSWORD",
+        "AGENT",
         "static",
         "dynamic",
         "/opt/a",
@@ -216,7 +212,7 @@ fn only_landfall_can_tell(path: &str, value: &Value) -> bool {
     let field = path.rsplit('.').next().unwrap();
     match field {
         "inner_ip" | "inner_ipv6" | "outer_ip" | "outer_ipv6" | "login_ip" | "data_ip" => value.is_string(),
-        "bk_cloud_id" | "ap_id" | "install_channel_id" => true,
+        "bk_cloud_id" | "ap_id" | "install_channel_id" | "accept_new_host_key" => true,
         "password" => value.is_null() || value == "" || value.is_object(),
         "port" | "bt_speed_limit" => value.is_string(),
         _ => false,
@@ -226,7 +222,7 @@ fn only_landfall_can_tell(path: &str, value: &Value) -> bool {
 #[test]
 fn the_schema_says_yes_and_no_where_the_program_does() {
     let schema = job_schema();
-    let site: Site = toml::from_str("[[cloud]]\nid = 2\n").unwrap();
+    let site: Site = toml::from_str("[[cloud]]\nid = 2\n[vault]\ncommand = [\"/a\"]\n").unwrap();
     let sources = SecretSources { references: true, base: root().into(), ..SecretSources::default() };
     let mut wrong = Vec::new();
     let mut judge = |body: &Value, value: &Value| {

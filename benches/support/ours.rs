@@ -51,8 +51,14 @@ impl Ours {
     }
 
     pub async fn connect(&self, to: SocketAddr) -> Box<dyn Session> {
-        let address = Address { cloud: 0, ip: to.ip() };
-        let target = Target { address, dial: to.ip(), port: to.port(), legacy: false, via: None };
+        let target = Target {
+            address: Address { cloud: 0, ip: to.ip() },
+            dial: to.ip(),
+            port: to.port(),
+            legacy: false,
+            accepts_new_key: false,
+            via: None,
+        };
         self.transport.connect(&target, &self.login).await.unwrap()
     }
 

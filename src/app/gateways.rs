@@ -25,7 +25,7 @@ pub(super) fn known(site: &Site) -> Vec<KnownGateway> {
 
 fn of_proxy(proxy: &Proxy, site: &Site) -> Result<Gateway, String> {
     let (address, dial) = proxy.address().zip(proxy.dial()).ok_or("it has no address")?;
-    let target = Target { address, dial, port: proxy.port, legacy: site.allows_legacy(dial), via: None };
+    let target = Target { address, dial, port: proxy.port, legacy: site.allows_legacy(dial), accepts_new_key: false, via: None };
     Ok(Gateway { target, login: login(proxy.access())? })
 }
 
@@ -48,7 +48,8 @@ fn of_jump(jump: &Jump, via: Option<Arc<Gateway>>, site: &Site) -> Result<Gatewa
     // One that is dialled from here is of no cloud but ours.
     let cloud = via.as_ref().map_or(0, |proxy| proxy.target.address.cloud);
     let (ip, port): (IpAddr, u16) = (jump.ip, jump.port);
-    let target = Target { address: Address { cloud, ip }, dial: ip, port, legacy: site.allows_legacy(ip), via };
+    let target =
+        Target { address: Address { cloud, ip }, dial: ip, port, legacy: site.allows_legacy(ip), accepts_new_key: false, via };
     Ok(Gateway { target, login: login(jump.access())? })
 }
 

@@ -18,11 +18,55 @@ pub enum Auth {
     Password(Secret),
     /// A private key in PEM or OpenSSH form. The password of the host is never offered beside it.
     Key {
-        /// The key's text.
+        /// The key's text; its OpenSSH certificate may stand behind it.
         pem: Secret,
         /// Opens an encrypted key.
         passphrase: Option<Secret>,
     },
+    /// A key that ssh-agent holds: its fingerprint, comment or public text; empty for the only one there is.
+    Agent(String),
+    /// A password that the site's vault gives just before the login (TJJ_PASSWORD).
+    Vault,
+    /// Two proofs in one login: `first`, and a password that sshd asks for beside it. Each goes out at most once, and the
+    /// second one only when sshd has taken the first, or asks for it in its place.
+    Both {
+        /// Password or key.
+        first: Box<Self>,
+        /// Offered as `password`, or to a keyboard-interactive question.
+        second: Secret,
+    },
+}
+
+impl Auth {
+    /// With another password beside it, where there is one.
+    #[must_use]
+    pub fn and(self, second: Option<Secret>) -> Self {
+        match second {
+            Some(second) => Self::Both { first: Box::new(self), second },
+            None => self,
+        }
+    }
+
+    /// What proves the login first, and what beside it.
+    #[must_use]
+    pub fn parts(&self) -> (&Self, Option<&Secret>) {
+        match self {
+            Self::Both { first, second } => (first, Some(second)),
+            Self::Password(_) | Self::Key { .. } | Self::Agent(_) | Self::Vault => (self, None),
+        }
+    }
+
+    /// Its word for people.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self.parts() {
+            (Self::Key { .. } | Self::Agent(_), None) => "key",
+            (Self::Key { .. } | Self::Agent(_), Some(_)) => "key and password",
+            (Self::Vault, None) => "a password of the vault",
+            (_, None) => "password",
+            (_, Some(_)) => "two passwords",
+        }
+    }
 }
 
 /// Everything secret about one host.

@@ -116,6 +116,13 @@ pub enum EventKind {
         /// Pause before the next try, milliseconds.
         retry_in_ms: u64,
     },
+    /// The host showed another key than the pinned one, as it was allowed to: that one is pinned now. Once a job.
+    HostKeyReplaced {
+        /// SHA-256 fingerprint of the key before.
+        pinned: String,
+        /// That of the new one.
+        shown: String,
+    },
     /// Somebody asked for the job to be cancelled.
     CancelAsked {
         /// Who or why.
@@ -189,6 +196,7 @@ impl EventKind {
             Self::StepStarted { .. } => "step_started",
             Self::StepFinished { .. } => "step_finished",
             Self::AttemptFailed { .. } => "attempt_failed",
+            Self::HostKeyReplaced { .. } => "host_key_replaced",
             Self::CancelAsked { .. } => "cancel_asked",
             Self::RetryAsked { .. } => "retry_asked",
             Self::HostFinished { .. } => "host_finished",

@@ -126,13 +126,22 @@ codes! {
     NotInstalled        "not_installed"         Incompatible    "install the agent first"
     ReloadNotEnough     "reload_not_enough"     Incompatible    "use REINSTALL_AGENT, which starts the agent anew with the new values"
     Template            "template_error"        Incompatible    "correct the package's template or give the missing value in `vars`"
-    HostKeyChanged      "host_key_changed"      HostKey         "if the host was reinstalled, `landfall hostkey forget ADDRESS`; otherwise somebody may be in between"
+    HostKeyChanged      "host_key_changed"      HostKey         "if the host was reinstalled, `landfall hostkey forget ADDRESS`, or REINSTALL_AGENT with `accept_new_host_key`; otherwise somebody may be in between"
+    HostKeyRevoked      "host_key_revoked"      HostKey         "give the host another key: the known_hosts file says that this one is in wrong hands"
+    HostCertificate     "host_certificate"      HostKey         "sign the host's key anew: its certificate must name the address that is dialled, and be valid now"
     HostKeyUnknown      "host_key_unknown"      HostKey         "make the host's key known first, or set host_keys = \"accept-new\" under [ssh] in the site file"
     PasswordRefused     "password_refused"      Unauthenticated "correct `account` and `password`; it was tried once and will not be tried again by itself"
     KeyRefused          "key_refused"           Unauthenticated "add the public key to the account's authorized_keys, or correct `account` and `key`"
     KeyUnusable         "key_unusable"          Unauthenticated "give the private key's whole text as `key`, and its passphrase as `passphrase`"
     MethodNotOffered    "method_not_offered"    Unauthenticated "choose an `auth_type` that sshd offers, or allow it in sshd_config"
     LoginUndecided      "login_undecided"       Unauthenticated "look at sshd's log on the host before another try: each may count against the account"
+    SecondFactor        "second_factor"         Unauthenticated "give the second proof as `second_password`: a password beside the key, or what sshd asks for after the first password"
+    PasswordExpired     "password_expired"      Unauthenticated "log in by hand and choose a new password, then give that one"
+    AccountLocked       "account_locked"        Unauthenticated "unlock the account on the host (`faillock --user ACCOUNT --reset`, `passwd -u ACCOUNT`), or wait until it unlocks by itself"
+    AccountUnavailable  "account_unavailable"   Unauthenticated "give the account a login shell and a date of expiry to come (`usermod -s /bin/sh -e '' ACCOUNT`), or name another `account`"
+    LoginsClosed        "logins_closed"         Unauthenticated "remove /etc/nologin on the host, or retry it when it has started up"
+    TooManyLoginFailures "too_many_login_failures" Unauthenticated "correct `account` and login; where sshd counts the first question already, raise its MaxAuthTries above 1"
+    VaultFailed         "vault_failed"          Unauthenticated "ask the vault by hand as [vault] of the site file does, with this host and account; nothing was sent to the host"
     CredentialExpired   "credential_expired"    Unauthenticated "give the login anew: `landfall job retry ID --credentials FILE`, over HTTP `hosts` of retry/, or another job"
     NotRoot             "not_root"              Unprivileged    "log in as root, or allow the account to use sudo"
     SudoRefused         "sudo_refused"          Unprivileged    "add a sudoers rule that lets the account run /bin/sh as root"
@@ -203,7 +212,7 @@ impl Failure {
             remedy: Cow::Borrowed(row.remedy),
             causes: Vec::new(),
             tail: String::new(),
-            retry_once: matches!(code, Code::ChecksumMismatch),
+            retry_once: matches!(code, Code::ChecksumMismatch | Code::VaultFailed),
         }
     }
 
@@ -355,6 +364,7 @@ mod tests {
             (Code::ConnectionLost, Effect::OneShot, false),
             (Code::RunLost, Effect::Idempotent, true),
             (Code::ChecksumMismatch, Effect::Idempotent, true),
+            (Code::VaultFailed, Effect::ReadOnly, true),
         ] {
             let advice = Failure::new(code, "x").retry(effect);
             assert_eq!(advice != RetryAdvice::Never, again, "{code:?} {effect:?}");

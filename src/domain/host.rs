@@ -63,6 +63,9 @@ pub enum AuthType {
     /// By private key.
     #[serde(rename = "KEY")]
     Key,
+    /// By a key that the ssh-agent of whoever started the job holds (extension).
+    #[serde(rename = "AGENT")]
+    Agent,
     /// By a password that an external vault gives at run time.
     #[serde(rename = "TJJ_PASSWORD")]
     Vault,
@@ -129,6 +132,9 @@ pub struct HostSpec {
     pub account: String,
     /// sshd's port, 22 by default.
     pub port: u16,
+    /// Another host key may take the place of the pinned one, once (extension).
+    #[serde(default)]
+    pub accept_new_host_key: bool,
     /// A person installs it; nobody logs in.
     pub is_manual: bool,
     /// Days the credential is kept after the job, 1 by default.

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod audit;
+pub mod barred;
 pub mod caller;
 pub mod credential;
 pub mod event;

@@ -57,6 +57,8 @@ pub struct HostRecord {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub finished: Option<Timestamp>,
+    /// Another host key took the place of the pinned one: it may not happen twice.
+    pub key_replaced: bool,
 }
 
 impl HostRecord {
@@ -105,6 +107,7 @@ impl HostRecord {
                     self.steps.iter_mut().for_each(|record| record.is_past = true);
                 }
             }
+            EventKind::HostKeyReplaced { .. } => self.key_replaced = true,
             EventKind::JobAccepted { .. }
             | EventKind::JobFinished { .. }
             | EventKind::CancelAsked { .. }

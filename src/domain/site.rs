@@ -6,6 +6,7 @@
 mod api;
 mod channel;
 mod proxy;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use super::host::Address;
 pub use api::ApiPolicy;
 pub use channel::{InstallChannel, Jump};
 pub use proxy::{Access, Given, Proxy};
+pub use vault::Vault;
 
 /// Language of API messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +57,7 @@ pub struct Site {
     /// Who may call the HTTP API.
     pub app: Vec<App>,
     /// Where TJJ_PASSWORD asks.
-    pub vault: Option<toml::Value>,
+    pub vault: Option<Vault>,
     /// Networks that are never touched.
     pub blacklist: Vec<Blacklist>,
     /// How to become root by host pattern.
@@ -326,6 +328,7 @@ impl Site {
         }
         faults.extend(self.proxy_faults());
         faults.extend(self.channel_faults());
+        faults.extend(self.vault.iter().flat_map(Vault::faults));
         for (index, list) in self.blacklist.iter().enumerate() {
             if list.clouds.is_empty() && list.networks.is_empty() {
                 faults.push(format!("blacklist[{index}]: names neither clouds nor networks"));

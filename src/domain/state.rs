@@ -50,7 +50,7 @@ impl HostState {
     pub fn next(&self, event: &EventKind) -> Result<Self, IllegalEvent> {
         let illegal = || Err(IllegalEvent { state: self.clone(), event: event.word() });
         match (self, event) {
-            (_, EventKind::Unknown | EventKind::CancelAsked { .. }) => Ok(self.clone()),
+            (_, EventKind::Unknown | EventKind::CancelAsked { .. } | EventKind::HostKeyReplaced { .. }) => Ok(self.clone()),
             (Self::Pending, EventKind::HostIgnored { exclusion }) => Ok(Self::LeftOut { exception: exclusion.exception }),
             // A takeover after a crash finds any state that is not terminal.
             (

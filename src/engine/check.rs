@@ -100,13 +100,12 @@ impl Engine {
 /// Everything about one host, as far as it can be reached.
 async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     let Visit { task, credential } = visit;
-    let sudo_password = credential.as_ref().and_then(|credential| credential.sudo_password.clone());
     let step = |kind, timeout_s| Step { kind, timeout_s };
     let logged_in = match credential {
         Some(credential) => engine.ways().log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await,
         None => Err(Failure::new(Code::CredentialExpired, "no login of this host is kept").into()),
     };
-    let Reached { mut session, how, .. } = match logged_in {
+    let Reached { mut session, sudo_password, how, .. } = match logged_in {
         Ok(reached) => reached,
         Err(halt) => return vec![Finding::failed(Subject::Login, &failure(halt))],
     };

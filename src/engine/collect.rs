@@ -62,8 +62,7 @@ impl Engine {
         // Bounds the memory: each holds a log, and the answer made of it.
         let _place = self.collecting.acquire().await;
         let connect = Step { kind: StepKind::Connect, timeout_s: CONNECT_S };
-        let sudo_password = wanted.credential.sudo_password.clone();
-        let Reached { mut session, .. } = self
+        let Reached { mut session, sudo_password, .. } = self
             .ways()
             .log_in(&wanted.host, wanted.credential.clone(), connect)
             .await

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::bucket::Bucket;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
-use crate::transport::{ForwardError, Gateway, Process, Session, Stream, TransportError};
+use crate::transport::{ForwardError, Gateway, Process, ReplacedKey, Session, Stream, TransportError};
 
 /// First and longest time that a gateway which failed is left alone; doubled with every failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -212,6 +212,10 @@ impl Session for Carried {
         self.session.forward(host, port).await
     }
 
+    fn replaced_key(&self) -> Option<ReplacedKey> {
+        self.session.replaced_key()
+    }
+
     async fn close(self: Box<Self>) {
         self.session.close().await;
     }
@@ -228,7 +232,8 @@ mod tests {
 
     fn gateway(last: u8) -> KnownGateway {
         let dial = [192, 0, 2, last].into();
-        let target = Target { address: Address { cloud: 2, ip: dial }, dial, port: 22, legacy: false, via: None };
+        let target =
+            Target { address: Address { cloud: 2, ip: dial }, dial, port: 22, legacy: false, accepts_new_key: false, via: None };
         let login = Login { account: "root".into(), auth: Auth::Password("x".into()) };
         KnownGateway { leads: ZONE, gateway: Ok(Arc::new(Gateway { target, login })) }
     }

@@ -33,9 +33,7 @@ impl HostKeys for RecordedKeys {
             key: key.to_owned(),
             at: self.clock.now(),
         };
-        self.journal
-            .write(Write::PinKey(pinned))
-            .await
-            .map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
+        let write = if target.accepts_new_key { Write::ReplaceKey(pinned) } else { Write::PinKey(pinned) };
+        self.journal.write(write).await.map_err(|error| TransportError::HostKeyRecord { cause: error.to_string() })
     }
 }

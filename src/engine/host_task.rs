@@ -12,15 +12,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket::Bucket;
 use super::cancel::HostStop;
 use super::job_run::JobRun;
 use super::journal::JournalError;
 use super::retry;
 use super::steps;
+use super::steps::connect::Access;
 use super::stopwatch::Stopwatch;
 use super::talk::{Become, Talk};
-use crate::domain::credential::Credential;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure, FailureClass};
 use crate::domain::id::RunId;
@@ -115,10 +114,8 @@ pub(super) struct HostTask {
     pub(super) row: TaskRow,
     pub(super) claim: Claim,
     pub(super) record: HostRecord,
-    pub(super) credential: Option<Credential>,
+    pub(super) access: Access,
     pub(super) session: Option<Box<dyn Session>>,
-    /// Payload budget of the gateway that the session goes through.
-    pub(super) gateway_bandwidth: Option<Arc<Bucket>>,
     stop: HostStop,
     stopwatch: Stopwatch,
     /// What happened and is not in the record yet.
@@ -148,9 +145,8 @@ impl HostTask {
             row,
             claim,
             record,
-            credential: None,
+            access: Access::default(),
             session: None,
-            gateway_bandwidth: None,
             stop,
             stopwatch,
             noted: Vec::new(),
@@ -227,7 +223,7 @@ impl HostTask {
     async fn work(&mut self) -> Result<Outcome, Halt> {
         let attempt = self.record.attempts.max(1);
         self.note(vec![EventKind::HostStarted, EventKind::AttemptStarted { attempt }])?;
-        self.credential = self.job.store.credential(self.row.id).await?;
+        self.access.credential = self.job.store.credential(self.row.id).await?;
         loop {
             match self.pass().await {
                 Ok(()) if self.job.spec.kind.touches_host() => return Ok(Outcome::Succeeded),
@@ -461,7 +457,7 @@ impl HostTask {
     /// Starts a program as root, as the plan says how.
     pub(super) async fn talk(&mut self, program: &str, args: &[&str]) -> Result<Talk, Failure> {
         let plan = self.plan()?;
-        let password = self.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
+        let password = self.access.sudo_password.clone();
         let root = Become { privilege: plan.privilege, dialect: plan.dialect, password: password.as_ref() };
         Talk::open_as_root(self.session()?, program, args, root).await
     }

@@ -37,6 +37,12 @@ pub(super) struct JobRun {
 impl JobRun {
     /// The ways to its hosts.
     pub(super) fn ways(&self) -> Ways<'_> {
-        Ways { transport: &*self.transport, limits: &self.limits, site: &self.site, gateways: &self.gateways }
+        Ways {
+            transport: &*self.transport,
+            limits: &self.limits,
+            site: &self.site,
+            gateways: &self.gateways,
+            accepts_new_key: false,
+        }
     }
 }

@@ -34,6 +34,7 @@ mod steps;
 mod stopwatch;
 mod talk;
 mod terminate;
+mod vault;
 
 use std::sync::Arc;
 
@@ -155,7 +156,13 @@ impl Engine {
 
     /// The ways to hosts.
     fn ways(&self) -> Ways<'_> {
-        Ways { transport: &*self.transport, limits: &self.limits, site: &self.site, gateways: &self.gateways }
+        Ways {
+            transport: &*self.transport,
+            limits: &self.limits,
+            site: &self.site,
+            gateways: &self.gateways,
+            accepts_new_key: false,
+        }
     }
 
     /// What the running hosts are sending right now.

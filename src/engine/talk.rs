@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
+use crate::domain::barred::Bar;
 use crate::domain::credential::Secret;
 use crate::domain::facts;
 use crate::domain::failure::{Code, Failure, TAIL_CAP};
@@ -46,6 +47,8 @@ pub(super) struct Talk {
     process: Box<dyn Process>,
     stdout: BytesMut,
     stderr: Vec<u8>,
+    /// What was printed before the program was ready, its beginning.
+    noise: String,
     exit: Option<ExitReport>,
 }
 
@@ -107,7 +110,7 @@ impl Talk {
 
     async fn start(session: &mut dyn Session, line: Vec<u8>) -> Result<Self, Failure> {
         let process = session.exec(line).await?;
-        Ok(Self { process, stdout: BytesMut::new(), stderr: Vec::new(), exit: None })
+        Ok(Self { process, stdout: BytesMut::new(), stderr: Vec::new(), noise: String::new(), exit: None })
     }
 
     /// Reads until the ready marker; false when the program ended before it.
@@ -117,6 +120,9 @@ impl Talk {
             while let Some(line) = self.line() {
                 if facts::answers(&line).any(|word| word == "ready") {
                     return Ok(true);
+                }
+                if self.noise.len() + line.len() <= TAIL_CAP {
+                    self.noise.push_str(&line);
                 }
             }
             if self.exit.is_some() {
@@ -257,11 +263,16 @@ impl Talk {
         String::from_utf8_lossy(self.stderr.get(from..).unwrap_or_default()).into_owned()
     }
 
-    /// The program never became ready.
+    /// The program never became ready. An account that may log in and run nothing is told so where a shell would be.
     fn silent(&self) -> Failure {
         let how = self.exit.as_ref().map_or_else(|| "no end".to_owned(), ToString::to_string);
-        let code = if self.was_ended() { Code::NoExitStatus } else { Code::NoShell };
-        Failure::new(code, format!("the login shell did not run the command ({how})")).with_tail(&self.complaint())
+        let words = format!("{}{}", self.noise, self.complaint());
+        let (code, why) = match Bar::read(&words) {
+            Some(bar) => (bar.code(), bar.words()),
+            None if self.was_ended() => (Code::NoExitStatus, "the login shell did not run the command"),
+            None => (Code::NoShell, "the login shell did not run the command"),
+        };
+        Failure::new(code, format!("{why} ({how})")).with_tail(&words)
     }
 
     /// sudo ended without running the program. Its words are the only sign there is; they are read here and nowhere else.

@@ -56,8 +56,8 @@ impl HostTask {
         let attempt = self.attempt_of(StepKind::Connect);
         events.push(EventKind::StepStarted { step: step.kind, attempt, run_id: None });
         self.append(events).await?;
-        if self.credential.is_none() {
-            self.credential = self.job.store.credential(self.row.id).await?;
+        if self.access.credential.is_none() {
+            self.access.credential = self.job.store.credential(self.row.id).await?;
         }
         let (outcome, figures) = match steps::connect::carry_out(self, step).await {
             Ok(went) => (went.outcome, went.figures),

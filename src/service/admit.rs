@@ -75,11 +75,7 @@ impl Service {
 
 /// Does the host need a login that the request does not bring? Where a request must bring one, its checks said so already.
 fn borrows(kind: JobKind, host: &RequestedHost) -> bool {
-    !kind.needs_login()
-        && kind.touches_host()
-        && host.credential.is_none()
-        && !host.spec.is_manual
-        && host.spec.auth_type != AuthType::Vault
+    !kind.needs_login() && kind.touches_host() && host.credential.is_none() && !host.spec.is_manual
 }
 
 impl Known<'_> {
@@ -147,7 +143,7 @@ impl Known<'_> {
         let exception = match self.logins.get(&address) {
             Some((kept, _)) if host.names_auth && kept.auth_type != host.spec.auth_type => match host.spec.auth_type {
                 AuthType::Key => Exception::KeyRequired,
-                AuthType::Password | AuthType::Vault => Exception::PasswordRequired,
+                AuthType::Password | AuthType::Agent | AuthType::Vault => Exception::PasswordRequired,
             },
             Some(_) => return None,
             None if self.inventory.contains_key(&address) => Exception::CredentialExpired,
@@ -198,8 +194,6 @@ fn unsupported(host: &RequestedHost, kind: JobKind) -> Option<Exclusion> {
         kind.wire_name()
     } else if spec.is_manual {
         "is_manual"
-    } else if spec.auth_type == AuthType::Vault {
-        "auth_type TJJ_PASSWORD"
     } else if spec.ap_id == -1 {
         "ap_id -1"
     } else if let Some(os) = spec.os_type.filter(|os| *os != Os::Linux) {

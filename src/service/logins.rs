@@ -134,7 +134,7 @@ impl Service {
         for Entry { index, task } in entries {
             let Some(object) = list.entries().get(*index).and_then(Value::as_object) else { continue };
             let mut fields = Fields::new(object, format!("hosts[{index}]"), &mut faults);
-            let given = GivenLogin::read(&mut fields, &sources);
+            let given = GivenLogin::read(&mut fields, &self.site, &sources);
             let mut spec = task.spec.clone();
             let kept = if given.builds_on_kept(&spec.host) {
                 self.store.credential(task.id).await.map_err(ServiceError::from)?

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::submit::{Admitted, Caller, Rejection, is_for_later};
 use super::{Service, ServiceError};
 use crate::domain::admission::Exclusion;
-use crate::domain::credential::{Auth, Credential};
+use crate::domain::credential::Credential;
 use crate::domain::failure::Failure;
 use crate::domain::host::{HostSpec, Os};
 use crate::domain::job::{JobKind, Status};
@@ -218,11 +218,7 @@ fn fill(
 
 /// How a host is logged in to.
 fn login(host: &HostSpec, credential: Option<&Credential>) -> String {
-    let method = match credential.map(|credential| &credential.auth) {
-        Some(Auth::Password(_)) => "password",
-        Some(Auth::Key { .. }) => "key",
-        None => "a login that is not here yet",
-    };
+    let method = credential.map_or("a login that is not here yet", |credential| credential.auth.word());
     let dial = host.login_address().map_or_else(|| "nowhere".to_owned(), |ip| SocketAddr::new(ip, host.port).to_string());
     format!("{} at {dial} by {method}", host.account)
 }

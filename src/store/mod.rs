@@ -188,6 +188,8 @@ pub enum Write {
     Remove(Address),
     /// The host key that was seen first.
     PinKey(PinnedKey),
+    /// A host key in the place of the one that is pinned, if one is.
+    ReplaceKey(PinnedKey),
 }
 
 /// What became of one write.

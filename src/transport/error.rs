@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::barred::Bar;
 use crate::domain::failure::{Code, Failure};
 
 /// Trouble on the way to a host. Texts carry no secret.
@@ -100,6 +101,22 @@ pub enum TransportError {
         /// SHA-256 fingerprint.
         offered: String,
     },
+    /// A host key that a known_hosts file revokes.
+    #[error("host key of {endpoint} is revoked: {offered}")]
+    HostKeyRevoked {
+        /// Address and port.
+        endpoint: String,
+        /// SHA-256 fingerprint.
+        offered: String,
+    },
+    /// A certificate of a trusted authority that does not do.
+    #[error("host certificate of {endpoint} cannot be taken: {flaw}")]
+    HostCertificate {
+        /// Address and port.
+        endpoint: String,
+        /// What is wrong with it.
+        flaw: &'static str,
+    },
     /// A host key nobody knows, where only known ones are accepted.
     #[error("host key of {endpoint} is not known: {offered}")]
     HostKeyUnknown {
@@ -139,6 +156,18 @@ pub enum TransportError {
         account: String,
         /// Methods of the server.
         offered: String,
+    },
+    /// The server knows the account, and something else than the proof bars it: final.
+    #[error("{endpoint} does not let account {account} in: {}{said}", bar.words())]
+    Barred {
+        /// Address and port.
+        endpoint: String,
+        /// The account.
+        account: String,
+        /// What it is.
+        bar: Bar,
+        /// What the server said or offers, in brackets, or nothing.
+        said: String,
     },
     /// The private key cannot be read.
     #[error("the private key cannot be used: {cause}")]
@@ -200,11 +229,14 @@ impl From<TransportError> for Failure {
             TransportError::NotSsh { .. } => Code::NotSsh,
             TransportError::Garbled { .. } => Code::HandshakeGarbled,
             TransportError::HostKeyChanged { .. } => Code::HostKeyChanged,
+            TransportError::HostKeyRevoked { .. } => Code::HostKeyRevoked,
+            TransportError::HostCertificate { .. } => Code::HostCertificate,
             TransportError::HostKeyUnknown { .. } => Code::HostKeyUnknown,
             TransportError::Refusal { method: "key", .. } => Code::KeyRefused,
             TransportError::Refusal { .. } => Code::PasswordRefused,
             TransportError::Undecided { .. } => Code::LoginUndecided,
             TransportError::MethodNotOffered { .. } => Code::MethodNotOffered,
+            TransportError::Barred { bar, .. } => bar.code(),
             TransportError::KeyUnusable { .. } => Code::KeyUnusable,
             TransportError::NoChannel { .. } => Code::NoChannel,
             TransportError::NoExec { .. } => Code::NoShell,

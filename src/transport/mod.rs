@@ -42,6 +42,8 @@ pub struct Target {
     pub port: u16,
     /// May SHA-1 key exchange and ssh-rsa be used?
     pub legacy: bool,
+    /// May another host key take the place of the pinned one, this time?
+    pub accepts_new_key: bool,
     /// What the connection goes through; `None`: it is dialled directly.
     pub via: Option<Arc<Gateway>>,
 }
@@ -67,12 +69,21 @@ pub struct Gateway {
     pub login: Login,
 }
 
+/// A pinned host key whose place another took; SHA-256 fingerprints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedKey {
+    /// The one before.
+    pub pinned: String,
+    /// The one that the host showed, and that is pinned now.
+    pub shown: String,
+}
+
 /// Who to be there.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// The account.
     pub account: String,
-    /// What is offered: one method, once.
+    /// What is offered, each proof at most once.
     pub auth: Auth,
 }
 
@@ -91,6 +102,11 @@ pub trait Session: Send + Sync {
 
     /// A TCP connection opened by the host itself (direct-tcpip).
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError>;
+
+    /// The pinned host key that the login replaced, if it did.
+    fn replaced_key(&self) -> Option<ReplacedKey> {
+        None
+    }
 
     /// Says goodbye; bounded to about a second.
     async fn close(self: Box<Self>);
@@ -135,6 +151,6 @@ pub trait HostKeys: Send + Sync {
     /// The pinned key in OpenSSH form (`ssh-ed25519 AAAA...`).
     async fn pinned(&self, target: &Target) -> Result<Option<String>, TransportError>;
 
-    /// Pins a key; called only after authentication succeeded.
+    /// Pins a key, in the place of the one before; called only after authentication succeeded.
     async fn pin(&self, target: &Target, key: &str) -> Result<(), TransportError>;
 }

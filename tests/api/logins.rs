@@ -16,7 +16,7 @@ fn name(ip: &str) -> String {
 fn password(login: &Option<Credential>) -> Option<String> {
     login.as_ref().map(|login| match &login.auth {
         Auth::Password(password) => password.expose_secret().to_owned(),
-        Auth::Key { .. } => panic!("a key"),
+        _ => panic!("a key"),
     })
 }
 
@@ -162,6 +162,7 @@ fn a_part_of_a_login_is_put_to_the_kept_rest() {
         let auth = match &login.auth {
             Auth::Password(password) => text(password),
             Auth::Key { pem, passphrase } => format!("{} {}", text(pem), passphrase.as_ref().map_or("-".into(), text)),
+            Auth::Agent(_) | Auth::Vault | Auth::Both { .. } => panic!("another kind"),
         };
         (auth, text(login.sudo_password.as_ref().unwrap()))
     };
@@ -197,7 +198,7 @@ fn what_is_wrong_with_a_login_is_told_with_its_place_and_nothing_is_tried() {
         (json!([entry(1, json!({"password": "x", "port": 0}))]), "hosts[0].port", "between 1 and 65535"),
         (json!([entry(1, json!({"password": {"env": "HOME"}}))]), "hosts[0].password", "for job files only"),
         (json!([entry(1, json!({"auth_type": "KEY"}))]), "hosts[0].key", "is required: none is kept"),
-        (json!([entry(1, json!({"auth_type": "TJJ_PASSWORD"}))]), "hosts[0].auth_type", "not supported yet"),
+        (json!([entry(1, json!({"auth_type": "TJJ_PASSWORD"}))]), "hosts[0].auth_type", "needs [vault]"),
         (json!([entry(2, json!({"sudo_password": "x"}))]), "hosts[0].password", "is required: none is kept"),
         (json!([entry(1, json!({"password": "x"})), entry(1, json!({"password": "y"}))]), "hosts[1]", "same host as hosts[0]"),
         (json!([entry(1, json!({"password": "REVGQVVMVA==x"}))]), "hosts[0].password", "does not open"),

@@ -94,17 +94,11 @@ fn what_later_releases_bring_is_unsupported_and_never_faked() {
     windows["os_type"] = "WINDOWS".into();
     let mut manual = nowhere();
     manual["is_manual"] = true.into();
-    let mut vault = nowhere();
-    vault["auth_type"] = "TJJ_PASSWORD".into();
     let mut anywhere = nowhere();
     anywhere["ap_id"] = (-1).into();
-    for (kind, host) in [
-        ("UPGRADE_AGENT", nowhere()),
-        ("INSTALL_AGENT", windows),
-        ("INSTALL_AGENT", manual),
-        ("INSTALL_AGENT", vault),
-        ("INSTALL_AGENT", anywhere),
-    ] {
+    for (kind, host) in
+        [("UPGRADE_AGENT", nowhere()), ("INSTALL_AGENT", windows), ("INSTALL_AGENT", manual), ("INSTALL_AGENT", anywhere)]
+    {
         let report = landfall.run(&json!({"job_type": kind, "hosts": [host]}));
         assert_eq!(report.exit, 3, "{kind}: {}{}", report.result, report.stderr);
         assert_eq!(report.result["code"], 3_801_018, "{kind}: {}", report.result);
@@ -113,6 +107,15 @@ fn what_later_releases_bring_is_unsupported_and_never_faked() {
     }
     let listed = landfall.call(&["job", "list", "--output", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&listed.stdout).unwrap()["total"], 0, "something was recorded: {}", listed.stdout);
+}
+
+#[test]
+fn a_password_of_a_vault_needs_one() {
+    let (landfall, _dir) = with_tiny();
+    let mut host = nowhere();
+    host["auth_type"] = "TJJ_PASSWORD".into();
+    let report = landfall.run(&json!({"job_type": "INSTALL_AGENT", "hosts": [host]}));
+    assert_eq!((report.exit, paths(&report.result)), (2, vec!["hosts[0].auth_type"]), "{}", report.result);
 }
 
 #[test]

@@ -44,6 +44,7 @@ mod kinds;
 mod life;
 mod link;
 mod lists;
+mod logins;
 mod refusals;
 mod secrets;
 mod statuses;

@@ -127,6 +127,34 @@ fn a_changed_host_key_ends_it_before_anything_is_sent() {
 }
 
 #[test]
+fn a_reinstall_that_may_takes_the_new_key_of_a_host_once_and_says_so() {
+    let Scene { world, landfall, .. } = Scene::one_host(Package::tiny("tiny"));
+    let mut job = install(world.hosts());
+    landfall.succeed(&job);
+    let ip = world.host("a").ip.clone();
+    let another_key = || {
+        world.exec("a", "rm /etc/ssh/ssh_host_ed25519_key* && ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key");
+        world.stop("a");
+        world.start("a");
+    };
+    another_key();
+    job["hosts"][0]["accept_new_host_key"] = true.into();
+    assert_eq!(landfall.run(&job).exit, 2, "it is for a reinstall");
+
+    job["job_type"] = "REINSTALL_AGENT".into();
+    let report = landfall.succeed(&job);
+    let replaced: Vec<_> = report.events_of(&ip, "host_key_replaced").collect();
+    assert_eq!(replaced.len(), 1);
+    let shown = replaced[0]["shown"].as_str().unwrap();
+    assert!(landfall.call(&["hostkey", "list"]).stdout.contains(shown), "{shown} is not the pinned one");
+
+    job["hosts"][0].as_object_mut().unwrap().remove("accept_new_host_key");
+    landfall.succeed(&job);
+    another_key();
+    assert_eq!(landfall.run(&job).failure(&ip), ("host_key", "host_key_changed", "connect"));
+}
+
+#[test]
 fn a_host_that_comes_up_late_is_reached_by_a_later_try() {
     let Scene { world, landfall, .. } = Scene::one_host(Package::tiny("tiny"));
     landfall.site("[ssh]\nconnect_timeout_s = 1\n");

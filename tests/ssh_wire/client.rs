@@ -83,7 +83,8 @@ impl Client {
 
 pub(crate) fn target(to: SocketAddr) -> Target {
     let ip: IpAddr = to.ip();
-    Target { address: Address { cloud: 0, ip }, dial: ip, port: to.port(), legacy: false, via: None }
+    let address = Address { cloud: 0, ip };
+    Target { address, dial: ip, port: to.port(), legacy: false, accepts_new_key: false, via: None }
 }
 
 pub(crate) fn password(text: &str) -> Auth {

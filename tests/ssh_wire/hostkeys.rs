@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use landfall::domain::site::HostKeyPolicy;
-use landfall::transport::TransportError;
 use landfall::transport::ssh::SshSettings;
+use landfall::transport::{Login, Target, Transport as _, TransportError};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
 
 use crate::client::{Client, password, settings, target};
@@ -118,7 +118,7 @@ async fn known_hosts_decides_when_it_is_asked() {
 
     std::fs::write(&file, format!("{name} {ours}\n@revoked * {ours}\n")).unwrap();
     let revoked = fails().await;
-    assert!(matches!(revoked, TransportError::HostKeyUnknown { .. }), "{revoked:?}");
+    assert!(matches!(revoked, TransportError::HostKeyRevoked { .. }), "{revoked:?}");
     assert_eq!(server.book.passwords(), 1);
 }
 
@@ -130,4 +130,44 @@ async fn a_damaged_record_is_not_an_empty_one() {
     client.record.pins.lock().unwrap().insert((target.address, target.port), "ssh-ed25519 garbage".into());
     let error = client.fails(server.address, password("correct horse")).await;
     assert!(matches!(error, TransportError::HostKeyRecord { .. }), "{error:?}");
+}
+
+/// A target whose key may have changed.
+fn anew(server: &Server) -> Target {
+    Target { accepts_new_key: true, ..target(server.address) }
+}
+
+#[tokio::test]
+async fn a_host_that_was_set_up_anew_has_its_new_key_pinned_once_the_login_succeeded() {
+    let server = serve(Ways::default()).await;
+    let client = Client::new();
+    let before = new_key(Algorithm::Ed25519).public_key().clone();
+    pin(&client, &server, &before);
+
+    let login = |text: &str| Login { account: "root".into(), auth: password(text) };
+    let refused = client.transport.connect(&anew(&server), &login("guess")).await.map(drop).unwrap_err();
+    assert!(matches!(refused, TransportError::Refusal { .. }), "{refused:?}");
+    assert_eq!(pins(&client), [line(&before)], "whoever does not know the account keeps no key");
+
+    let session = client.transport.connect(&anew(&server), &login("correct horse")).await.expect("a session");
+    let replaced = session.replaced_key().expect("the key before");
+    let sha256 = |key: &PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
+    assert_eq!((replaced.pinned, replaced.shown), (sha256(&before), sha256(&server.host_keys[0])));
+    assert_eq!(pins(&client), [line(&server.host_keys[0])]);
+    session.close().await;
+
+    let again = client.transport.connect(&anew(&server), &login("correct horse")).await.expect("a session");
+    assert_eq!(again.replaced_key(), None, "it is the pinned one now");
+    again.close().await;
+}
+
+#[tokio::test]
+async fn strict_keeps_the_pinned_key_whatever_a_job_says() {
+    let server = serve(Ways::default()).await;
+    let client = Client::with_policy(HostKeyPolicy::Strict);
+    pin(&client, &server, new_key(Algorithm::Ed25519).public_key());
+    let login = Login { account: "root".into(), auth: password("correct horse") };
+    let error = client.transport.connect(&anew(&server), &login).await.map(drop).unwrap_err();
+    assert!(matches!(error, TransportError::HostKeyChanged { .. }), "{error:?}");
+    assert_eq!(server.book.passwords(), 0);
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use landfall::domain::barred::Bar;
 use landfall::domain::credential::Auth;
 use landfall::domain::failure::{Failure, FailureClass, RetryAdvice};
 use landfall::domain::plan::Effect;
@@ -32,11 +33,11 @@ async fn a_wrong_password_is_offered_once_and_is_final() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_goodbye_to_a_wrong_password_refused_it() {
+async fn a_server_that_says_goodbye_to_a_wrong_password_allows_no_further_try() {
     // One refused try is allowed, and `none` is one: sshd's MaxAuthTries.
     let server = serve(Ways { tries: 1, ..Ways::default() }).await;
     let error = Client::new().fails(server.address, password("guess")).await;
-    assert!(matches!(error, TransportError::Refusal { .. }), "{error:?}");
+    assert!(matches!(error, TransportError::Barred { bar: Bar::TooManyFailures, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -79,11 +80,11 @@ async fn a_wrong_password_is_one_answer_to_keyboard_interactive() {
 }
 
 #[tokio::test]
-async fn a_second_question_is_a_refusal() {
+async fn a_second_question_wants_a_second_proof() {
     let rounds = vec![vec!["Password: "], vec!["One-time code: "]];
     let server = serve(Ways { methods: vec![MethodKind::KeyboardInteractive], rounds, ..Ways::default() }).await;
     let error = Client::new().fails(server.address, password("correct horse")).await;
-    assert!(matches!(error, TransportError::Refusal { .. }), "{error:?}");
+    assert!(matches!(error, TransportError::Barred { bar: Bar::SecondFactor, .. }), "{error:?}");
     assert_eq!(server.book.passwords(), 1);
 }
 
@@ -92,7 +93,7 @@ async fn two_questions_at_once_get_no_password() {
     let rounds = vec![vec!["Password: ", "One-time code: "]];
     let server = serve(Ways { methods: vec![MethodKind::KeyboardInteractive], rounds, ..Ways::default() }).await;
     let error = Client::new().fails(server.address, password("correct horse")).await;
-    assert!(matches!(error, TransportError::MethodNotOffered { .. }), "{error:?}");
+    assert!(matches!(error, TransportError::Barred { bar: Bar::SecondFactor, .. }), "{error:?}");
     assert_eq!(server.book.passwords(), 0);
 }
 

@@ -15,10 +15,13 @@ mod client;
 mod proxy;
 
 mod broken;
+mod factors;
+mod hostcerts;
 mod hostkeys;
 mod liars;
 mod login;
 mod play;
 mod process;
 mod server;
+mod signers;
 mod strangers;

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use russh::keys::{Certificate, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Sig};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodSet, Sig};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
@@ -28,6 +29,8 @@ pub(crate) struct Play {
     ways: Ways,
     book: Arc<Book>,
     round: usize,
+    /// Proofs that were taken.
+    stage: usize,
     stdin: Stdins,
     /// Requests for channels that are never answered: a dropped one would be a refusal.
     ignored: Vec<ChannelOpenHandle>,
@@ -36,7 +39,7 @@ pub(crate) struct Play {
 impl Play {
     /// A connection to a server of these ways.
     pub(crate) fn new(ways: Ways, book: Arc<Book>) -> Self {
-        Self { ways, book, round: 0, stdin: Arc::default(), ignored: Vec::new() }
+        Self { ways, book, round: 0, stage: 0, stdin: Arc::default(), ignored: Vec::new() }
     }
 
     /// Stays silent for ever when that is the server's lie.
@@ -46,13 +49,36 @@ impl Play {
         }
     }
 
-    async fn password(&self, password: &str) -> Result<Auth, russh::Error> {
+    async fn password(&self, password: &str, wanted: &str) -> Result<Auth, russh::Error> {
+        self.book.said.lock().unwrap().push(password.to_owned());
         self.book.note(&self.book.passwords);
         self.perhaps_silent(Lie::IgnoresPasswords).await;
-        if password == self.ways.password {
+        if password == wanted {
             return Ok(Auth::Accept);
         }
         if self.ways.hangs_up { Err(russh::Error::Disconnect) } else { Ok(Auth::reject()) }
+    }
+
+    fn knows(&self, key: &PublicKey) -> bool {
+        self.ways.authorized.iter().any(|known| known.key_data() == key.key_data())
+    }
+
+    /// The password of this stage.
+    fn wanted(&self) -> &'static str {
+        if self.stage == 0 { self.ways.password } else { self.ways.second }
+    }
+
+    /// A proof was taken: in, or on to the next one.
+    fn took(&mut self) -> Auth {
+        let next = self.ways.then.get(self.stage).copied();
+        self.stage += 1;
+        match next {
+            None => Auth::Accept,
+            Some(next) => {
+                let proceed_with_methods = Some(MethodSet::from([next].as_slice()));
+                Auth::Reject { proceed_with_methods, partial_success: true }
+            }
+        }
     }
 
     /// What a command does; it runs beside the session, so that the order of messages is its own.
@@ -175,7 +201,8 @@ impl server::Handler for Play {
     }
 
     async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, russh::Error> {
-        self.password(password).await
+        let judged = self.password(password, self.wanted()).await?;
+        Ok(if matches!(judged, Auth::Accept) { self.took() } else { judged })
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -184,8 +211,10 @@ impl server::Handler for Play {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, russh::Error> {
-        if let Some(answer) = response.into_iter().flatten().next() {
-            match self.password(&String::from_utf8_lossy(&answer)).await? {
+        let asked = self.round.checked_sub(1).and_then(|round| self.ways.rounds.get(round)).cloned().unwrap_or_default();
+        for (answer, prompt) in response.into_iter().flatten().zip(asked) {
+            let wanted = if prompt.contains("code") { self.ways.second } else { self.wanted() };
+            match self.password(&String::from_utf8_lossy(&answer), wanted).await? {
                 Auth::Accept => {}
                 other => return Ok(other),
             }
@@ -194,10 +223,10 @@ impl server::Handler for Play {
         self.round += 1;
         Ok(match self.ways.rounds.get(round) {
             None if round == 0 => Auth::reject(),
-            None => Auth::Accept,
+            None => self.took(),
             Some(prompts) => Auth::Partial {
                 name: Cow::Borrowed(""),
-                instructions: Cow::Borrowed(""),
+                instructions: Cow::Borrowed(self.ways.tells),
                 prompts: Cow::Owned(prompts.iter().map(|prompt| (Cow::Borrowed(*prompt), false)).collect()),
             },
         })
@@ -208,13 +237,20 @@ impl server::Handler for Play {
         if self.ways.hangs_up {
             return Err(russh::Error::Disconnect);
         }
-        let known = self.ways.authorized.iter().any(|key| key.key_data() == offer.public_key.key_data());
-        Ok(if known { Auth::Accept } else { Auth::reject() })
+        // Whether a certificate comes with it is not told here.
+        let perhaps = !self.ways.authorities.is_empty();
+        Ok(if perhaps || self.knows(offer.public_key) { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         self.book.signatures.lock().unwrap().push(key.algorithm.clone());
-        Ok(Auth::Accept)
+        Ok(if self.knows(key.public_key) { self.took() } else { Auth::reject() })
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, russh::Error> {
+        let known = self.ways.authorities.iter().any(|authority| authority.key_data() == certificate.signature_key());
+        let named = certificate.valid_principals().iter().any(|principal| principal == user);
+        Ok(if known && named { self.took() } else { Auth::reject() })
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {

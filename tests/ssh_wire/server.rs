@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey};
 use russh::server;
 use russh::{MethodKind, MethodSet, Preferred, cipher, kex, mac};
 use tokio::io::AsyncWriteExt;
@@ -29,8 +29,16 @@ pub(crate) struct Ways {
     pub(crate) password: &'static str,
     /// The keys that may log in.
     pub(crate) authorized: Vec<PublicKey>,
-    /// Questions of keyboard-interactive, round by round; the right password to the first one decides.
+    /// What it wants after each proof that it took: one stage after the other.
+    pub(crate) then: Vec<MethodKind>,
+    /// The right answer to a question for a code, and the password of every stage but the first.
+    pub(crate) second: &'static str,
+    /// The authorities whose certificates may log in.
+    pub(crate) authorities: Vec<PublicKey>,
+    /// Questions of keyboard-interactive, round by round; a wrong answer ends it.
     pub(crate) rounds: Vec<Vec<&'static str>>,
+    /// What is told in each of these rounds.
+    pub(crate) tells: &'static str,
     /// Does a wrong password, or any key, end the connection without a word?
     pub(crate) hangs_up: bool,
     /// Refused logins, `none` included, after which the server says goodbye.
@@ -41,6 +49,8 @@ pub(crate) struct Ways {
     pub(crate) max_sessions: usize,
     /// The host keys.
     pub(crate) host_keys: Vec<PrivateKey>,
+    /// Certificates of these keys.
+    pub(crate) certificates: Vec<Certificate>,
     /// Window for the client's bytes.
     pub(crate) window: u32,
     /// Does it know SHA-1 and CBC only?
@@ -77,12 +87,17 @@ impl Default for Ways {
             open: false,
             password: "correct horse",
             authorized: Vec::new(),
+            authorities: Vec::new(),
+            then: Vec::new(),
+            second: "246810",
             rounds: vec![vec!["Password: "], vec![]],
+            tells: "",
             hangs_up: false,
             tries: 10,
             tidies_up: Duration::ZERO,
             max_sessions: 10,
             host_keys: vec![new_key(Algorithm::Ed25519)],
+            certificates: Vec::new(),
             window: 2 * 1024 * 1024,
             old: false,
             packet: 32 * 1024,
@@ -100,6 +115,8 @@ pub(crate) struct Book {
     pub(crate) connections: AtomicUsize,
     /// Passwords that came, by whatever method.
     pub(crate) passwords: AtomicUsize,
+    /// What they were.
+    pub(crate) said: Mutex<Vec<String>>,
     /// How the keys signed.
     pub(crate) signatures: Mutex<Vec<Algorithm>>,
     /// Keys that were offered.
@@ -174,6 +191,7 @@ fn config(ways: &Ways) -> Arc<server::Config> {
     Arc::new(server::Config {
         methods: MethodSet::from(ways.methods.as_slice()),
         keys: ways.host_keys.clone(),
+        certificates: ways.certificates.clone(),
         window_size: ways.window,
         maximum_packet_size: ways.packet,
         auth_rejection_time: Duration::ZERO,

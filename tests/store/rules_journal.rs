@@ -305,4 +305,10 @@ pub(crate) async fn the_key_that_was_seen_first_stays_pinned(store: &dyn Store) 
     assert_eq!(store.pinned_key(0, address(0).ip, 2222).await.unwrap().unwrap().key, "ssh-ed25519 CCCC");
     assert_eq!(store.pinned_key(2, address(0).ip, 22).await.unwrap().unwrap().key, "ssh-rsa D");
     assert_eq!(store.pinned_key(0, address(1).ip, 22).await.unwrap(), None);
+    // Somebody said that the next one is right: the last one of a batch counts.
+    let last = key(0, 22, "ssh-ed25519 GGGG", 3);
+    let batch = vec![key(0, 22, "ssh-ed25519 FFFF", 3), last.clone(), key(2, 2222, "ssh-ed25519 HHHH", 3)];
+    store.commit(batch.into_iter().map(Write::ReplaceKey).collect()).await.unwrap();
+    assert_eq!(store.pinned_key(0, address(0).ip, 22).await.unwrap(), Some(last));
+    assert_eq!(store.pinned_key(2, address(0).ip, 2222).await.unwrap().unwrap().key, "ssh-ed25519 HHHH");
 }

@@ -266,6 +266,10 @@ impl Inner {
                 self.keys.entry((key.cloud, key.address, key.port)).or_insert(key);
                 Written::Done(None)
             }
+            Write::ReplaceKey(key) => {
+                self.keys.insert((key.cloud, key.address, key.port), key);
+                Written::Done(None)
+            }
         }
     }
 

@@ -148,6 +148,7 @@ fn described(ip: IpAddr) -> HostSpec {
         auth_type: AuthType::Password,
         account: "root".into(),
         port: 22,
+        accept_new_host_key: false,
         is_manual: false,
         retention: Retention(1),
         peer_exchange_switch_for_agent: true,

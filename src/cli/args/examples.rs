@@ -126,7 +126,7 @@ Examples:
   landfall job retry 12 --from-start
 
 Each host begins at its first step that is not known to be done. A login names its host by bk_cloud_id and inner_ip (or by
-bk_host_id), and brings any of account, port, auth_type, password, key, passphrase, sudo_password; secrets may be named as in
+bk_host_id), and brings any of account, port, auth_type, password, second_password, key, certificate, passphrase, sudo_password; secrets may be named as in
 a job file and in a host list. What it leaves out stays as it was. A process that works on the job takes the hosts up;
 without one this process does. Exit codes are those of `run`.";
 

@@ -88,11 +88,7 @@ fn powerless(site: &Site) -> Vec<String> {
 
 /// Tables that a later release carries out: whoever relies on one must know.
 fn unused(site: &Site) -> Vec<&'static str> {
-    let tables = [
-        ("vault", site.vault.is_some()),
-        ("privilege", !site.privilege.is_empty()),
-        ("agent_defaults", site.agent_defaults.is_some()),
-    ];
+    let tables = [("privilege", !site.privilege.is_empty()), ("agent_defaults", site.agent_defaults.is_some())];
     tables.into_iter().filter(|(_, is_declared)| *is_declared).map(|(name, _)| name).collect()
 }
 

@@ -83,6 +83,9 @@ impl Wording {
             EventKind::StepFinished { step, outcome: StepOutcome::Warned { message }, .. } => {
                 about(format!("{step}: {} {}", self.paint.warn("warning:"), text::one_line(message)))
             }
+            EventKind::HostKeyReplaced { pinned, shown } => {
+                about(format!("connect: {} host key {pinned} is replaced by {shown}", self.paint.warn("warning:")))
+            }
             EventKind::HostFinished { outcome } => about(self.ending(event, outcome, now)),
             EventKind::CancelAsked { reason } => Some(format!("job {} is cancelled: {}", event.job_id, text::one_line(reason))),
             EventKind::RetryAsked { reason, from_start } => {

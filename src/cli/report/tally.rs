@@ -180,6 +180,7 @@ impl HostNow {
             | EventKind::HostStarted
             | EventKind::AttemptStarted { .. }
             | EventKind::CancelAsked { .. }
+            | EventKind::HostKeyReplaced { .. }
             | EventKind::RetryAsked { .. }
             | EventKind::HostFinished { .. }
             | EventKind::JobFinished { .. }

@@ -2,35 +2,53 @@
 
 use std::sync::Arc;
 
-use crate::domain::credential::{Auth, Credential};
-use crate::domain::event::Figures;
+use crate::domain::credential::{Credential, Secret};
+use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
 use crate::domain::plan::Step;
 use crate::domain::site::Site;
 use crate::engine::bucket::Bucket;
-use crate::engine::gateways::{Gateways, Leads, blames_gateway};
+use crate::engine::gateways::{Chosen, Gateways, Leads, blames_gateway};
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::limits::Limits;
-use crate::transport::{Login, Session, Target, Transport, TransportError};
+use crate::engine::vault;
+use crate::transport::{Login, ReplacedKey, Session, Target, Transport, TransportError};
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let credential = task.credential.clone();
+    let credential = task.access.credential.clone();
     let credential = credential
         .ok_or_else(|| Failure::new(Code::CredentialExpired, "the login of this host was purged at the end of its retention"))?;
-    let Reached { session, how, bandwidth } = task.job.ways().log_in(&task.row.spec.host, credential, step).await?;
+    let accepts_new_key = task.row.spec.host.accept_new_host_key && !task.record.key_replaced;
+    let ways = Ways { accepts_new_key, ..task.job.ways() };
+    let Reached { session, sudo_password, how, bandwidth } = ways.log_in(&task.row.spec.host, credential, step).await?;
+    if let Some(ReplacedKey { pinned, shown }) = session.replaced_key() {
+        task.append(vec![EventKind::HostKeyReplaced { pinned, shown }]).await?;
+    }
     task.session = Some(session);
-    task.gateway_bandwidth = bandwidth;
+    task.access = Access { credential: task.access.credential.take(), sudo_password, gateway_bandwidth: bandwidth };
     Ok(Went::changed(Figures::detail(how)))
 }
 
-/// A session with a host.
+/// What a host task knows of its login and of the way.
+#[derive(Default)]
+pub(in crate::engine) struct Access {
+    /// As it is kept.
+    pub(in crate::engine) credential: Option<Credential>,
+    /// What sudo is answered with, known since the login.
+    pub(in crate::engine) sudo_password: Option<Secret>,
+    /// Payload budget of the gateway that the session goes through.
+    pub(in crate::engine) gateway_bandwidth: Option<Arc<Bucket>>,
+}
+
+/// A host that was logged in to.
 pub(in crate::engine) struct Reached {
-    /// The session.
     pub(in crate::engine) session: Box<dyn Session>,
+    /// What sudo is answered with there.
+    pub(in crate::engine) sudo_password: Option<Secret>,
     /// How it was had, for people.
     pub(in crate::engine) how: String,
-    /// Payload budget of the gateway that it goes through.
+    /// Payload budget of the gateway that the session goes through.
     pub(in crate::engine) bandwidth: Option<Arc<Bucket>>,
 }
 
@@ -40,6 +58,8 @@ pub(in crate::engine) struct Ways<'a> {
     pub(in crate::engine) limits: &'a Limits,
     pub(in crate::engine) site: &'a Site,
     pub(in crate::engine) gateways: &'a Gateways,
+    /// May another host key take the place of the pinned one?
+    pub(in crate::engine) accepts_new_key: bool,
 }
 
 impl Ways<'_> {
@@ -47,35 +67,47 @@ impl Ways<'_> {
     pub(in crate::engine) async fn log_in(&self, host: &HostSpec, credential: Credential, step: Step) -> Result<Reached, Halt> {
         let unaddressed = || Failure::new(Code::Internal, "the host has no address");
         let (address, dial) = host.address().zip(host.login_address()).ok_or_else(unaddressed)?;
-        let mut target = Target { address, dial, port: host.port, legacy: self.site.allows_legacy(dial), via: None };
-        let method = match &credential.auth {
-            Auth::Password(_) => "password",
-            Auth::Key { .. } => "key",
+        let (legacy, accepts_new_key) = (self.site.allows_legacy(dial), self.accepts_new_key);
+        let mut target = Target { address, dial, port: host.port, legacy, accepts_new_key, via: None };
+        let method = credential.auth.word();
+        // Before the permit: a slow vault holds up nobody's handshake.
+        let Credential { auth, sudo_password } = vault::open(self.site.vault.as_ref(), host, credential).await?;
+        let login = Login { account: host.account.clone(), auth };
+        let (session, bandwidth) = match Leads::of(host) {
+            None => (self.connect(&target, &login, step).await??, None),
+            Some(leads) => {
+                let (session, chosen) = self.through(leads, (&mut target, &login), step).await?;
+                let bandwidth = chosen.bandwidth.clone();
+                (chosen.carry(session), bandwidth)
+            }
         };
-        let login = Login { account: host.account.clone(), auth: credential.auth };
-        let how = |target: &Target| format!("{} at {} by {method}", login.account, target.endpoint());
-        let Some(leads) = Leads::of(host) else {
-            let session = self.connect(&target, &login, step).await??;
-            return Ok(Reached { session, how: how(&target), bandwidth: None });
-        };
+        let how = format!("{} at {} by {method}", login.account, target.endpoint());
+        Ok(Reached { session, sudo_password, how, bandwidth })
+    }
+
+    /// Through the gateways that lead there, one after the other until one is no obstacle.
+    async fn through(
+        &self,
+        leads: Leads,
+        (target, login): (&mut Target, &Login),
+        step: Step,
+    ) -> Result<(Box<dyn Session>, Chosen), Halt> {
         let mut tried = Vec::new();
         while let Some(chosen) = self.gateways.choose(leads, &tried) {
             target.via = Some(chosen.gateway.clone());
-            let session = match self.connect(&target, &login, step).await? {
-                Ok(session) => session,
+            match self.connect(target, login, step).await? {
+                Ok(session) => {
+                    self.gateways.works(&chosen);
+                    return Ok((session, chosen));
+                }
                 Err(error) => match blames_gateway(&error) {
                     Some(cause) => {
                         self.gateways.failed(&chosen, cause);
                         tried.push(chosen.index());
-                        continue;
                     }
-                    // Of the gateway it says that it works.
                     None => return Err(error.into()),
                 },
-            };
-            self.gateways.works(&chosen);
-            let bandwidth = chosen.bandwidth.clone();
-            return Ok(Reached { session: chosen.carry(session), how: how(&target), bandwidth });
+            }
         }
         Err(self.gateways.none(leads).into())
     }

@@ -23,7 +23,7 @@ const ANSWER_CAP: usize = 1 << 20;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let paths = paths(&task.job.spec, &task.row.spec);
-    let sudo_password = task.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
+    let sudo_password = task.access.sudo_password.clone();
     let (facts, privilege) = within(step, ask(task.session()?, &paths, sudo_password.as_ref())).await?;
     let how = if privilege == Privilege::Root { "root" } else { "sudo" };
     let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);

@@ -9,10 +9,10 @@ use crate::domain::credential::Retention;
 use crate::domain::host::{Addressing, AuthType, HostSpec, Os};
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
-use crate::domain::site::Site;
+use crate::domain::site::{HostKeyPolicy, Site};
 
 /// The keys of a host that are read; everything else in it is ignored.
-pub const FIELDS: [&str; 28] = [
+pub const FIELDS: [&str; 31] = [
     "bk_biz_id",
     "bk_cloud_id",
     "bk_host_id",
@@ -30,9 +30,12 @@ pub const FIELDS: [&str; 28] = [
     "account",
     "port",
     "password",
+    "second_password",
     "key",
+    "certificate",
     "passphrase",
     "sudo_password",
+    "accept_new_host_key",
     "is_manual",
     "retention",
     "peer_exchange_switch_for_agent",
@@ -75,7 +78,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
     let port = login::port(&mut fields).unwrap_or(22);
     let ip = inner_ip.map(IpAddr::V4).or(inner_ipv6.map(IpAddr::V6));
     let ap_id = known(&mut fields, bk_biz_id, bk_cloud_id, kind, site);
-    let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, kind, sources) };
+    let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, (kind, site), sources) };
     let spec = HostSpec {
         bk_biz_id,
         bk_cloud_id,
@@ -94,6 +97,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         auth_type,
         account: fields.text("account").unwrap_or_else(|| default_account(os_type).into()),
         port,
+        accept_new_host_key: new_host_key(&mut fields, kind, site),
         is_manual,
         retention: Retention(fields.integer("retention").unwrap_or(default_retention(kind))),
         peer_exchange_switch_for_agent: fields.switch("peer_exchange_switch_for_agent").unwrap_or(true),
@@ -106,6 +110,19 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
     let names_auth = fields.value("auth_type").is_some();
     let names_login = fields.value("account").is_some() || fields.value("port").is_some();
     (fields.faults() == before).then_some(RequestedHost { spec, credential, names_login, names_auth })
+}
+
+/// A machine that was set up anew has another host key. Whoever says so changes what is pinned: for a reinstall only, and not
+/// against the site's word.
+fn new_host_key(fields: &mut Fields<'_>, kind: JobKind, site: &Site) -> bool {
+    let accepts = fields.switch("accept_new_host_key").unwrap_or(false);
+    if accepts && !matches!(kind, JobKind::ReinstallAgent | JobKind::ReinstallProxy) {
+        fields.fault("accept_new_host_key", "is for REINSTALL_AGENT and REINSTALL_PROXY");
+    }
+    if accepts && matches!(site.ssh.host_keys, HostKeyPolicy::Strict | HostKeyPolicy::KnownHosts) {
+        fields.fault("accept_new_host_key", "is not for a site whose host_keys is strict or known_hosts");
+    }
+    accepts
 }
 
 fn default_account(os: Option<Os>) -> &'static str {

@@ -13,14 +13,15 @@ use super::fields::Fields;
 use crate::domain::credential::{Auth, Credential, Secret};
 use crate::domain::host::{AuthType, HostSpec};
 use crate::domain::job::JobKind;
+use crate::domain::site::Site;
 use crate::service::envelope::{self, Found};
 use crate::service::request::Envelopes;
 
 /// The keys of a host that are secrets.
-pub const SECRETS: [&str; 4] = ["password", "key", "passphrase", "sudo_password"];
+pub const SECRETS: [&str; 6] = ["password", "second_password", "key", "certificate", "passphrase", "sudo_password"];
 
 /// The words of `auth_type`, for a fault.
-pub(super) const AUTH_TYPES: &str = "PASSWORD, KEY, TJJ_PASSWORD";
+pub(super) const AUTH_TYPES: &str = "PASSWORD, KEY, AGENT, TJJ_PASSWORD";
 
 /// Largest file a secret is read from: a private key with comments stays far below.
 const SECRET_FILE_CAP: u64 = 64 * 1024;
@@ -38,7 +39,9 @@ pub(super) fn port(fields: &mut Fields<'_>) -> Option<u16> {
 /// The secrets of an entry.
 struct Secrets {
     password: Option<Secret>,
+    second_password: Option<Secret>,
     key: Option<Secret>,
+    certificate: Option<Secret>,
     passphrase: Option<Secret>,
     sudo_password: Option<Secret>,
 }
@@ -48,7 +51,9 @@ impl Secrets {
         let mut read = |key: &str| secret(fields, key, sources);
         Self {
             password: read("password"),
+            second_password: read("second_password"),
             key: read("key"),
+            certificate: read("certificate"),
             passphrase: read("passphrase"),
             sudo_password: read("sudo_password"),
         }
@@ -60,7 +65,7 @@ impl Secrets {
 pub(super) fn credential(
     fields: &mut Fields<'_>,
     auth_type: AuthType,
-    kind: JobKind,
+    (kind, site): (JobKind, &Site),
     sources: &SecretSources,
 ) -> Option<Credential> {
     let mut given = Secrets::read(fields, sources);
@@ -87,40 +92,88 @@ pub(super) fn credential(
             }
             credential
         }
-        // The vault is asked at run time.
-        AuthType::Vault => None,
+        AuthType::Vault => {
+            needs_vault(fields, site);
+            Some(by_vault(given, None))
+        }
+        AuthType::Agent => {
+            needs_agent(fields, sources);
+            Some(by_agent(given, None))
+        }
     }
 }
 
 /// By password: the one that is given, else the one that is kept. sudo's is `password`, unless there is one of its own.
 fn by_password(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
-    let kept_password = kept.and_then(|kept| match &kept.auth {
+    let kept_password = kept.and_then(|kept| match kept.auth.parts().0 {
         Auth::Password(password) => Some(password),
-        Auth::Key { .. } => None,
+        _ => None,
     });
+    // Beside a key it was another kind of proof.
+    let kept_second = kept.filter(|_| kept_password.is_some()).and_then(|kept| kept.auth.parts().1);
+    let second = given.second_password.or_else(|| kept_second.cloned());
     let password = given.password.or_else(|| kept_password.cloned())?;
     let of_its_own = kept.and_then(|kept| kept.sudo_password.as_ref()).filter(|sudo| {
         // What was the same before follows the new one.
         kept_password.is_none_or(|password| password.expose_secret() != sudo.expose_secret())
     });
     let sudo_password = given.sudo_password.or_else(|| of_its_own.cloned()).or_else(|| Some(password.clone()));
-    Some(Credential { auth: Auth::Password(password), sudo_password })
+    Some(Credential { auth: Auth::Password(password).and(second), sudo_password })
+}
+
+/// By a password that nobody knows yet: it serves sudo, too, where no other is given.
+fn by_vault(given: Secrets, kept: Option<&Credential>) -> Credential {
+    let kept = kept.filter(|kept| matches!(kept.auth.parts().0, Auth::Vault));
+    let second = given.second_password.or_else(|| kept.and_then(|kept| kept.auth.parts().1.cloned()));
+    let sudo_password = given.sudo_password.or_else(|| kept.and_then(|kept| kept.sudo_password.clone()));
+    Credential { auth: Auth::Vault.and(second), sudo_password }
+}
+
+/// By a key of ssh-agent, which `key` names. What serves sudo is given with it: there is no password that could.
+fn by_agent(given: Secrets, kept: Option<&Credential>) -> Credential {
+    let (kept_name, kept_second) = match kept.map(|kept| kept.auth.parts()) {
+        Some((Auth::Agent(name), second)) => (Some(name), second),
+        _ => (None, None),
+    };
+    let name = given.key.map(|name| name.expose_secret().trim().to_owned()).or_else(|| kept_name.cloned());
+    let second = given.second_password.or_else(|| kept_second.cloned());
+    let kept_sudo = kept.and_then(|kept| kept.sudo_password.clone());
+    let sudo_password = given.sudo_password.or(given.password).or(kept_sudo);
+    Credential { auth: Auth::Agent(name.unwrap_or_default()).and(second), sudo_password }
+}
+
+/// The agent is that of the person at the terminal; nobody else may sign with it.
+fn needs_agent(fields: &mut Fields<'_>, sources: &SecretSources) {
+    if !sources.references {
+        fields.fault("auth_type", "AGENT is for job files: it means the ssh-agent of whoever runs `landfall run`");
+    }
+}
+
+fn needs_vault(fields: &mut Fields<'_>, site: &Site) {
+    if site.vault.is_none() {
+        fields.fault("auth_type", "TJJ_PASSWORD needs [vault] in the site file");
+    }
 }
 
 /// By key. `password` serves as passphrase and for sudo where those are not given.
 fn by_key(given: Secrets, kept: Option<&Credential>) -> Option<Credential> {
-    let (kept_pem, kept_passphrase) = match kept.map(|kept| &kept.auth) {
-        Some(Auth::Key { pem, passphrase }) => (Some(pem), passphrase.as_ref()),
-        _ => (None, None),
+    let (kept_pem, kept_passphrase, kept_second) = match kept.map(|kept| kept.auth.parts()) {
+        Some((Auth::Key { pem, passphrase }, second)) => (Some(pem), passphrase.as_ref(), second),
+        _ => (None, None, None),
     };
+    let second = given.second_password.or_else(|| kept_second.cloned());
     let passphrase = given.passphrase.or_else(|| given.password.clone());
     let (pem, passphrase) = match given.key {
         Some(pem) => (pem, passphrase),
         None => (kept_pem?.clone(), passphrase.or_else(|| kept_passphrase.cloned())),
     };
+    // It stands behind its key wherever that goes.
+    let pem = given
+        .certificate
+        .map_or(pem.clone(), |certificate| Secret::from(format!("{}\n{}\n", pem.expose_secret(), certificate.expose_secret())));
     let kept_sudo = kept.and_then(|kept| kept.sudo_password.clone());
     let sudo_password = given.sudo_password.or(given.password).or(kept_sudo);
-    Some(Credential { auth: Auth::Key { pem, passphrase }, sudo_password })
+    Some(Credential { auth: Auth::Key { pem, passphrase }.and(second), sudo_password })
 }
 
 /// What an entry says of how to log in to a host of a recorded job.
@@ -133,10 +186,12 @@ pub(crate) struct GivenLogin {
 
 impl GivenLogin {
     /// Reads an entry; its faults are noted.
-    pub(crate) fn read(fields: &mut Fields<'_>, sources: &SecretSources) -> Self {
+    pub(crate) fn read(fields: &mut Fields<'_>, site: &Site, sources: &SecretSources) -> Self {
         let auth_type: Option<AuthType> = fields.word("auth_type", AUTH_TYPES);
-        if auth_type == Some(AuthType::Vault) {
-            fields.fault("auth_type", "TJJ_PASSWORD is not supported yet");
+        match auth_type {
+            Some(AuthType::Vault) => needs_vault(fields, site),
+            Some(AuthType::Agent) => needs_agent(fields, sources),
+            Some(AuthType::Password | AuthType::Key) | None => {}
         }
         let given =
             Self { account: fields.text("account"), port: port(fields), auth_type, secrets: Secrets::read(fields, sources) };
@@ -147,14 +202,17 @@ impl GivenLogin {
     }
 
     fn brings_secrets(&self) -> bool {
-        let Secrets { password, key, passphrase, sudo_password } = &self.secrets;
-        [password, key, passphrase, sudo_password].into_iter().any(Option::is_some)
+        let Secrets { password, second_password, key, certificate, passphrase, sudo_password } = &self.secrets;
+        [password, second_password, key, certificate, passphrase, sudo_password].into_iter().any(Option::is_some)
     }
 
-    /// The kind of login that is meant for a host: a key that comes alone says so by itself.
+    /// The kind of login that is meant for a host: a key that comes alone says so by itself, and so does a password where
+    /// none was.
     fn kind(&self, host: &HostSpec) -> AuthType {
         let by_secret = match (&self.secrets.key, &self.secrets.password) {
-            (Some(_), None) => Some(AuthType::Key),
+            // With an agent it is the name of one.
+            (Some(_), None) if host.auth_type != AuthType::Agent => Some(AuthType::Key),
+            (None, Some(_)) if host.auth_type == AuthType::Vault => Some(AuthType::Password),
             _ => None,
         };
         self.auth_type.or(by_secret).unwrap_or(host.auth_type)
@@ -182,7 +240,8 @@ impl GivenLogin {
         let (name, credential) = match kind {
             AuthType::Password => ("password", by_password(self.secrets, kept)),
             AuthType::Key => ("key", by_key(self.secrets, kept)),
-            AuthType::Vault => return (host, None),
+            AuthType::Vault => ("auth_type", Some(by_vault(self.secrets, kept))),
+            AuthType::Agent => ("auth_type", Some(by_agent(self.secrets, kept))),
         };
         if credential.is_none() && fields.value(name).is_none() {
             fields.fault(name, "is required: none is kept of this host");

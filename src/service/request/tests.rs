@@ -171,6 +171,63 @@ fn with_a_key_the_password_is_for_sudo_and_for_the_passphrase_only() {
 }
 
 #[test]
+fn a_second_proof_is_a_field_of_its_own_and_no_other_secret_becomes_one() {
+    use secrecy::ExposeSecret;
+    let second = |extra: Value| {
+        let request = check(&job(&[host(extra)])).unwrap();
+        let auth = &request.hosts[0].credential.as_ref().unwrap().auth;
+        auth.parts().1.map(|secret| secret.expose_secret().to_owned())
+    };
+    let key = json!({"auth_type": "KEY", "key": "PEM", "passphrase": "opens it", "sudo_password": "sudo"});
+    assert_eq!(second(key.clone()), None);
+    let mut both = key;
+    both["second_password"] = "beside it".into();
+    assert_eq!(second(both), Some("beside it".into()));
+    assert_eq!(second(json!({"second_password": "246810"})), Some("246810".into()));
+    assert_eq!(second(json!({"second_password": ""})), None);
+}
+
+#[test]
+fn a_certificate_goes_where_its_key_goes() {
+    use secrecy::ExposeSecret;
+    let body = job(&[host(json!({"auth_type": "KEY", "key": "PEM", "certificate": "CERT"}))]);
+    let request = check(&body).unwrap();
+    let auth = &request.hosts[0].credential.as_ref().unwrap().auth;
+    assert!(matches!(auth, crate::domain::credential::Auth::Key { pem, .. } if pem.expose_secret() == "PEM\nCERT\n"));
+}
+
+#[test]
+fn an_agent_is_that_of_whoever_runs_the_job_and_nobody_signs_with_it_over_http() {
+    use crate::domain::credential::Auth;
+    let body = job(&[host(json!({"auth_type": "AGENT", "key": " laptop\n", "password": null}))]);
+    let request = check(&body).unwrap();
+    assert!(matches!(&request.hosts[0].credential.as_ref().unwrap().auth, Auth::Agent(name) if name == "laptop"));
+    let faults = parse(&body, &Site::default(), &SecretSources::default()).unwrap_err();
+    assert_eq!(paths(&faults), ["hosts[0].auth_type"]);
+}
+
+#[test]
+fn a_vault_is_asked_later_and_has_to_be_declared() {
+    use crate::domain::credential::Auth;
+    let body = job(&[host(json!({"auth_type": "TJJ_PASSWORD", "password": null}))]);
+    assert_eq!(paths(&check(&body).unwrap_err()), ["hosts[0].auth_type"]);
+    let site: Site = toml::from_str("[vault]\ncommand = [\"/usr/bin/vault-read\"]\n").unwrap();
+    let request = parse(&body, &site, &SecretSources::default()).unwrap();
+    let credential = request.hosts[0].credential.as_ref().unwrap();
+    assert!(matches!(credential.auth, Auth::Vault) && credential.sudo_password.is_none());
+}
+
+#[test]
+fn a_new_host_key_is_for_a_reinstall_and_never_against_the_word_of_the_site() {
+    let body = |kind: &str| json!({"job_type": kind, "hosts": [host(json!({"accept_new_host_key": true}))]});
+    assert!(check(&body("REINSTALL_AGENT")).unwrap().hosts[0].spec.accept_new_host_key);
+    assert_eq!(paths(&check(&body("INSTALL_AGENT")).unwrap_err()), ["hosts[0].accept_new_host_key"]);
+    let strict: Site = toml::from_str("[ssh]\nhost_keys = \"strict\"\n").unwrap();
+    let faults = parse(&body("REINSTALL_AGENT"), &strict, &SecretSources::default()).unwrap_err();
+    assert_eq!(paths(&faults), ["hosts[0].accept_new_host_key"]);
+}
+
+#[test]
 fn paths_must_be_absolute_and_stay_where_they_are() {
     let faults =
         check(&job(&[host(json!({"data_path": "var/lib", "paths": {"setup_path": "/opt/../etc", "log_path": "/l\nog"}}))]))

@@ -12,7 +12,7 @@ use crate::domain::credential::{Auth, Credential};
 use crate::store::StoreError;
 
 /// JSON of `Plain` around its secrets, at most.
-const FRAME_BYTES: usize = 128;
+const FRAME_BYTES: usize = 160;
 
 /// The sealed form of a [`Credential`]; every value is hexadecimal.
 #[derive(Serialize, Deserialize)]
@@ -24,23 +24,38 @@ pub(super) struct Plain<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     passphrase: Option<&'a str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+    /// Is the password a vault's?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    vault: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sudo_password: Option<&'a str>,
 }
 
 impl Plain<'_> {
     /// The plain text of a credential, with room for the tag.
     pub(super) fn of(credential: &Credential) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let (password, pem, passphrase) = match &credential.auth {
-            Auth::Password(password) => (Some(hex(password)), None, None),
-            Auth::Key { pem, passphrase } => (None, Some(hex(pem)), passphrase.as_ref().map(hex)),
-        };
-        let sudo_password = credential.sudo_password.as_ref().map(hex);
-        let values = [&password, &pem, &passphrase, &sudo_password];
+        let (first, second) = credential.auth.parts();
+        let (mut password, mut pem, mut passphrase, mut agent) = (None, None, None, None);
+        match first {
+            Auth::Password(secret) => password = Some(hex(secret)),
+            Auth::Key { pem: text, passphrase: opens } => (pem, passphrase) = (Some(hex(text)), opens.as_ref().map(hex)),
+            Auth::Agent(wanted) => agent = Some(hex(&wanted.clone().into())),
+            Auth::Vault => {}
+            Auth::Both { .. } => return Err(StoreError::Key("a login has two proofs at most".into())),
+        }
+        let (second, sudo_password) = (second.map(hex), credential.sudo_password.as_ref().map(hex));
+        let values = [&password, &pem, &passphrase, &agent, &second, &sudo_password];
         let length: usize = values.iter().filter_map(|value| value.as_ref().map(|text| text.len())).sum();
         let plain = Plain {
             password: text(&password),
             pem: text(&pem),
             passphrase: text(&passphrase),
+            agent: text(&agent),
+            vault: matches!(first, Auth::Vault),
+            second: text(&second),
             sudo_password: text(&sudo_password),
         };
         let mut buffer = Zeroizing::new(Vec::with_capacity(length + FRAME_BYTES + TAG_BYTES));
@@ -50,12 +65,14 @@ impl Plain<'_> {
 
     /// The credential; `None` when this is not the plain text of one.
     pub(super) fn credential(&self) -> Option<Credential> {
-        let auth = match (self.password, self.pem) {
-            (Some(password), None) => Auth::Password(of_hex(password)?),
-            (None, Some(pem)) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
+        let auth = match (self.password, self.pem, self.agent, self.vault) {
+            (None, None, None, true) => Auth::Vault,
+            (None, None, Some(wanted), false) => Auth::Agent(of_hex(wanted)?.expose_secret().to_owned()),
+            (Some(password), None, None, false) => Auth::Password(of_hex(password)?),
+            (None, Some(pem), None, false) => Auth::Key { pem: of_hex(pem)?, passphrase: optional(self.passphrase)? },
             _ => return None,
         };
-        Some(Credential { auth, sudo_password: optional(self.sudo_password)? })
+        Some(Credential { auth: auth.and(optional(self.second)?), sudo_password: optional(self.sudo_password)? })
     }
 }
 
@@ -103,8 +120,18 @@ mod tests {
             Credential { auth: Auth::Key { pem, passphrase: Some("opens it".into()) }, sudo_password: Some("sudo\u{0}!".into()) };
         let buffer = Plain::of(&keyed).unwrap();
         assert!(buffer.len() + TAG_BYTES <= buffer.capacity());
-        let empty =
-            Credential { auth: Auth::Key { pem: "".into(), passphrase: Some("".into()) }, sudo_password: Some("".into()) };
+        let auth = Auth::Key { pem: "".into(), passphrase: Some("".into()) }.and(Some("".into()));
+        let empty = Credential { auth, sudo_password: Some("".into()) };
         assert!(Plain::of(&empty).unwrap().len() <= FRAME_BYTES);
+    }
+
+    #[test]
+    fn a_second_proof_is_kept_beside_the_first() {
+        let auth = Auth::Key { pem: "PEM".into(), passphrase: None }.and(Some("beside it".into()));
+        let buffer = Plain::of(&Credential { auth, sudo_password: None }).unwrap();
+        let read = serde_json::from_slice::<Plain<'_>>(&buffer).unwrap().credential().unwrap();
+        let (first, second) = read.auth.parts();
+        assert!(matches!(first, Auth::Key { passphrase: None, .. }));
+        assert_eq!(second.map(ExposeSecret::expose_secret), Some("beside it"));
     }
 }

@@ -65,7 +65,16 @@ pub(super) async fn write(tx: &mut Session, changes: BTreeMap<Address, Option<Ho
 
 /// Pins keys; an endpoint that has one keeps it.
 pub(super) async fn pin(tx: &mut Session, keys: &[PinnedKey]) -> Result<(), StoreError> {
-    let into = Target { table: "host_key (cloud, ip, port, key, pinned_at)", tail: "on conflict (cloud, ip, port) do nothing" };
+    write_keys(tx, keys, "on conflict (cloud, ip, port) do nothing").await
+}
+
+/// Pins keys in the place of those that are pinned; each endpoint once.
+pub(super) async fn replace_keys(tx: &mut Session, keys: &[PinnedKey]) -> Result<(), StoreError> {
+    write_keys(tx, keys, "on conflict (cloud, ip, port) do update set key = excluded.key, pinned_at = excluded.pinned_at").await
+}
+
+async fn write_keys(tx: &mut Session, keys: &[PinnedKey], tail: &'static str) -> Result<(), StoreError> {
+    let into = Target { table: "host_key (cloud, ip, port, key, pinned_at)", tail };
     insert(tx, into, keys, |key| {
         [
             key.cloud.into(),

@@ -7,6 +7,7 @@
 //! and its statement in `Settled::write`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
 use super::insert::{Target, insert};
 use super::session::{Session, numbers, query, words};
@@ -121,7 +122,8 @@ fn task_of(write: &Write) -> Option<TaskId> {
     match write {
         Write::Host { claim, .. } => Some(claim.task),
         Write::Output(chunk) => Some(chunk.task),
-        Write::Job { .. } | Write::Register(_) | Write::Forget(_) | Write::Remove(_) | Write::PinKey(_) => None,
+        Write::Job { .. } | Write::Register(_) | Write::Forget(_) | Write::Remove(_) => None,
+        Write::PinKey(_) | Write::ReplaceKey(_) => None,
     }
 }
 
@@ -130,7 +132,8 @@ fn job_of(write: &Write) -> Option<JobId> {
     match write {
         Write::Host { claim, .. } => Some(claim.job),
         Write::Job { job, .. } => Some(*job),
-        Write::Output(_) | Write::Register(_) | Write::Forget(_) | Write::Remove(_) | Write::PinKey(_) => None,
+        Write::Output(_) | Write::Register(_) | Write::Forget(_) | Write::Remove(_) => None,
+        Write::PinKey(_) | Write::ReplaceKey(_) => None,
     }
 }
 
@@ -176,6 +179,8 @@ struct Settled {
     /// Hosts whose kept logins go.
     removed: Vec<Address>,
     keys: Vec<PinnedKey>,
+    /// Those that take the place of another: one statement may not write a row twice.
+    new_keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
     output: Vec<OutputChunk>,
 }
 
@@ -222,6 +227,10 @@ impl Settled {
                 self.keys.push(key.clone());
                 Ok(Written::Done(None))
             }
+            Write::ReplaceKey(key) => {
+                self.new_keys.insert((key.cloud, key.address, key.port), key.clone());
+                Ok(Written::Done(None))
+            }
         }
     }
 
@@ -250,6 +259,7 @@ impl Settled {
             | EventKind::StepFinished { .. }
             | EventKind::AttemptFailed { .. }
             | EventKind::CancelAsked { .. }
+            | EventKind::HostKeyReplaced { .. }
             // Opening a host again is more than an event (`asked`).
             | EventKind::RetryAsked { .. }
             | EventKind::JobFinished { .. }
@@ -278,6 +288,8 @@ impl Settled {
         host_id::give_up(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
         inventory::pin(tx, &self.keys).await?;
+        let new_keys: Vec<PinnedKey> = self.new_keys.values().cloned().collect();
+        inventory::replace_keys(tx, &new_keys).await?;
         output::write(tx, self.output).await?;
         Ok(removed)
     }

@@ -1,128 +1,140 @@
-//! The login: `none` to learn the methods, then one proof, once.
+//! The login: `none` to learn the methods, then each proof at most once.
 //!
-//! A refusal is final in here, because accounts get locked: one method is chosen before the secret goes out, and the same
-//! secret is never offered by another. Never here: reading keys ([`super::key`]), trying again.
+//! A refusal is final in here, because accounts get locked: a method is chosen before a secret goes out, and the same secret
+//! is never offered by another. Only a server that took one proof and wants another ("partial success") gets the next.
+//! What bars an account is told from the server's words ([`Bar`]). Never here: reading keys ([`super::key`]), questions of
+//! keyboard-interactive ([`super::questions`]), trying again.
 //!
 //! russh answers "failure, no methods" both when the server has none left and when the connection went away; which of the
 //! two it was stands in the [`Notes`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Answer, Prompt};
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
+use russh::client::AuthResult;
+use russh::keys::HashAlg;
 use russh::{MethodKind, MethodSet};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use crate::domain::credential::Secret;
+use crate::domain::barred::Bar;
 use crate::transport::TransportError;
 
-use super::key::Proof;
+use super::greeting::quote;
+use super::key::{Password, Proofs};
 use super::listener::{Goodbye, Link, Notes};
+use super::signer::Signer;
 
 /// How long russh is asked for the server's list of signature algorithms: it is there at once, or never.
 const SIGNATURE_LIST: Duration = Duration::from_millis(100);
 
+/// Proofs that a server may want one after the other. Each takes one of ours away but a dialogue that asks nothing.
+const STAGES: usize = 4;
+
 /// One login on a fresh connection.
 pub(super) struct Exchange<'a> {
-    link: &'a mut Link,
+    pub(super) link: &'a mut Link,
     notes: &'a Notes,
-    account: &'a str,
+    pub(super) account: &'a str,
     legacy: bool,
-    /// Went the password out? Then an end without a verdict must not lead to another try.
-    sent: bool,
+    pub(super) proofs: Proofs,
+    /// Went a password out? Then an end without a verdict must not lead to another try.
+    pub(super) sent: bool,
+    /// What the server said beside its questions.
+    pub(super) heard: String,
+}
+
+/// What a server wants after a proof: nothing more, or one by these methods.
+pub(super) type Verdict = Result<Option<MethodSet>, TransportError>;
+
+/// How a proof is offered.
+enum Stage {
+    Sign(Box<Signer>),
+    Say(Password),
+    Reply,
 }
 
 impl<'a> Exchange<'a> {
     /// A login that has not begun; `legacy` allows SHA-1 signatures.
     pub(super) fn new(link: &'a mut Link, notes: &'a Notes, account: &'a str, legacy: bool) -> Self {
-        Self { link, notes, account, legacy, sent: false }
+        Self { link, notes, account, legacy, proofs: Proofs::default(), sent: false, heard: String::new() }
     }
 
     /// Logs in within `after`.
-    pub(super) async fn run(mut self, proof: &Proof, after: Duration) -> Result<(), TransportError> {
-        match timeout(after, self.offer(proof)).await {
+    pub(super) async fn run(mut self, proofs: Proofs, after: Duration) -> Result<(), TransportError> {
+        self.proofs = proofs;
+        match timeout(after, self.offer()).await {
             Ok(verdict) => verdict,
             Err(_) if self.sent => Err(self.undecided(&format!("no answer within {} s", after.as_secs()))),
             Err(_) => Err(TransportError::TimedOut { endpoint: self.notes.endpoint(), phase: "login", after }),
         }
     }
 
-    async fn offer(&mut self, proof: &Proof) -> Result<(), TransportError> {
+    async fn offer(&mut self) -> Result<(), TransportError> {
+        let Some(mut methods) = self.learn().await? else { return Ok(()) };
+        // What it told everybody before is not about this account.
+        let _ = self.notes.words();
+        for stage in 0..STAGES {
+            let verdict = match self.next(&methods, stage > 0)? {
+                Stage::Sign(signer) => self.sign(signer).await?,
+                Stage::Say(password) => self.say(&password).await?,
+                Stage::Reply => self.reply().await?,
+            };
+            match verdict {
+                None => return Ok(()),
+                Some(remaining) => methods = remaining,
+            }
+        }
+        Err(self.wants_more(&methods))
+    }
+
+    /// The methods of the server; `None` for an account that has to prove nothing.
+    async fn learn(&mut self) -> Verdict {
         let methods = match self.link.authenticate_none(self.account).await {
-            // An account without a password: nothing has to be proved.
-            Ok(AuthResult::Success) => return Ok(()),
+            Ok(AuthResult::Success) => return Ok(None),
             Ok(AuthResult::Failure { remaining_methods, .. }) => remaining_methods,
             Err(_) => MethodSet::empty(),
         };
         if methods.is_empty() {
             self.notes.ended().await;
             return Err(match self.notes.goodbye() {
-                Some(Goodbye::NoMethod) => self.not_offered(proof.method(), "none that Landfall knows".to_owned()),
+                Some(Goodbye::NoMethod) => self.not_offered(self.proofs.method(), "none that Landfall knows".to_owned()),
                 other => self.closed(other),
             });
         }
-        match proof {
-            Proof::Password(password) if methods.contains(&MethodKind::Password) => self.say(password).await,
-            Proof::Password(password) if methods.contains(&MethodKind::KeyboardInteractive) => self.reply(password).await,
-            Proof::Key(key) if methods.contains(&MethodKind::PublicKey) => self.sign(key).await,
-            Proof::Password(_) | Proof::Key(_) => Err(self.not_offered(proof.method(), names(&methods))),
+        Ok(Some(methods))
+    }
+
+    /// What to offer next; was something `taken` before?
+    fn next(&mut self, methods: &MethodSet, taken: bool) -> Result<Stage, TransportError> {
+        if let Some(signer) = self.proofs.signer.take_if(|_| methods.contains(&MethodKind::PublicKey)) {
+            return Ok(Stage::Sign(signer));
         }
-    }
-
-    /// The password by method `password`.
-    async fn say(&mut self, password: &Secret) -> Result<(), TransportError> {
-        self.sent = true;
-        let result = self.link.authenticate_password(self.account, password.expose_secret()).await;
-        self.judge("password", result).await
-    }
-
-    /// The password as the answer to the one question of keyboard-interactive. PAM may add rounds that ask nothing.
-    async fn reply(&mut self, password: &Secret) -> Result<(), TransportError> {
-        let mut answer = self.link.authenticate_keyboard_interactive_start(self.account, None).await;
-        loop {
-            let prompts = match answer {
-                Ok(Answer::InfoRequest { prompts, .. }) => prompts,
-                Ok(Answer::Success) => return Ok(()),
-                Ok(Answer::Failure { partial_success: false, remaining_methods })
-                    if !self.sent && !remaining_methods.is_empty() =>
-                {
-                    return Err(self.not_offered("password", "keyboard-interactive that asks nothing".to_owned()));
-                }
-                Ok(Answer::Failure { remaining_methods, partial_success }) => {
-                    let failure = AuthResult::Failure { remaining_methods, partial_success };
-                    return self.judge("password", Ok(failure)).await;
-                }
-                Err(error) => return self.judge("password", Err(error)).await,
-            };
-            let answers = self.answers(&prompts, password)?;
-            answer = self.link.authenticate_keyboard_interactive_respond(answers).await;
-        }
-    }
-
-    fn answers(&mut self, prompts: &[Prompt], password: &Secret) -> Result<Vec<String>, TransportError> {
-        match prompts.len() {
-            0 => Ok(Vec::new()),
-            // The same question again, or one for a second factor: the password did not do.
-            _ if self.sent => Err(self.refusal("password")),
-            1 => {
-                self.sent = true;
-                Ok(vec![password.expose_secret().to_owned()])
+        if methods.contains(&MethodKind::Password) {
+            if let Some(password) = self.proofs.passwords.pop_front() {
+                return Ok(Stage::Say(password));
             }
-            count => Err(self.not_offered("password", format!("keyboard-interactive that asks {count} questions"))),
+        } else if methods.contains(&MethodKind::KeyboardInteractive) && !self.proofs.passwords.is_empty() {
+            return Ok(Stage::Reply);
         }
+        Err(if taken { self.wants_more(methods) } else { self.not_offered(self.proofs.method(), names(methods)) })
+    }
+
+    /// A password by method `password`.
+    async fn say(&mut self, password: &Password) -> Verdict {
+        self.sent = true;
+        let result = self.link.authenticate_password(self.account, password.secret.expose_secret()).await;
+        self.judge(password.name, result).await
     }
 
     /// A signature.
-    async fn sign(&mut self, key: &Arc<PrivateKey>) -> Result<(), TransportError> {
+    async fn sign(&mut self, mut signer: Box<Signer>) -> Verdict {
         // An ed25519 or ecdsa key has one algorithm, and nothing to ask the server for.
-        let rsa = key.algorithm().is_rsa();
+        let rsa = signer.is_rsa();
         let hash = if rsa { self.rsa_hash().await? } else { None };
-        let mut result = self.offer_key(key, hash).await;
+        let mut result = signer.offer(self.link, self.account, hash).await?;
         // Some servers name SHA-2 among their algorithms and take SHA-1 only.
         if rsa && self.legacy && hash.is_some() && takes_another_key(&result) {
-            result = self.offer_key(key, None).await;
+            result = signer.offer(self.link, self.account, None).await?;
         }
         self.judge("key", result).await
     }
@@ -142,37 +154,71 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn offer_key(&mut self, key: &Arc<PrivateKey>, hash: Option<HashAlg>) -> Result<AuthResult, russh::Error> {
-        let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
-        self.link.authenticate_publickey(self.account, key).await
-    }
-
     /// What the server's answer to a proof means.
-    async fn judge(&self, method: &'static str, result: Result<AuthResult, russh::Error>) -> Result<(), TransportError> {
+    pub(super) async fn judge(&mut self, proof: &'static str, result: Result<AuthResult, russh::Error>) -> Verdict {
         match result {
-            Ok(AuthResult::Success) => return Ok(()),
-            Ok(AuthResult::Failure { partial_success: true, remaining_methods }) => {
-                return Err(self.not_offered(method, format!("{}, after it took the {method}", names(&remaining_methods))));
+            Ok(AuthResult::Success) => return Ok(None),
+            Ok(AuthResult::Failure { partial_success: true, remaining_methods }) if remaining_methods.is_empty() => {
+                return Err(self.wants_more(&remaining_methods));
             }
+            Ok(AuthResult::Failure { partial_success: true, remaining_methods }) => return Ok(Some(remaining_methods)),
             Ok(AuthResult::Failure { remaining_methods, .. }) if !remaining_methods.is_empty() => {
-                return Err(self.refusal(method));
+                return Err(self.refusal(proof));
             }
             Ok(AuthResult::Failure { .. }) | Err(_) => {}
         }
         self.notes.ended().await;
-        Err(match self.notes.goodbye() {
-            // MaxAuthTries: sshd says goodbye in words in place of the failure.
-            Some(Goodbye::NoMethod | Goodbye::Said(_)) => self.refusal(method),
-            other if self.sent => self.undecided(&cause(other)),
-            other => self.closed(other),
+        let goodbye = self.notes.goodbye();
+        let words = match &goodbye {
+            Some(Goodbye::Said(words)) => words.clone(),
+            _ => String::new(),
+        };
+        if let Some(bar) = Bar::read(&words) {
+            return Err(self.barred(bar, &words));
+        }
+        Err(match goodbye {
+            Some(Goodbye::NoMethod | Goodbye::Said(_)) => self.refusal(proof),
+            // PAM took the proof and not the account: sshd tells why and goes.
+            other => match self.bar_heard() {
+                Some(barred) => barred,
+                None if self.sent => self.undecided(&format!("{}{}", cause(other), said(&self.heard))),
+                None => self.closed(other),
+            },
         })
     }
 
-    fn refusal(&self, method: &'static str) -> TransportError {
-        TransportError::Refusal { endpoint: self.notes.endpoint(), method, account: self.account.to_owned() }
+    /// The proof was refused; perhaps the server said that no other would do either.
+    pub(super) fn refusal(&mut self, proof: &'static str) -> TransportError {
+        self.bar_heard().unwrap_or_else(|| TransportError::Refusal {
+            endpoint: self.notes.endpoint(),
+            method: proof,
+            account: self.account.to_owned(),
+        })
     }
 
-    fn not_offered(&self, method: &'static str, offered: String) -> TransportError {
+    /// What bars the account, if the server said so since the login began.
+    fn bar_heard(&mut self) -> Option<TransportError> {
+        let words = self.notes.words();
+        self.hear(&words);
+        Bar::read(&self.heard).map(|bar| self.barred(bar, &self.heard))
+    }
+
+    /// Another proof is wanted, and there is none.
+    fn wants_more(&self, methods: &MethodSet) -> TransportError {
+        let methods = if methods.is_empty() { "a method that Landfall does not know".to_owned() } else { names(methods) };
+        self.bars(Bar::SecondFactor, format!(" (offered: {methods})"))
+    }
+
+    /// The server's words say what bars the account.
+    pub(super) fn barred(&self, bar: Bar, words: &str) -> TransportError {
+        self.bars(bar, said(words))
+    }
+
+    fn bars(&self, bar: Bar, said: String) -> TransportError {
+        TransportError::Barred { endpoint: self.notes.endpoint(), account: self.account.to_owned(), bar, said }
+    }
+
+    pub(super) fn not_offered(&self, method: &'static str, offered: String) -> TransportError {
         TransportError::MethodNotOffered { endpoint: self.notes.endpoint(), method, account: self.account.to_owned(), offered }
     }
 
@@ -187,6 +233,12 @@ impl<'a> Exchange<'a> {
 
 fn cause(goodbye: Option<Goodbye>) -> String {
     goodbye.map_or_else(|| "without a word".to_owned(), |goodbye| goodbye.to_string())
+}
+
+/// The server's words behind a sentence.
+fn said(words: &str) -> String {
+    let words = words.trim();
+    if words.is_empty() { String::new() } else { format!(" (the server says: {})", quote(words)) }
 }
 
 /// Was the key refused by a server that goes on talking?

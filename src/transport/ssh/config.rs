@@ -15,6 +15,8 @@ use russh::client::{Config, GexParams};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{Preferred, SshId, cipher, compression, kex, mac};
 
+use super::hostkey::Expectation;
+
 /// What we call ourselves.
 const CLIENT_ID: &str = concat!("SSH-2.0-Landfall_", env!("CARGO_PKG_VERSION"));
 
@@ -67,32 +69,44 @@ const HOST_KEYS: &[Algorithm] = &[
 ];
 const LEGACY_HOST_KEYS: &[Algorithm] = &[Algorithm::Rsa { hash: None }];
 
-/// All configurations: with and without the old algorithms, and for each kind of pinned key one that asks for it first.
+/// All configurations: with and without the old algorithms, with and without certificates, and for each kind of pinned key
+/// one that asks for it first.
 pub(super) struct Configs {
-    plain: [Arc<Config>; 2],
-    pinned: HashMap<(bool, Algorithm), Arc<Config>>,
+    by_wish: HashMap<Wish, Arc<Config>>,
+    keepalive: Duration,
+}
+
+/// What a configuration is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Wish {
+    legacy: bool,
+    certificate: bool,
+    pinned: Option<Algorithm>,
 }
 
 impl Configs {
     /// Builds them; a silent server is asked for a sign of life after `keepalive`.
     pub(super) fn build(keepalive: Duration) -> Self {
-        let mut pinned = HashMap::new();
-        for legacy in [false, true] {
-            for key in HOST_KEYS {
-                let kind = kind(key);
-                pinned.entry((legacy, kind.clone())).or_insert_with(|| Arc::new(config(legacy, Some(&kind), keepalive)));
-            }
-        }
-        Self { plain: [false, true].map(|legacy| Arc::new(config(legacy, None, keepalive))), pinned }
+        let pinned = HOST_KEYS.iter().map(|key| Some(kind(key)));
+        let by_wish = pinned
+            .chain([None])
+            .flat_map(|pinned| [false, true].map(|legacy| (pinned.clone(), legacy)))
+            .flat_map(|(pinned, legacy)| [false, true].map(|certificate| Wish { legacy, certificate, pinned: pinned.clone() }))
+            .map(|wish| (wish.clone(), Arc::new(config(&wish, keepalive))))
+            .collect();
+        Self { by_wish, keepalive }
     }
 
-    /// The one for a target whose pinned key is of this algorithm. A server with several keys must show the pinned one,
-    /// or it would look changed.
-    pub(super) fn pick(&self, legacy: bool, pinned: Option<Algorithm>) -> Arc<Config> {
-        let [modern, old] = &self.plain;
-        let plain = if legacy { old } else { modern };
-        let found = pinned.and_then(|key| self.pinned.get(&(legacy, kind(&key))));
-        Arc::clone(found.unwrap_or(plain))
+    /// The one for a target of which this is expected. A server with several keys must show the pinned one, or it would
+    /// look changed.
+    pub(super) fn pick(&self, legacy: bool, expectation: &Expectation) -> Arc<Config> {
+        self.choose(Wish { legacy, certificate: expectation.wants_certificate(), pinned: expectation.algorithm() })
+    }
+
+    fn choose(&self, mut wish: Wish) -> Arc<Config> {
+        // A kind that is never asked for (a key of old in the record) changes no order.
+        wish.pinned = wish.pinned.as_ref().map(kind).filter(|pinned| HOST_KEYS.iter().any(|key| kind(key) == *pinned));
+        self.by_wish.get(&wish).cloned().unwrap_or_else(|| Arc::new(config(&wish, self.keepalive)))
     }
 }
 
@@ -111,7 +125,9 @@ fn join<T: Clone>(modern: &[T], legacy: bool, old: &[T]) -> Vec<T> {
 }
 
 /// One configuration.
-fn config(legacy: bool, pinned: Option<&Algorithm>, keepalive: Duration) -> Config {
+fn config(wish: &Wish, keepalive: Duration) -> Config {
+    let Wish { legacy, certificate, pinned } = wish;
+    let legacy = *legacy;
     let mut key = join(HOST_KEYS, legacy, LEGACY_HOST_KEYS);
     if let Some(pinned) = pinned {
         // Stable: the order inside a kind stays.
@@ -121,7 +137,7 @@ fn config(legacy: bool, pinned: Option<&Algorithm>, keepalive: Duration) -> Conf
     let preferred = Preferred {
         kex: Cow::Owned(kex),
         key: Cow::Owned(key),
-        host_key_certificates: Cow::Borrowed(&[]),
+        host_key_certificates: Cow::Borrowed(if *certificate { HOST_KEYS } else { &[] }),
         cipher: Cow::Owned(join(CIPHERS, legacy, LEGACY_CIPHERS)),
         mac: Cow::Owned(join(MACS, legacy, LEGACY_MACS)),
         compression: Cow::Borrowed(&[compression::NONE]),
@@ -150,7 +166,7 @@ mod tests {
     #[test]
     fn group_exchange_never_asks_for_a_big_group() {
         for legacy in [false, true] {
-            let gex = &config(legacy, None, KEEPALIVE).gex;
+            let gex = &config(&Wish { legacy, ..Wish::default() }, KEEPALIVE).gex;
             assert_eq!((gex.min_group_size(), gex.preferred_group_size(), gex.max_group_size()), (2048, 2048, 8192));
         }
     }
@@ -158,11 +174,12 @@ mod tests {
     #[test]
     fn old_algorithms_are_offered_only_where_allowed_and_last() {
         let configs = Configs::build(KEEPALIVE);
-        let modern = configs.pick(false, None);
+        let pick = |legacy, pinned| configs.choose(Wish { legacy, pinned, ..Wish::default() });
+        let modern = pick(false, None);
         assert!(!modern.preferred.kex.contains(&kex::DH_G1_SHA1));
         assert!(!modern.preferred.key.contains(&Algorithm::Rsa { hash: None }));
         assert!(!modern.preferred.mac.contains(&mac::HMAC_SHA1));
-        let old = configs.pick(true, None);
+        let old = pick(true, None);
         assert_eq!(old.preferred.kex.first(), Some(&kex::CURVE25519));
         assert_eq!(old.preferred.key.last(), Some(&Algorithm::Rsa { hash: None }));
         assert_eq!(old.preferred.cipher.last(), Some(&cipher::AES_256_CBC));
@@ -171,26 +188,31 @@ mod tests {
     #[test]
     fn nothing_is_ever_compressed() {
         for legacy in [false, true] {
-            assert_eq!(config(legacy, None, KEEPALIVE).preferred.compression.as_ref(), [compression::NONE]);
+            assert_eq!(
+                config(&Wish { legacy, ..Wish::default() }, KEEPALIVE).preferred.compression.as_ref(),
+                [compression::NONE]
+            );
         }
     }
 
     #[test]
     fn the_kind_of_the_pinned_key_is_asked_for_first() {
         let configs = Configs::build(KEEPALIVE);
-        let rsa = configs.pick(true, Some(Algorithm::Rsa { hash: Some(HashAlg::Sha256) }));
+        let pick = |legacy, pinned| configs.choose(Wish { legacy, pinned, ..Wish::default() });
+        let rsa = pick(true, Some(Algorithm::Rsa { hash: Some(HashAlg::Sha256) }));
         assert_eq!(
             rsa.preferred.key.get(..3),
             Some([Some(HashAlg::Sha512), Some(HashAlg::Sha256), None].map(|hash| Algorithm::Rsa { hash }).as_slice())
         );
         let p384 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 };
-        assert_eq!(configs.pick(false, Some(p384.clone())).preferred.key.first(), Some(&p384));
-        assert_eq!(configs.pick(false, Some(p384)).preferred.key.len(), HOST_KEYS.len());
+        assert_eq!(pick(false, Some(p384.clone())).preferred.key.first(), Some(&p384));
+        assert_eq!(pick(false, Some(p384)).preferred.key.len(), HOST_KEYS.len());
     }
 
     #[test]
     fn a_configuration_is_shared_not_built_again() {
         let configs = Configs::build(KEEPALIVE);
-        assert!(Arc::ptr_eq(&configs.pick(false, None), &configs.pick(false, None)));
+        let pick = |legacy, pinned| configs.choose(Wish { legacy, pinned, ..Wish::default() });
+        assert!(Arc::ptr_eq(&pick(false, None), &pick(false, None)));
     }
 }

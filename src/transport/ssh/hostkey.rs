@@ -3,22 +3,37 @@
 //! The expectation is looked up before the handshake, so that judging needs no waiting and no secret is sent to a wrong
 //! host. Never here: pinning (after the login, [`super::SshTransport`]).
 //!
+//! A certificate counts where a known_hosts file names its authority for the host; then no key is pinned, for the authority
+//! vouches for the next one, too. What the file revokes is refused under every policy but `off`.
+//!
 //! To add a policy: a variant of [`HostKeyPolicy`], and its arm in [`Expectation::look_up`].
 
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Once;
 
-use russh::keys::ssh_key::known_hosts::{KnownHosts, Marker};
-use russh::keys::{Algorithm, HashAlg, PublicKey, known_hosts};
+use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use crate::domain::site::HostKeyPolicy;
 use crate::transport::{HostKeys, Target, TransportError};
 
 use super::SshSettings;
+use super::known_hosts::{Listed, glob};
 
-/// What the key of a host may be.
+/// What a host may show.
 #[derive(Debug)]
-pub(super) enum Expectation {
+pub(super) struct Expectation {
+    keys: Keys,
+    /// What a known_hosts file says beside keys.
+    listed: Listed,
+    /// May another key take the place of the pinned one?
+    accepts_new: bool,
+}
+
+/// The plain keys of a host.
+#[derive(Debug)]
+enum Keys {
     /// Anything: the check is off.
     Unchecked,
     /// Anything, because it is the first time; to be pinned.
@@ -27,44 +42,114 @@ pub(super) enum Expectation {
     Known(Vec<PublicKey>),
 }
 
+/// The judgement on what a host showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// Known, vouched for, or not checked: nothing to write down.
+    Fits,
+    /// To be pinned once the login succeeded.
+    First,
+    /// The same, in place of the pinned one with this fingerprint.
+    Replaces(String),
+}
+
 impl Expectation {
     /// Asks the record, or the known_hosts file.
     pub(super) async fn look_up(settings: &SshSettings, record: &dyn HostKeys, target: &Target) -> Result<Self, TransportError> {
-        Ok(match settings.host_keys {
-            HostKeyPolicy::Off => Self::Unchecked,
-            HostKeyPolicy::AcceptNew => pinned(record, target).await?.map_or(Self::New, |key| Self::Known(vec![key])),
-            HostKeyPolicy::Strict => Self::Known(pinned(record, target).await?.into_iter().collect()),
-            // The same address in another cloud is another host, and the file knows only addresses.
-            HostKeyPolicy::KnownHosts if target.address.cloud != 0 => Self::Known(Vec::new()),
-            HostKeyPolicy::KnownHosts => Self::Known(read_known_hosts(settings.known_hosts.clone(), target).await?),
-        })
+        let policy = settings.host_keys;
+        // The same address in another cloud is another host, and the file knows only addresses.
+        let listed = match (&settings.known_hosts, policy) {
+            (_, HostKeyPolicy::Off) => Listed::default(),
+            (None, HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict) => Listed::default(),
+            _ if target.address.cloud != 0 => Listed::default(),
+            (path, _) => read_known_hosts(path.clone(), target).await?,
+        };
+        let keys = match policy {
+            HostKeyPolicy::Off => Keys::Unchecked,
+            HostKeyPolicy::AcceptNew => pinned(record, target).await?.map_or(Keys::New, |key| Keys::Known(vec![key])),
+            HostKeyPolicy::Strict => Keys::Known(pinned(record, target).await?.into_iter().collect()),
+            HostKeyPolicy::KnownHosts => Keys::Known(listed.keys.clone()),
+        };
+        let accepts_new = target.accepts_new_key && policy == HostKeyPolicy::AcceptNew;
+        Ok(Self { keys, listed, accepts_new })
     }
 
-    /// Is this key what was expected?
-    pub(super) fn judge(&self, endpoint: &str, offered: &PublicKey) -> Result<(), TransportError> {
-        let Self::Known(keys) = self else { return Ok(()) };
+    /// Is this what was expected of the host at `target`?
+    pub(super) fn judge(
+        &self,
+        host: IpAddr,
+        endpoint: &str,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<Judgement, TransportError> {
+        let offered = shown.public_key();
+        let revoked = |key: &KeyData| self.listed.revoked.iter().any(|bad| bad.key_data() == key);
+        let authority = shown.certificate().map(Certificate::signature_key);
+        if revoked(offered.key_data()) || authority.is_some_and(revoked) {
+            return Err(TransportError::HostKeyRevoked { endpoint: endpoint.to_owned(), offered: fingerprint(&offered) });
+        }
+        if let Some(certificate) = shown.certificate().filter(|certificate| self.trusts(certificate)) {
+            return match flaw(certificate, host) {
+                None => Ok(Judgement::Fits),
+                Some(flaw) => Err(TransportError::HostCertificate { endpoint: endpoint.to_owned(), flaw }),
+            };
+        }
+        // A certificate of a stranger is worth as much as the key in it, as with ssh.
+        self.judge_key(endpoint, &offered)
+    }
+
+    fn judge_key(&self, endpoint: &str, offered: &PublicKey) -> Result<Judgement, TransportError> {
+        let keys = match &self.keys {
+            Keys::Unchecked => return Ok(Judgement::Fits),
+            Keys::New => return Ok(Judgement::First),
+            Keys::Known(keys) => keys,
+        };
         if keys.iter().any(|key| key.key_data() == offered.key_data()) {
-            return Ok(());
+            return Ok(Judgement::Fits);
         }
         let same_kind = keys.iter().find(|key| key.algorithm() == offered.algorithm());
         let (endpoint, fresh) = (endpoint.to_owned(), fingerprint(offered));
-        Err(match same_kind.or(keys.first()) {
-            Some(key) => TransportError::HostKeyChanged { endpoint, pinned: fingerprint(key), offered: fresh },
-            None => TransportError::HostKeyUnknown { endpoint, offered: fresh },
-        })
+        match same_kind.or(keys.first()).map(fingerprint) {
+            Some(pinned) if self.accepts_new => Ok(Judgement::Replaces(pinned)),
+            Some(pinned) => Err(TransportError::HostKeyChanged { endpoint, pinned, offered: fresh }),
+            None => Err(TransportError::HostKeyUnknown { endpoint, offered: fresh }),
+        }
+    }
+
+    fn trusts(&self, certificate: &Certificate) -> bool {
+        self.listed.authorities.iter().any(|authority| authority.key_data() == certificate.signature_key())
     }
 
     /// The algorithm to ask for first.
     pub(super) fn algorithm(&self) -> Option<Algorithm> {
-        match self {
-            Self::Known(keys) => keys.first().map(PublicKey::algorithm),
-            Self::Unchecked | Self::New => None,
+        match &self.keys {
+            Keys::Known(keys) => keys.first().map(PublicKey::algorithm),
+            Keys::Unchecked | Keys::New => None,
         }
     }
 
-    /// Has the key to be pinned once the login succeeded?
-    pub(super) fn pins(&self) -> bool {
-        matches!(self, Self::New)
+    /// Is a certificate of use? Who asks for one gets it from every server that has one, and no plain key.
+    pub(super) fn wants_certificate(&self) -> bool {
+        !self.listed.authorities.is_empty()
+    }
+}
+
+/// What is wrong with a certificate that a trusted authority signed.
+fn flaw(certificate: &Certificate, host: IpAddr) -> Option<&'static str> {
+    let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);
+    let name = host.to_string();
+    let principals = certificate.valid_principals();
+    if !certificate.cert_type().is_host() {
+        Some("it is a user's")
+    } else if certificate.verify_signature().is_err() {
+        Some("its signature is not its authority's")
+    } else if certificate.validate([&authority]).is_err() {
+        Some("it has expired, or is not valid yet")
+    } else if !principals.is_empty() && !principals.iter().any(|principal| glob(principal, &name)) {
+        Some("it is another host's: the address that was dialled is not among its principals")
+    } else if !certificate.critical_options().is_empty() {
+        Some("it has critical options, and there are none for hosts")
+    } else {
+        None
     }
 }
 
@@ -99,29 +184,12 @@ async fn pinned(record: &dyn HostKeys, target: &Target) -> Result<Option<PublicK
     PublicKey::from_openssh(&text).map(Some).map_err(|error| record_failed(format!("unreadable key: {error}")))
 }
 
-/// The keys of the file for the dialled address, without those it revokes.
-async fn read_known_hosts(path: Option<PathBuf>, target: &Target) -> Result<Vec<PublicKey>, TransportError> {
-    let (host, port) = (target.dial.to_string(), target.port);
+/// The lines of the file for the dialled address.
+async fn read_known_hosts(path: Option<PathBuf>, target: &Target) -> Result<Listed, TransportError> {
     let path = path.or_else(|| std::env::home_dir().map(|home| home.join(".ssh/known_hosts")));
     let path = path.ok_or_else(|| record_failed("no known_hosts file and no home directory".to_owned()))?;
-    tokio::task::spawn_blocking(move || keys_of_file(&path, &host, port))
-        .await
-        .map_err(|error| record_failed(error.to_string()))?
-}
-
-/// See [`read_known_hosts`].
-fn keys_of_file(path: &Path, host: &str, port: u16) -> Result<Vec<PublicKey>, TransportError> {
-    let failed = |error: &dyn std::fmt::Display| record_failed(format!("{}: {error}", path.display()));
-    // russh takes a file that cannot be read for an empty one.
-    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    let found = known_hosts::known_host_keys_path(host, port, path).map_err(|error| failed(&error))?;
-    let revoked: Vec<PublicKey> = KnownHosts::new(&text)
-        .filter_map(Result::ok)
-        .filter(|entry| entry.marker() == Some(&Marker::Revoked))
-        .map(|entry| entry.public_key().clone())
-        .collect();
-    let is_revoked = |key: &PublicKey| revoked.iter().any(|bad| bad.key_data() == key.key_data());
-    Ok(found.into_iter().map(|(_, key)| key).filter(|key| !is_revoked(key)).collect())
+    let text = tokio::fs::read_to_string(&path).await.map_err(|error| record_failed(format!("{}: {error}", path.display())))?;
+    Ok(Listed::read(&text, &target.dial.to_string(), target.port))
 }
 
 fn record_failed(cause: String) -> TransportError {

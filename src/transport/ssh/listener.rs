@@ -5,6 +5,7 @@
 //! us are refused: russh would accept them all.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,10 +15,10 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use tokio_util::sync::CancellationToken;
 
-use crate::transport::TransportError;
+use crate::transport::{ReplacedKey, Target, TransportError};
 
 use super::greeting::{Greeting, quote};
-use super::hostkey::{self, Expectation};
+use super::hostkey::{self, Expectation, Judgement};
 
 /// A connection of russh with our listener.
 pub(super) type Link = Handle<Listener>;
@@ -43,8 +44,12 @@ impl std::fmt::Display for Goodbye {
     }
 }
 
+/// Words of banners that are kept: the last ones, which are about this login.
+const WORDS_CAP: usize = 4096;
+
 /// What was heard on one connection.
 pub(super) struct Notes {
+    host: IpAddr,
     endpoint: String,
     expectation: Expectation,
     heard: Mutex<Heard>,
@@ -53,16 +58,23 @@ pub(super) struct Notes {
 
 #[derive(Default)]
 struct Heard {
-    offered: Option<PublicKey>,
+    offered: Option<(PublicKey, Judgement)>,
     verdict: Option<TransportError>,
     goodbye: Option<Goodbye>,
     refusal: Option<String>,
+    words: String,
 }
 
 impl Notes {
     /// Empty ones.
-    pub(super) fn new(endpoint: String, expectation: Expectation) -> Self {
-        Self { endpoint, expectation, heard: Mutex::default(), ended: CancellationToken::new() }
+    pub(super) fn new(target: &Target, expectation: Expectation) -> Self {
+        Self {
+            host: target.dial,
+            endpoint: target.endpoint(),
+            expectation,
+            heard: Mutex::default(),
+            ended: CancellationToken::new(),
+        }
     }
 
     /// Address and port.
@@ -82,11 +94,18 @@ impl Notes {
 
     /// The key to pin in OpenSSH form, if it is new.
     pub(super) fn to_pin(&self) -> Result<Option<String>, TransportError> {
-        if !self.expectation.pins() {
-            return Ok(None);
+        let offered = self.heard().offered.clone();
+        offered.filter(|(_, judgement)| *judgement != Judgement::Fits).map(|(key, _)| hostkey::openssh(&key)).transpose()
+    }
+
+    /// The pinned key whose place the host's took, if that happened.
+    pub(super) fn replaced_key(&self) -> Option<ReplacedKey> {
+        match &self.heard().offered {
+            Some((key, Judgement::Replaces(pinned))) => {
+                Some(ReplacedKey { pinned: pinned.clone(), shown: hostkey::fingerprint(key) })
+            }
+            _ => None,
         }
-        let offered = self.heard().offered.take();
-        offered.as_ref().map(hostkey::openssh).transpose()
     }
 
     /// How the connection ended, if it did.
@@ -102,6 +121,11 @@ impl Notes {
     /// Is russh's task over?
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_cancelled()
+    }
+
+    /// What the server has said to the user since this was last asked: sshd speaks for PAM that way.
+    pub(super) fn words(&self) -> String {
+        std::mem::take(&mut self.heard().words)
     }
 
     /// Waits until russh's task is over; what it heard last is noted by then.
@@ -210,12 +234,25 @@ impl client::Handler for Listener {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        let key = key.public_key();
-        let judgement = self.0.expectation.judge(&self.0.endpoint, &key);
+        let judgement = self.0.expectation.judge(self.0.host, &self.0.endpoint, key);
         let mut heard = self.0.heard();
-        heard.offered = Some(key);
-        heard.verdict = judgement.err();
-        Ok(heard.verdict.is_none())
+        let accepted = judgement.is_ok();
+        match judgement {
+            Ok(judgement) => heard.offered = Some((key.public_key(), judgement)),
+            Err(refusal) => heard.verdict = Some(refusal),
+        }
+        Ok(accepted)
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), russh::Error> {
+        let words = &mut self.0.heard().words;
+        words.push_str(banner);
+        let mut from = words.len().saturating_sub(WORDS_CAP);
+        while !words.is_char_boundary(from) {
+            from += 1;
+        }
+        words.drain(..from);
+        Ok(())
     }
 
     async fn channel_open_failure(

@@ -7,8 +7,8 @@
 //! record ──pinned──► hostkey ─┐ expectation                        ┌──► process   a command
 //!                             ▼                                    │
 //! dial ──► line ──► russh ──► listener ──► auth ──► pin ──► session┤
-//! (TCP)    (stream)  (task)   (host key,   (none,                  └──► tunnel    a connection of the host
-//!   ▲                          goodbye)     one proof)
+//! (TCP)    (stream)  (task)   (host key,   (none, its              └──► tunnel    a connection of the host
+//!   ▲                          goodbye)     proofs)
 //!   └── gateway: a tunnel of a connection that many hosts share, in place of TCP
 //! ```
 //! One session is one TCP connection and one task of russh. Every channel adds one task (`channel`) that drains it.
@@ -18,7 +18,7 @@
 //! russh prints packets that it does not expect, lines of known_hosts, and a line for every message.
 //!
 //! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in `key`, its exchange in
-//! `auth`. To add an algorithm: `config`.
+//! `auth`. To add an algorithm: `config`; a form of private keys: `pem`.
 
 mod auth;
 mod channel;
@@ -28,9 +28,13 @@ mod gateway;
 mod greeting;
 mod hostkey;
 mod key;
+mod known_hosts;
 mod listener;
+mod pem;
 mod process;
+mod questions;
 mod session;
+mod signer;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -79,6 +83,8 @@ pub struct SshSettings {
     pub progress_timeout: Duration,
     /// Silence after which a server is asked for a sign of life; three times that is the end of the connection.
     pub keepalive: Duration,
+    /// Where ssh-agent listens (`SSH_AUTH_SOCK`).
+    pub agent: Option<PathBuf>,
 }
 
 impl Default for SshSettings {
@@ -90,6 +96,7 @@ impl Default for SshSettings {
             login_timeout: LOGIN_TIMEOUT,
             progress_timeout: PROGRESS_TIMEOUT,
             keepalive: KEEPALIVE,
+            agent: None,
         }
     }
 }
@@ -121,8 +128,8 @@ impl SshTransport {
         if settings.host_keys == HostKeyPolicy::Off {
             hostkey::warn_unchecked();
         }
-        let (configs, keys, gateways) = (Configs::build(settings.keepalive), Keys::default(), Gateways::default());
-        Self { configs, settings, host_keys, keys, gateways }
+        let (configs, keys) = (Configs::build(settings.keepalive), Keys::new(settings.agent.clone()));
+        Self { configs, settings, host_keys, keys, gateways: Gateways::default() }
     }
 
     /// A line to the target: a TCP connection of our own, or a channel of its gateway.
@@ -137,7 +144,7 @@ impl SshTransport {
     /// Version exchange, key exchange and host key, under one deadline.
     async fn handshake(&self, target: &Target, dialled: Dialled, notes: &Arc<Notes>) -> Result<Established, TransportError> {
         let Dialled { line, hangup, greeting } = dialled;
-        let config = self.configs.pick(target.legacy, notes.expectation().algorithm());
+        let config = self.configs.pick(target.legacy, notes.expectation());
         let handshake = russh::client::connect_stream(config, line, Listener::new(Arc::clone(notes)));
         let after = self.settings.connect_timeout;
         match timeout(after, handshake).await {
@@ -159,14 +166,14 @@ impl SshTransport {
     /// A connection that has logged in.
     async fn log_in(&self, target: &Target, login: &Login) -> Result<LoggedIn, TransportError> {
         // Before the dial: what cannot be used, or not be looked up, costs the host no connection.
-        let proof = self.keys.prepare(&login.auth).await?;
+        let proofs = self.keys.prepare(&login.auth).await?;
         let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
-        let notes = Arc::new(Notes::new(target.endpoint(), expectation));
+        let notes = Arc::new(Notes::new(target, expectation));
 
         let dialled = self.line(target).await?;
         let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
         let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
-        exchange.run(&proof, self.settings.login_timeout).await?;
+        exchange.run(proofs, self.settings.login_timeout).await?;
         if let Some(key) = notes.to_pin()? {
             self.host_keys.pin(target, &key).await?;
         }

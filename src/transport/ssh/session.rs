@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use russh::{ChannelOpenFailure, Disconnect};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::transport::{ForwardError, Process, Session, Stream, TransportError};
+use crate::transport::{ForwardError, Process, ReplacedKey, Session, Stream, TransportError};
 
 use super::channel::{self, NotOpen, Opened, Order};
 use super::dial::Hangup;
@@ -103,6 +103,10 @@ impl Session for SshSession {
             Some(Err(NotOpen::Channel(why))) => Err(ForwardError::NotAllowed(self.words(&why))),
             Some(Err(NotOpen::Command | NotOpen::Lost)) => Err(self.notes.lost().into()),
         }
+    }
+
+    fn replaced_key(&self) -> Option<ReplacedKey> {
+        self.notes.replaced_key()
     }
 
     async fn close(self: Box<Self>) {

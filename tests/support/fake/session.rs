@@ -56,7 +56,7 @@ impl Transport for Wire {
         match &login.auth {
             Auth::Password(given) if given.expose_secret() == password => {}
             Auth::Password(_) => return Err(TransportError::Refusal { endpoint, method: "password", account }),
-            Auth::Key { .. } => return Err(TransportError::Refusal { endpoint, method: "key", account }),
+            _ => return Err(TransportError::Refusal { endpoint, method: "key", account }),
         }
         if self.keys.pinned(target).await?.is_none() {
             self.keys.pin(target, "ssh-ed25519 AAAA").await?;
