@@ -37,8 +37,9 @@ use sha2::{Digest as _, Sha256};
 use support::bare::Bare;
 use support::child::{self, Client};
 use support::gauge::{Cost, Watch, children_cpu, median};
-use support::ours::Ours;
+use support::ours::{Ours, Pace};
 use support::sshd::Sshd;
+use tokio::sync::Barrier;
 
 const MB: usize = 1_000_000;
 
@@ -249,14 +250,15 @@ fn client(words: &[String]) {
         });
     }
     let ours = Arc::new(Ours::new(&key));
-    let budget = Arc::new((kind == "budget").then(|| Bucket::new(20).unwrap()));
+    let budget = Arc::new((kind == "budget").then(|| (Bucket::new(20).unwrap(), Barrier::new(hosts))));
     child::work(|| {
         each(&|index| {
             let (ours, budget, payload, sha256) = (ours.clone(), budget.clone(), payload.clone(), sha256.clone());
             let (state, tool) = (format!("{places}/host-{index}"), tool.clone());
             runtime.spawn(async move {
-                let budgets: Vec<&Bucket> = (*budget).as_ref().into_iter().collect();
-                let sending = ours.upload(address(index, port), (&state, &tool), (&sha256, payload), &budgets).await;
+                let budgets: Vec<&Bucket> = (*budget).as_ref().map(|(bucket, _)| bucket).into_iter().collect();
+                let pace = Pace { budgets: &budgets, start: (*budget).as_ref().map(|(_, start)| start) };
+                let sending = ours.upload(address(index, port), (&state, &tool), (&sha256, payload), pace).await;
                 u64::try_from(sending.as_micros()).unwrap()
             })
         })

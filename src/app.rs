@@ -77,7 +77,15 @@ impl App {
     /// # Errors
     /// When the site file is wrong, or a place cannot be opened.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let app = Self::join(settings).await?;
+        Self::open_for(settings, Vec::new()).await
+    }
+
+    /// [`App::open`] whose executor works on hosts of these clouds only; none given: of all.
+    ///
+    /// # Errors
+    /// When the site file is wrong, or a place cannot be opened.
+    pub async fn open_for(settings: &Settings, clouds: Vec<i64>) -> anyhow::Result<Self> {
+        let app = Self::join_for(settings, clouds).await?;
         app.service.purge_credentials().await?;
         Ok(app)
     }
@@ -87,6 +95,10 @@ impl App {
     /// # Errors
     /// When the site file is wrong, or a place cannot be opened.
     pub async fn join(settings: &Settings) -> anyhow::Result<Self> {
+        Self::join_for(settings, Vec::new()).await
+    }
+
+    async fn join_for(settings: &Settings, clouds: Vec<i64>) -> anyhow::Result<Self> {
         let site = Arc::new(settings.site()?);
         let seal = Seal::open(&settings.key_file)?;
         let store = record(settings, &site, seal).await?;
@@ -99,6 +111,7 @@ impl App {
             site: site.clone(),
             clock,
             gateways: gateways::known(&site),
+            clouds,
             transport: Box::new({
                 let settings = SshSettings {
                     host_keys: site.ssh.host_keys,

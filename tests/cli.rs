@@ -247,6 +247,11 @@ fn an_empty_repository_is_no_fault_and_what_is_no_package_is_refused() {
 }
 
 #[test]
+fn an_executor_of_some_clouds_needs_a_record_that_others_share() {
+    Desk::new().landfall("serve --executor-only --clouds 2,5").exits(2).complains(&["--database-url postgres://"]);
+}
+
+#[test]
 fn an_unknown_job_exits_2_everywhere() {
     let desk = Desk::new();
     for command in ["job show 7", "job log 7", "job log 7 10.0.0.1", "job resume 7"] {

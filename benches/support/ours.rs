@@ -16,6 +16,7 @@ use landfall::domain::shell::{Dialect, command_line};
 use landfall::engine::bucket::Bucket;
 use landfall::transport::ssh::{SshSettings, SshTransport};
 use landfall::transport::{HostKeys, Login, Output, Process, Session, Target, Transport, TransportError};
+use tokio::sync::Barrier;
 
 /// Bytes that the upload step gives to the session at once.
 const PIECE: usize = 32 * 1024;
@@ -34,6 +35,14 @@ impl HostKeys for Pins {
         self.0.lock().unwrap().insert((target.dial, target.port), key.to_owned());
         Ok(())
     }
+}
+
+/// When the bytes of an upload may go.
+#[derive(Clone, Copy, Default)]
+pub struct Pace<'a> {
+    pub budgets: &'a [&'a Bucket],
+    /// All hosts begin to send together.
+    pub start: Option<&'a Barrier>,
 }
 
 /// Landfall's client.
@@ -78,17 +87,20 @@ impl Ours {
         to: SocketAddr,
         (state, tool): (&str, &str),
         (sha256, payload): (&str, Bytes),
-        budgets: &[&Bucket],
+        pace: Pace<'_>,
     ) -> Duration {
         let mut session = self.connect(to).await;
         let size = payload.len().to_string();
         let words = ["sh", "-c", assets::PUT.as_str(), "lf", state, sha256, &size, tool];
         let mut process = session.exec(command_line(Dialect::Posix, &words)).await.unwrap();
         answers(&mut *process, "@@lf:want=0@@").await;
+        if let Some(start) = pace.start {
+            start.wait().await;
+        }
         let (mut rest, began) = (payload, Instant::now());
         while !rest.is_empty() {
             let piece = rest.split_to(PIECE.min(rest.len()));
-            for budget in budgets {
+            for budget in pace.budgets {
                 budget.pass(piece.len()).await;
             }
             process.write(piece).await.unwrap();

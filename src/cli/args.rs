@@ -87,6 +87,9 @@ pub(crate) enum Command {
         /// Answer only: other processes over the same record work on the jobs, nothing is dialled from here
         #[arg(long)]
         api_only: bool,
+        /// Work on hosts of these clouds only, others on the rest; over PostgreSQL
+        #[arg(long, value_name = "ID,...", value_delimiter = ',', conflicts_with = "api_only")]
+        clouds: Vec<i64>,
     },
     /// Look at recorded jobs, go on with them, end them
     #[command(subcommand, after_help = JOB)]

@@ -89,8 +89,8 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Run(run) => cmd::run::run(run, context).await,
         Command::Plan(source) => cmd::plan::run(source, context).await,
         Command::Check(source) => cmd::check::run(source, context).await,
-        Command::Serve { listen, executor_only, api_only } => {
-            cmd::serve::run(listen, Part::of(executor_only, api_only), context).await
+        Command::Serve { listen, executor_only, api_only, clouds } => {
+            cmd::serve::run(listen, (Part::of(executor_only, api_only), clouds), context).await
         }
         Command::Job(Job::List { limit }) => cmd::job_list::list(limit, context).await,
         Command::Job(Job::Show { id, host }) => cmd::job_show::show(id, host, context).await,

@@ -87,7 +87,8 @@ impl<'a> Crew<'a> {
     async fn claim(&mut self, which: Which) -> Result<usize, EngineError> {
         let queued = self.queue.iter().map(|(task, _)| task.id);
         let mine: Vec<TaskId> = self.claims.values().map(|(claim, _)| claim.task).chain(queued).collect();
-        let take = Take { job: self.context.job, owner: self.lease.owner(), mine: &mine, which };
+        let (job, clouds) = (self.context.job, &*self.context.clouds);
+        let take = Take { job, owner: self.lease.owner(), mine: &mine, which, clouds };
         let tasks = self.context.store.claim(take).await?;
         if tasks.is_empty() {
             return Ok(0);

@@ -37,6 +37,7 @@ pub(super) async fn run(engine: &Engine, job: JobId, lease: &dyn Lease, stop: St
         transport: engine.transport.clone(),
         limits: engine.limits.clone(),
         gateways: engine.gateways.clone(),
+        clouds: engine.clouds.clone(),
         board: engine.board.clone(),
         clock: engine.clock.clone(),
         site: engine.site.clone(),

@@ -28,6 +28,8 @@ pub(super) struct JobRun {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) limits: Arc<Limits>,
     pub(super) gateways: Arc<Gateways>,
+    /// Of these clouds only; none: of all.
+    pub(super) clouds: Arc<[i64]>,
     pub(super) board: Board,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) site: Arc<Site>,

@@ -76,6 +76,8 @@ pub struct Parts {
     pub transport: MakeTransport,
     /// What it may lead through.
     pub gateways: Vec<KnownGateway>,
+    /// Hosts of these clouds are worked on; none given: of all.
+    pub clouds: Vec<i64>,
 }
 
 /// Works on jobs in this process.
@@ -87,6 +89,7 @@ pub struct Engine {
     transport: Arc<dyn Transport>,
     limits: Arc<Limits>,
     gateways: Arc<Gateways>,
+    clouds: Arc<[i64]>,
     journal: Journal,
     board: Board,
     /// Places for those who fetch a log from a host.
@@ -122,12 +125,13 @@ impl Engine {
     /// Joins the parts and starts the journal. Needs a running runtime.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, packages, site, clock, transport, gateways } = parts;
+        let Parts { store, packages, site, clock, transport, gateways, clouds } = parts;
         let limits = Arc::new(Limits::new(&site.limits));
         let journal = Journal::start(store.clone(), limits.clone(), &TaskTracker::new());
         let keys = RecordedKeys { store: store.clone(), journal: journal.clone(), clock: clock.clone() };
         Self {
             limits,
+            clouds: clouds.into(),
             gateways: Arc::new(Gateways::new(gateways, site.limits.gateway_mb_per_s)),
             transport: transport(Arc::new(keys)),
             journal,
@@ -152,6 +156,12 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The clouds whose hosts it works on; none: all.
+    #[must_use]
+    pub fn clouds(&self) -> &[i64] {
+        &self.clouds
     }
 
     /// The ways to hosts.

@@ -104,7 +104,7 @@ impl Shift {
     }
 
     async fn look(&self) -> Result<(), ServiceError> {
-        for job in self.service.store.left_over().await? {
+        for job in self.service.store.left_over(self.service.engine.clouds()).await? {
             self.take_up(job);
         }
         Ok(())

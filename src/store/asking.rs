@@ -17,6 +17,8 @@ pub struct Take<'a> {
     pub mine: &'a [TaskId],
     /// How many of the others.
     pub which: Which,
+    /// Of these clouds only; none given: of all.
+    pub clouds: &'a [i64],
 }
 
 /// Which host tasks are claimed.
@@ -34,7 +36,7 @@ impl<'a> Take<'a> {
     /// All that are unfinished.
     #[must_use]
     pub fn all(job: JobId, owner: &'a str) -> Self {
-        Self { job, owner, mine: &[], which: Which::All }
+        Self { job, owner, mine: &[], which: Which::All, clouds: &[] }
     }
 }
 

@@ -324,8 +324,8 @@ pub trait Store: Send + Sync {
         self.hold(job).await
     }
 
-    /// Unfinished jobs of `serve` in which something is to do that nobody alive does.
-    async fn left_over(&self) -> Result<Vec<JobId>, StoreError>;
+    /// Unfinished jobs of `serve` in which something is to do that nobody alive does; with `clouds` on hosts of those clouds only.
+    async fn left_over(&self, clouds: &[i64]) -> Result<Vec<JobId>, StoreError>;
 
     /// Makes a job one of `serve`: any executor may take it up.
     async fn hand_over(&self, job: JobId) -> Result<(), StoreError>;

@@ -83,6 +83,7 @@ impl Stage {
             site: Arc::clone(&site),
             clock: Arc::new(SystemClock),
             gateways: Vec::new(),
+            clouds: Vec::new(),
             transport: Box::new(|keys| {
                 Arc::new(Saboteur { ssh: SshTransport::new(SshSettings::default(), keys), rigs: by_port })
             }),

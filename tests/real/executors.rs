@@ -83,6 +83,31 @@ fn the_hosts_of_a_killed_executor_are_taken_over_by_another_and_no_run_starts_tw
 }
 
 #[test]
+fn each_executor_works_on_the_hosts_of_its_clouds() {
+    let (scene, _) = scene(3);
+    let [proxy, inner, direct] = scene.world.hosts() else { panic!("three hosts") };
+    let password = json!(proxy.password);
+    scene
+        .landfall
+        .site(&format!("{SITE}[[cloud]]\nid = 2\n[[proxy]]\ncloud = 2\ninner_ip = \"{}\"\npassword = {password}\n", proxy.ip));
+    let mut job = install([inner, direct]);
+    job["hosts"][0]["bk_cloud_id"] = 2.into();
+    let of = |cloud: &str| Server::start_as(&["--executor-only", "--clouds", cloud], scene.landfall.command(&[]));
+    let (api, _far) = (api(&scene), of("2,7"));
+    let id = api.submit(&job);
+
+    until("the host of its cloud to end", || api.details(id)["statistics"]["success_count"] == 1);
+    let details = api.details(id);
+    let told = |cloud: i64| {
+        let mut hosts = details["list"].as_array().unwrap().iter();
+        hosts.find(|host| host["bk_cloud_id"] == cloud).unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((told(2), told(0)), ("SUCCESS".to_owned(), "PENDING".to_owned()));
+    let _near = of("0");
+    api.becomes(id, "SUCCESS");
+}
+
+#[test]
 fn a_cancel_and_a_retry_reach_the_executors_whichever_process_is_asked() {
     let (scene, _) = scene(4);
     names(&scene).iter().for_each(|name| hold_scripts(&scene.world, name));

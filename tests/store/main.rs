@@ -74,7 +74,8 @@ rules! {
         who_holds_a_job_can_be_asked_without_disturbing_those_who_take_it,
         a_host_that_has_ended_takes_output_but_no_more_events,
         a_host_may_end_before_it_began,
-        a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all;
+        a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all,
+        an_executor_of_some_clouds_takes_the_hosts_of_those_and_is_called_for_no_others;
     rules_journal:
         what_was_committed_folds_to_what_the_lists_show,
         any_legal_course_keeps_lists_and_fold_alike,

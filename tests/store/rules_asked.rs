@@ -87,18 +87,18 @@ pub(crate) async fn a_job_of_serve_is_left_over_until_its_end_is_written(store: 
     own.served = false;
     let own = store.create_job(own, at(0)).await.unwrap();
     let (id, claims) = claimed(store, job(0..2)).await;
-    assert_eq!(store.left_over().await.unwrap(), [id]);
+    assert_eq!(store.left_over(&[]).await.unwrap(), [id]);
     let lease = store.hold(id).await.unwrap();
-    assert_eq!(store.left_over().await.unwrap(), [], "somebody has it for himself");
+    assert_eq!(store.left_over(&[]).await.unwrap(), [], "somebody has it for himself");
     lease.release().await;
-    assert_eq!(store.left_over().await.unwrap(), [id]);
+    assert_eq!(store.left_over(&[]).await.unwrap(), [id]);
     store.hand_over(own).await.unwrap();
-    assert_eq!(store.left_over().await.unwrap(), [own, id]);
+    assert_eq!(store.left_over(&[]).await.unwrap(), [own, id]);
     end(store, claims[0], 1).await;
     end(store, claims[1], 1).await;
-    assert_eq!(store.left_over().await.unwrap(), [own, id]);
+    assert_eq!(store.left_over(&[]).await.unwrap(), [own, id]);
     finish(store, id).await;
-    assert_eq!(store.left_over().await.unwrap(), [own]);
+    assert_eq!(store.left_over(&[]).await.unwrap(), [own]);
     let twice = Write::Job { job: id, at: at(9), events: vec![EventKind::JobFinished { status: Status::Failed }] };
     assert_eq!(store.commit(vec![twice]).await.unwrap(), [Written::Stale], "a job ends once");
 }

@@ -218,3 +218,20 @@ pub(crate) async fn a_job_whose_recording_was_broken_off_is_there_whole_or_not_a
     let id = store.create_job(job(100_000..100_010), at(1)).await.unwrap();
     assert_eq!(store.claim(Take::all(id, "executor")).await.unwrap().len(), 10);
 }
+
+pub(crate) async fn an_executor_of_some_clouds_takes_the_hosts_of_those_and_is_called_for_no_others(store: &dyn Store) {
+    let mut far = host(1);
+    far.spec.host.bk_cloud_id = 2;
+    let id = store.create_job(job_of(vec![host(0), far]), at(0)).await.unwrap();
+    for (clouds, called) in [([2, 3], true), ([3, 4], false)] {
+        assert_eq!(store.left_over(&clouds).await.unwrap().contains(&id), called, "{clouds:?}");
+    }
+    let rows = store.claim(Take { clouds: &[2, 3], ..Take::all(id, "far") }).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.index).collect::<Vec<_>>(), [1]);
+    end(store, claim_of(&rows[0]), 1).await;
+    assert_eq!(store.left_over(&[2]).await.unwrap(), [], "its own have ended, and another one is open");
+    assert_eq!(store.left_over(&[0]).await.unwrap(), [id]);
+    let rows = store.claim(Take::all(id, "near")).await.unwrap();
+    end(store, claim_of(&rows[0]), 1).await;
+    assert_eq!(store.left_over(&[2]).await.unwrap(), [id], "its end can be written by anybody");
+}

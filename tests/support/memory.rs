@@ -198,8 +198,8 @@ impl Store for MemoryStore {
         Ok(self.lock().holds.iter().any(|hold| hold.job == job).then(std::process::id))
     }
 
-    async fn left_over(&self) -> Result<Vec<JobId>, StoreError> {
-        Ok(self.lock().left_over())
+    async fn left_over(&self, clouds: &[i64]) -> Result<Vec<JobId>, StoreError> {
+        Ok(self.lock().left_over(clouds))
     }
 
     async fn hand_over(&self, job: JobId) -> Result<(), StoreError> {

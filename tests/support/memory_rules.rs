@@ -310,10 +310,11 @@ impl Inner {
         task.open && !task.holder.as_ref().is_some_and(alive)
     }
 
-    pub(super) fn left_over(&self) -> Vec<JobId> {
+    pub(super) fn left_over(&self, clouds: &[i64]) -> Vec<JobId> {
+        let is_ours = |task: &Task| clouds.is_empty() || clouds.contains(&task.row.address.cloud);
         let is_left_over = |id: JobId, job: &Job| {
             let open = self.task_rows(id).into_iter().filter(|task| task.open).count();
-            let free = self.task_rows(id).into_iter().any(|task| self.is_free(task, None));
+            let free = self.task_rows(id).into_iter().any(|task| self.is_free(task, None) && is_ours(task));
             let mut holds = self.holds.iter().filter(|hold| hold.job == id);
             let held = holds.clone().next().is_some();
             job.served && job.finished.is_none() && holds.all(|hold| hold.shared) && (free || open == 0 && !held)
@@ -325,6 +326,7 @@ impl Inner {
         let wanted = |task: &&Task| {
             self.is_free(task, Some(take.owner))
                 && !take.mine.contains(&task.row.id)
+                && (take.clouds.is_empty() || take.clouds.contains(&task.row.address.cloud))
                 && (take.which != Which::Cancelled || task.row.cancel_asked)
         };
         let limit = if let Which::Next(limit) = take.which { limit as usize } else { usize::MAX };

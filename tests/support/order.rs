@@ -125,6 +125,7 @@ pub fn engine(store: Arc<dyn Store>, (fleet, shelf, clock): (Arc<Fleet>, Arc<She
         site: Arc::new(site.clone()),
         clock,
         gateways: Vec::new(),
+        clouds: Vec::new(),
         transport: Box::new(move |keys| Arc::new(Wire { fleet, keys })),
     })
 }

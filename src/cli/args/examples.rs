@@ -69,6 +69,7 @@ Examples:
   landfall serve --listen 127.0.0.1:9000
   landfall serve --database-url postgres://landfall@db/landfall --api-only
   landfall serve --database-url postgres://landfall@db/landfall --executor-only
+  landfall serve --database-url postgres://landfall@db/landfall --executor-only --clouds 2,5
   landfall serve --output json > address.json
 
   curl -s http://127.0.0.1:8420/api/job/install/ -d @job.json

@@ -4,18 +4,28 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::json;
 
-use super::open;
-use crate::app::{ListenError, Listening, Part, listen};
+use crate::app::{App, ListenError, Listening, Part, listen};
 use crate::cli::args::Output;
 use crate::cli::exit::{CliError, ExitStatus};
 use crate::cli::{Context, chain};
+use crate::config::Database;
 use crate::lifecycle::{Asked, Signals};
 use crate::service::{GRACE, Stop};
 
 /// Where it listens unless it is told.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
 
-pub(crate) async fn run(at: Option<SocketAddr>, part: Part, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) async fn run(
+    at: Option<SocketAddr>,
+    (part, clouds): (Part, Vec<i64>),
+    context: &mut Context,
+) -> Result<ExitStatus, CliError> {
+    // One process has the whole record in a file: the other hosts of its jobs would wait for ever.
+    if !clouds.is_empty() && !matches!(context.settings.database()?, Database::Postgres(_)) {
+        return Err(CliError::Usage(
+            "--clouds shares the work with other executors, and needs --database-url postgres://…".into(),
+        ));
+    }
     let stop = Stop::new();
     let mut signals = Signals::listen(stop.clone()).map_err(|source| CliError::System { what: "take signals", source })?;
     // First: a wrong address must not touch the record.
@@ -25,7 +35,7 @@ pub(crate) async fn run(at: Option<SocketAddr>, part: Part, context: &mut Contex
     };
     let url = listening.as_ref().map(Listening::url).transpose();
     let url = url.map_err(|source| CliError::System { what: "ask for the own address", source })?;
-    let app = open(context).await?;
+    let app = App::open_for(&context.settings, clouds).await?;
     match (context.output, url) {
         (Output::Json, url) => context.out.json(&json!({"listening": url})),
         (Output::Text, Some(url)) => context.out.line(format!("listening on {url}")),

@@ -76,7 +76,6 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         fields.fault("data_path", "must be an absolute path without `..`");
     }
     let port = login::port(&mut fields).unwrap_or(22);
-    let ip = inner_ip.map(IpAddr::V4).or(inner_ipv6.map(IpAddr::V6));
     let ap_id = known(&mut fields, bk_biz_id, bk_cloud_id, kind, site);
     let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, (kind, site), sources) };
     let spec = HostSpec {
@@ -86,7 +85,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         bk_host_id: fields.integer("bk_host_id").filter(|id| *id != 0),
         bk_addressing: addressing(&mut fields),
         ap_id,
-        install_channel_id: channel(&mut fields, (bk_cloud_id, ip), site),
+        install_channel_id: channel(&mut fields, bk_cloud_id, site),
         inner_ip,
         inner_ipv6,
         outer_ip,
@@ -160,10 +159,11 @@ fn outer_addresses(fields: &mut Fields<'_>) -> String {
 }
 
 /// The install channel: known, and of the host's cloud; -1 stands for the one of its network, or for none.
-fn channel(fields: &mut Fields<'_>, (cloud, ip): (i64, Option<IpAddr>), site: &Site) -> Option<i64> {
+fn channel(fields: &mut Fields<'_>, cloud: i64, site: &Site) -> Option<i64> {
     let id = fields.integer("install_channel_id")?;
     if id == -1 {
-        return site.channel_for(cloud, ip?).map(|channel| channel.id);
+        let ip = |key: &str| fields.value(key)?.as_str()?.trim().parse::<IpAddr>().ok();
+        return site.channel_for(cloud, ip("inner_ip").or_else(|| ip("inner_ipv6"))?).map(|channel| channel.id);
     }
     match site.channel(id) {
         None => fields.fault_with("install_channel_id", code::CHANNEL, format!("there is no install channel {id}")),

@@ -8,7 +8,7 @@ use super::credentials::{self, SealedRow};
 use super::insert::{Target, insert};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
-use super::session::{Session, either, query, words};
+use super::session::{Session, either, numbers, query, words};
 use super::{Record, audit, computed, outage};
 use crate::domain::Timestamp;
 use crate::domain::audit::Asking;
@@ -184,6 +184,9 @@ pub(super) async fn claim(record: &Record, take: Take<'_>) -> Result<Vec<TaskRow
     if take.which == Which::Cancelled {
         chosen.push(" and t.cancel_asked = 1");
     }
+    if !take.clouds.is_empty() {
+        chosen.push(" and t.cloud in list(?)").values(numbers(take.clouds.iter().copied()));
+    }
     chosen.push(" order by t.host_index");
     if let Which::Next(limit) = take.which {
         chosen.push(" limit ?").value(i64::from(limit));
@@ -204,20 +207,26 @@ pub(super) async fn claim(record: &Record, take: Take<'_>) -> Result<Vec<TaskRow
 }
 
 /// Unfinished jobs of `serve` in which something is to do that nobody alive does: a host to work on, or an end to write.
-pub(super) async fn left_over(on: &mut Session) -> Result<Vec<JobId>, StoreError> {
+pub(super) async fn left_over(on: &mut Session, clouds: &[i64]) -> Result<Vec<JobId>, StoreError> {
     // With SQLite it is the holds that tell; they are no rows.
-    either(
-        "select id from job where finished_at is null and served = 1 order by id",
+    let mut look = either(
+        "select id from job j where finished_at is null and served = 1",
         "select j.id from job j where j.finished_at is null and j.served = 1
          and not exists (select 1 from lease l where l.job_id = j.id and l.shared = 0 and l.expires_at > clock_timestamp())
          and (exists (select 1 from host_task t where t.job_id = j.id and t.open = 1 and (t.holder is null
                   or not exists (select 1 from lease l where l.owner = t.holder and l.expires_at > clock_timestamp())))
               or not exists (select 1 from host_task t where t.job_id = j.id and t.open = 1)
-                  and not exists (select 1 from lease l where l.job_id = j.id and l.expires_at > clock_timestamp()))
-         order by j.id",
-    )
-    .each(on, "look for jobs to take up", |(id,): (i64,)| Ok(JobId(id)))
-    .await
+                  and not exists (select 1 from lease l where l.job_id = j.id and l.expires_at > clock_timestamp()))",
+    );
+    if !clouds.is_empty() {
+        // One of ours that is free, or none open at all: then there is an end to write.
+        look.push(" and (exists (select 1 from host_task t where t.job_id = j.id and t.open = 1 and t.cloud in list(?)")
+            .values(numbers(clouds.iter().copied()))
+            .push_either("", " and (t.holder is null or not exists (select 1 from lease l where l.owner = t.holder and l.expires_at > clock_timestamp()))")
+            .push(") or not exists (select 1 from host_task t where t.job_id = j.id and t.open = 1))");
+    }
+    look.push(" order by j.id");
+    look.each(on, "look for jobs to take up", |(id,): (i64,)| Ok(JobId(id))).await
 }
 
 /// Makes a job one of `serve`.

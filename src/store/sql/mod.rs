@@ -253,8 +253,8 @@ impl<H: Holds> Store for SqlStore<H> {
         self.holds.patience()
     }
 
-    async fn left_over(&self) -> Result<Vec<JobId>, StoreError> {
-        let jobs = outage::again(|| async { jobs::left_over(&mut self.record.read().await?).await }).await?;
+    async fn left_over(&self, clouds: &[i64]) -> Result<Vec<JobId>, StoreError> {
+        let jobs = outage::again(|| async { jobs::left_over(&mut self.record.read().await?, clouds).await }).await?;
         let mut free = Vec::new();
         for job in jobs {
             // Where holds are rows, they are part of the question already.
