@@ -240,8 +240,12 @@ impl Service {
     /// A host with what the site says of it.
     pub(super) fn task_spec(&self, host: HostSpec, outline: &[Step]) -> TaskSpec {
         let points = self.site.access_points();
+        let mut access_point = points.iter().find(|point| point.id == host.ap_id).cloned().unwrap_or_default();
+        if let Some(channel) = host.install_channel_id.and_then(|id| self.site.channel(id)) {
+            channel.stands_in_for(&mut access_point);
+        }
         TaskSpec {
-            access_point: points.iter().find(|point| point.id == host.ap_id).cloned().unwrap_or_default(),
+            access_point,
             cloud_name: self.site.cloud(host.bk_cloud_id).map(|cloud| cloud.name.clone()).unwrap_or_default(),
             outline: outline.to_vec(),
             host,

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::proxy::{Given, root, ssh_port};
-use super::{Access, Site};
+use super::{Access, AccessPoint, Site};
 
 /// A declared install channel.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,9 +28,9 @@ pub struct InstallChannel {
     /// Are the jump servers themselves behind a proxy of the zone? Else they are reached directly.
     #[serde(default)]
     pub behind_proxy: bool,
-    /// Servers that its agents report to in place of the access point's.
+    /// Addresses that its agents report to in place of the access point's servers, on the same ports.
     #[serde(default)]
-    pub upstream: Vec<String>,
+    pub upstream: Vec<IpAddr>,
     /// Networks whose hosts take it when they ask for any (`install_channel_id` -1).
     #[serde(default)]
     pub networks: Vec<IpNet>,
@@ -72,6 +72,32 @@ impl Jump {
     pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &Given)> {
         let given = [&self.password, &self.key, &self.passphrase];
         ["password", "key", "passphrase"].into_iter().zip(given).filter_map(|(key, given)| Some((key, given.as_ref()?)))
+    }
+}
+
+impl InstallChannel {
+    /// Puts its upstream in the place of the access point's servers: of each purpose all addresses, on the ports it has there.
+    pub fn stands_in_for(&self, point: &mut AccessPoint) {
+        if self.upstream.is_empty() {
+            return;
+        }
+        for servers in point.servers.values_mut() {
+            let mut ports: Vec<Option<String>> = Vec::new();
+            for server in &*servers {
+                let port = server.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
+                // A bare IPv6 address ends like one with a port.
+                let port = port.filter(|_| server.parse::<IpAddr>().is_err()).map(str::to_owned);
+                if !ports.contains(&port) {
+                    ports.push(port);
+                }
+            }
+            let at = |port: &Option<String>, ip: &IpAddr| match (port, ip) {
+                (None, ip) => ip.to_string(),
+                (Some(port), IpAddr::V4(ip)) => format!("{ip}:{port}"),
+                (Some(port), IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+            };
+            *servers = ports.iter().flat_map(|port| self.upstream.iter().map(move |ip| at(port, ip))).collect();
+        }
     }
 }
 
@@ -149,6 +175,23 @@ mod tests {
         assert_eq!(site.faults(), [""; 0]);
         let channel = |cloud, ip: &str| site.channel_for(cloud, ip.parse().unwrap()).map(|channel| channel.id);
         assert_eq!((channel(2, "10.1.2.3"), channel(2, "10.2.2.3"), channel(0, "10.1.2.3")), (Some(5), None, Some(6)));
+    }
+
+    #[test]
+    fn the_agents_of_a_channel_report_to_its_upstream_on_the_ports_of_the_access_point() {
+        let text = "[[access_point]]\nid = 1\n[access_point.servers]\ncluster = [\"192.0.2.1:28668\", \"[2001:db8::1]:28668\"]\n\
+            file = [\"192.0.2.1:28925\", \"192.0.2.1:58926\"]\ndns = [\"2001:db8::1\"]\n";
+        let mut site = site(&format!("{SITE}{text}"));
+        let mut point = site.access_point.remove(0);
+        let untouched = point.servers.clone();
+        site.channel(6).unwrap().stands_in_for(&mut point);
+        assert_eq!(point.servers, untouched, "it has no upstream");
+        let channel = &mut site.install_channel[0];
+        channel.upstream.push("fd00::20".parse().unwrap());
+        channel.stands_in_for(&mut point);
+        assert_eq!(point.servers["cluster"], ["192.0.2.20:28668", "[fd00::20]:28668"]);
+        assert_eq!(point.servers["file"], ["192.0.2.20:28925", "[fd00::20]:28925", "192.0.2.20:58926", "[fd00::20]:58926"]);
+        assert_eq!(point.servers["dns"], ["192.0.2.20", "fd00::20"]);
     }
 
     #[test]
