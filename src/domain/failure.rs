@@ -256,14 +256,22 @@ impl Failure {
         self
     }
 
+    /// Did the server only ask us to wait? Then it was no attempt.
+    #[must_use]
+    pub fn asks_to_wait(&self) -> bool {
+        self.code == Code::ServerBusy.row().word
+    }
+
     /// May the step be tried again, given what it does?
     #[must_use]
     pub fn retry(&self, effect: Effect) -> RetryAdvice {
         let repeatable = effect != Effect::OneShot;
         match self.class {
             FailureClass::Unreachable => match self.code.as_ref() {
-                // It will take connections again: waiting is what it asks for.
-                "server_busy" => RetryAdvice::After { tries: 12, first: Duration::from_secs(2) },
+                // It will take connections again: waiting is what it asks for. sshd's longest penalty is ten minutes.
+                "server_busy" => RetryAdvice::After { tries: 24, first: Duration::from_secs(2) },
+                // Older servers say nothing when they are full or when they punish: a minute or two, seldom asked.
+                "connection_closed" => RetryAdvice::After { tries: 8, first: Duration::from_secs(2) },
                 // As long as a gateway needs to be restarted.
                 "gateways_refused" => RetryAdvice::After { tries: 9, first: Duration::from_secs(2) },
                 _ => RetryAdvice::After { tries: 4, first: Duration::from_secs(1) },

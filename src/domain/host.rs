@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::credential::Retention;
+use super::package::Role;
 use super::site::Paths;
 
 /// Operating systems of the published contract.
@@ -165,5 +166,14 @@ impl HostSpec {
     #[must_use]
     pub fn login_address(&self) -> Option<IpAddr> {
         self.login_ip.or(self.address().map(|address| address.ip))
+    }
+
+    /// [`Self::login_address`] of a host with that role: a proxy stands in a network that is not ours, so its outer addresses
+    /// come before its inner ones.
+    #[must_use]
+    pub fn dial(&self, role: Role) -> Option<IpAddr> {
+        let listed = || self.outer_ip.split(',').find_map(|item| item.trim().parse().ok());
+        let outer = || listed().or(self.outer_ipv6.map(IpAddr::V6)).filter(|_| role == Role::Proxy);
+        self.login_ip.or_else(outer).or(self.address().map(|address| address.ip))
     }
 }

@@ -90,8 +90,8 @@ impl HostRecord {
                 }
             }
             EventKind::AttemptFailed { step, failure, .. } => {
-                // Another try follows, always.
-                self.attempts += 1;
+                // Another try follows, always; who was only asked to wait has not had the last one yet.
+                self.attempts += u32::from(!failure.asks_to_wait());
                 if let Some(record) = self.step_mut(*step) {
                     record.failures.push(failure.clone());
                     record.finished = Some(at);

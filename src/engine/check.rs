@@ -102,7 +102,9 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     let Visit { task, credential } = visit;
     let step = |kind, timeout_s| Step { kind, timeout_s };
     let logged_in = match credential {
-        Some(credential) => engine.ways().log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await,
+        Some(credential) => {
+            engine.ways(round.job.kind.role()).log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await
+        }
         None => Err(Failure::new(Code::CredentialExpired, "no login of this host is kept").into()),
     };
     let Reached { mut session, sudo_password, how, .. } = match logged_in {

@@ -17,6 +17,7 @@ use crate::domain::credential::Credential;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
 use crate::domain::id::RunId;
+use crate::domain::package::Role;
 use crate::domain::plan::{Step, StepKind};
 use crate::domain::site::HostPaths;
 
@@ -32,6 +33,8 @@ const READ: Duration = Duration::from_secs(90);
 pub struct Wanted {
     /// Its host.
     pub host: HostSpec,
+    /// What the job made of it.
+    pub role: Role,
     /// The login.
     pub credential: Credential,
     /// Places there.
@@ -63,7 +66,7 @@ impl Engine {
         let _place = self.collecting.acquire().await;
         let connect = Step { kind: StepKind::Connect, timeout_s: CONNECT_S };
         let Reached { mut session, sudo_password, .. } = self
-            .ways()
+            .ways(wanted.role)
             .log_in(&wanted.host, wanted.credential.clone(), connect)
             .await
             .map_err(|halt| failure(halt).at(StepKind::Connect))?;

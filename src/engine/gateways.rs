@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! host ─► leads into its cloud, or its install channel ─► the least loaded gateway that is well
-//!                                                           │ fails ─► left for 2 s, 4 s … 60 s; refused our login ─► 10 min
+//!                                                           │ fails ─► left for 2 s, 4 s … 60 s; a login that it refuses: 10 min
 //!                                                           └────────► the next one, at once
 //! ```
+//! Many hosts see one failure: it counts once. When its pause is over, one host tries a gateway for all others; until that
+//! went well nobody follows. One that only takes no more logins for now (MaxStartups) is asked again after 15 s at the latest.
+//!
 //! Never here: connections (`transport`), reading logins of gateways (who composes the parts). To add a kind of way: a variant
 //! of [`Leads`].
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,11 +22,15 @@ use tokio::time::Instant;
 use super::bucket::Bucket;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
+use crate::domain::package::Role;
 use crate::transport::{ForwardError, Gateway, Process, ReplacedKey, Session, Stream, TransportError};
 
 /// First and longest time that a gateway which failed is left alone; doubled with every failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// One that is full says when it is not by taking us: asking that seldom is no burden to it.
+const LONGEST_BUSY_PAUSE: Duration = Duration::from_secs(15);
 
 /// One that refused our login: another try soon would only count against the account.
 const REFUSED_PAUSE: Duration = Duration::from_secs(600);
@@ -37,10 +45,11 @@ pub enum Leads {
 }
 
 impl Leads {
-    /// What a host has to be taken through; `None`: it is reached directly.
+    /// What a host has to be taken through; `None`: it is reached directly, as proxies are, which are the way.
     #[must_use]
-    pub fn of(host: &HostSpec) -> Option<Self> {
+    pub fn of(host: &HostSpec, role: Role) -> Option<Self> {
         match host.install_channel_id {
+            _ if role == Role::Proxy => None,
             Some(id) if id != -1 => Some(Self::Channel(id)),
             _ => (host.bk_cloud_id != 0).then_some(Self::Cloud(host.bk_cloud_id)),
         }
@@ -65,19 +74,34 @@ pub struct Gateways {
 struct Known {
     leads: Leads,
     gateway: Result<Arc<Gateway>, String>,
-    bandwidth: Option<Arc<Bucket>>,
+    /// Its own, and those of the gateways before it.
+    bandwidth: Bandwidth,
 }
+
+/// Payload budgets on the way to a host; the tightest wins.
+pub(super) type Bandwidth = Arc<[Arc<Bucket>]>;
 
 #[derive(Default)]
 struct State {
     /// Sessions through it.
     hosts: usize,
-    /// Failures since it last worked.
+    /// Failures since it last worked, each counted once, however many hosts saw it.
     failures: u32,
     /// Left alone until then.
     until: Option<Instant>,
-    /// Why.
+    /// A host finds out whether it works again.
+    on_trial: bool,
+    /// What happened last.
     cause: String,
+    /// It was full, not broken.
+    busy: bool,
+}
+
+impl State {
+    /// May a host be taken through it?
+    fn is_open(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now && !self.on_trial)
+    }
 }
 
 /// The gateway a host is taken through.
@@ -85,14 +109,18 @@ pub(super) struct Chosen {
     index: usize,
     /// What it is.
     pub(super) gateway: Arc<Gateway>,
-    /// Its payload budget.
-    pub(super) bandwidth: Option<Arc<Bucket>>,
+    /// The payload budgets on this way.
+    pub(super) bandwidth: Bandwidth,
+    /// Its failures when it was chosen.
+    failures: u32,
     load: Load,
 }
 
 /// One session through a gateway, as long as it lives.
 struct Load {
     index: usize,
+    /// Is it the one that finds out whether the gateway works again?
+    on_trial: bool,
     states: Arc<Mutex<HashMap<usize, State>>>,
 }
 
@@ -100,6 +128,9 @@ impl Drop for Load {
     fn drop(&mut self) {
         if let Some(state) = lock(&self.states).get_mut(&self.index) {
             state.hosts = state.hosts.saturating_sub(1);
+            if self.on_trial {
+                state.on_trial = false;
+            }
         }
     }
 }
@@ -112,8 +143,21 @@ impl Gateways {
     /// Those gateways; each with a payload budget of `mb_per_s`, 0 for none.
     #[must_use]
     pub fn new(known: Vec<KnownGateway>, mb_per_s: u32) -> Self {
-        let with_budget =
-            |KnownGateway { leads, gateway }| Known { leads, gateway, bandwidth: Bucket::new(mb_per_s).map(Arc::new) };
+        // One machine has one budget, however many ways lead through it.
+        let mut budgets: HashMap<(IpAddr, u16), Arc<Bucket>> = HashMap::new();
+        let mut of = |gateway: &Gateway| -> Bandwidth {
+            let hops = std::iter::successors(Some(gateway), |hop| hop.target.via.as_deref());
+            let budget = |hop: &Gateway| {
+                let place = (hop.target.dial, hop.target.port);
+                let new = || Bucket::new(mb_per_s).map(Arc::new);
+                budgets.get(&place).cloned().or_else(|| new().inspect(|new| drop(budgets.insert(place, new.clone()))))
+            };
+            hops.filter_map(budget).collect()
+        };
+        let with_budget = |KnownGateway { leads, gateway }| {
+            let bandwidth = gateway.as_deref().map(&mut of).unwrap_or_default();
+            Known { leads, gateway, bandwidth }
+        };
         Self { known: known.into_iter().map(with_budget).collect(), states: Arc::default() }
     }
 
@@ -121,35 +165,49 @@ impl Gateways {
     pub(super) fn choose(&self, leads: Leads, tried: &[usize]) -> Option<Chosen> {
         let now = Instant::now();
         let mut states = lock(&self.states);
-        let well = self.leading(leads).filter(|(index, _)| {
-            !tried.contains(index) && states.get(index).and_then(|state| state.until).is_none_or(|until| until <= now)
-        });
-        let usable = well.filter_map(|(index, known)| Some((index, known.gateway.as_ref().ok()?, known)));
+        let open = self
+            .leading(leads)
+            .filter(|(index, _)| !tried.contains(index) && states.get(index).is_none_or(|state| state.is_open(now)));
+        let usable = open.filter_map(|(index, known)| Some((index, known.gateway.as_ref().ok()?, known)));
         let load = |index: &usize| states.get(index).map_or(0, |state| state.hosts);
         let (index, gateway, known) = usable.min_by_key(|(index, ..)| load(index))?;
-        states.entry(index).or_default().hosts += 1;
-        let load = Load { index, states: self.states.clone() };
-        Some(Chosen { index, gateway: gateway.clone(), bandwidth: known.bandwidth.clone(), load })
+        let state = states.entry(index).or_default();
+        state.hosts += 1;
+        let on_trial = state.failures > 0;
+        state.on_trial |= on_trial;
+        let load = Load { index, on_trial, states: self.states.clone() };
+        let bandwidth = known.bandwidth.clone();
+        Some(Chosen { index, gateway: gateway.clone(), bandwidth, failures: state.failures, load })
+    }
+
+    /// Has nothing been heard against it since it was chosen? A host may have waited for its turn meanwhile.
+    pub(super) fn is_well(&self, chosen: &Chosen) -> bool {
+        lock(&self.states).get(&chosen.index).is_some_and(|state| state.failures <= chosen.failures)
     }
 
     /// It failed, or refused to forward: it is left alone for a while.
     pub(super) fn failed(&self, chosen: &Chosen, cause: &TransportError) {
         let mut states = lock(&self.states);
         let state = states.entry(chosen.index).or_default();
+        if state.failures != chosen.failures {
+            return;
+        }
         state.failures += 1;
-        let pause = match cause {
-            TransportError::Refusal { .. } | TransportError::Undecided { .. } => REFUSED_PAUSE,
-            _ => LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(state.failures.min(10) - 1)),
-        };
+        let root = root(cause);
+        state.busy = root.is_busy();
+        let longest = if state.busy { LONGEST_BUSY_PAUSE } else { LONGEST_PAUSE };
+        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(state.failures.min(10) - 1);
+        let pause = if root.is_final() { REFUSED_PAUSE } else { longest.min(doubled) };
         state.until = Some(Instant::now() + pause);
         state.cause = format!("{}: {cause}", chosen.gateway.target.endpoint());
         tracing::warn!(gateway = chosen.gateway.target.endpoint(), %cause, pause_s = pause.as_secs(), "a gateway is left alone");
     }
 
     /// It works.
-    pub(super) fn works(&self, chosen: &Chosen) {
+    pub(super) fn works(&self, chosen: &mut Chosen) {
+        chosen.load.on_trial = false;
         if let Some(state) = lock(&self.states).get_mut(&chosen.index) {
-            (state.failures, state.until) = (0, None);
+            (state.failures, state.until, state.on_trial, state.busy) = (0, None, false, false);
         }
     }
 
@@ -166,9 +224,12 @@ impl Gateways {
             let failure = Failure::new(Code::NoGateway, format!("there is no way to reach {what}: none has a login"));
             return unreadable.fold(failure, |failure, why| failure.because(why));
         }
-        let causes = usable.iter().filter_map(|index| states.get(index).filter(|state| !state.cause.is_empty()));
-        let failure = Failure::new(Code::GatewaysRefused, format!("there is no way to reach {what} right now"));
-        causes.fold(failure, |failure, state| failure.because(&state.cause))
+        let told: Vec<&State> =
+            usable.iter().filter_map(|index| states.get(index)).filter(|state| !state.cause.is_empty()).collect();
+        // One that will take us is worth waiting for, and that is no try of the host's.
+        let code = if told.iter().any(|state| state.busy) { Code::ServerBusy } else { Code::GatewaysRefused };
+        let failure = Failure::new(code, format!("there is no way to reach {what} right now"));
+        told.iter().fold(failure, |failure, state| failure.because(&state.cause))
     }
 
     fn leading(&self, leads: Leads) -> impl Iterator<Item = (usize, &Known)> {
@@ -194,6 +255,11 @@ pub(super) fn blames_gateway(error: &TransportError) -> Option<&TransportError> 
         TransportError::Gateway { cause, .. } => Some(cause),
         _ => None,
     }
+}
+
+/// What went wrong at the first gateway of a chain that failed.
+fn root(error: &TransportError) -> &TransportError {
+    std::iter::successors(Some(error), |error| blames_gateway(error)).last().unwrap_or(error)
 }
 
 /// A session through a gateway.
@@ -267,22 +333,83 @@ mod tests {
         assert!(gateways.choose(ZONE, &[1]).is_none(), "the only other one was tried already");
         tokio::time::advance(FIRST_PAUSE).await;
         assert!(gateways.choose(ZONE, &[1]).is_some());
-        gateways.failed(&first, &lost());
+        let again = gateways.choose(ZONE, &[1]).unwrap();
+        gateways.failed(&again, &lost());
         tokio::time::advance(FIRST_PAUSE).await;
         assert!(gateways.choose(ZONE, &[1]).is_none(), "the pause has doubled");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_login_is_not_repeated_soon() {
+    async fn what_many_hosts_see_is_one_failure() {
         let gateways = Gateways::new(vec![gateway(1)], 0);
-        let chosen = gateways.choose(ZONE, &[]).unwrap();
-        let refusal = TransportError::Refusal { endpoint: "g".into(), method: "password", account: "root".into() };
-        gateways.failed(&chosen, &refusal);
-        tokio::time::advance(LONGEST_PAUSE * 2).await;
-        assert!(gateways.choose(ZONE, &[]).is_none());
-        let failure = gateways.none(ZONE);
-        assert_eq!(failure.code, "gateways_refused");
-        assert!(failure.to_string().contains("192.0.2.1:22: g refused the password"), "{failure}");
+        let hosts: Vec<Chosen> = (0..20).filter_map(|_| gateways.choose(ZONE, &[])).collect();
+        for (host, well) in hosts.iter().zip([true].into_iter().chain(std::iter::repeat(false))) {
+            assert_eq!(gateways.is_well(host), well, "those who still wait for their turn need not try it");
+            gateways.failed(host, &lost());
+        }
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(gateways.choose(ZONE, &[]).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_host_finds_out_for_all_whether_a_gateway_works_again() {
+        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
+        gateways.failed(&gateways.choose(ZONE, &[]).unwrap(), &lost());
+        tokio::time::advance(FIRST_PAUSE).await;
+        let scout = gateways.choose(ZONE, &[]).unwrap();
+        let follower = gateways.choose(ZONE, &[]).unwrap();
+        assert_eq!([&scout, &follower].map(last), ["192.0.2.1:22", "192.0.2.2:22"]);
+        drop(scout);
+        let mut scout = gateways.choose(ZONE, &[]).unwrap();
+        assert_eq!(last(&scout), "192.0.2.1:22", "one that gave up leaves the question to another");
+        gateways.works(&mut scout);
+        assert_eq!(gateways.choose(ZONE, &[1]).as_ref().map(last).as_deref(), Some("192.0.2.1:22"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_full_is_waited_for() {
+        let gateways = Gateways::new(vec![gateway(1)], 0);
+        for _ in 0..6 {
+            let chosen = gateways.choose(ZONE, &[]).unwrap();
+            gateways.failed(&chosen, &TransportError::Busy { endpoint: "g".into(), cause: "it says so".into() });
+            let failure = gateways.none(ZONE);
+            assert_eq!(failure.code, "server_busy");
+            assert!(failure.to_string().contains("192.0.2.1:22: g takes no connection for now"), "{failure}");
+            tokio::time::advance(LONGEST_BUSY_PAUSE).await;
+        }
+    }
+
+    #[test]
+    fn a_budget_belongs_to_a_machine_whichever_way_leads_through_it() {
+        let jump = |last: u8, via: &KnownGateway| {
+            let mut jump = Gateway::clone(gateway(last).gateway.as_ref().unwrap());
+            jump.target.via = via.gateway.clone().ok();
+            KnownGateway { leads: Leads::Channel(5), gateway: Ok(Arc::new(jump)) }
+        };
+        let proxy = gateway(1);
+        let gateways = Gateways::new(vec![proxy.clone(), gateway(2), jump(3, &proxy), jump(4, &proxy)], 10);
+        let budgets: Vec<&[Arc<Bucket>]> = gateways.known.iter().map(|known| &*known.bandwidth).collect();
+        let [first, second, third, fourth] = budgets[..] else { panic!("four gateways") };
+        assert_eq!([first, second, third, fourth].map(<[_]>::len), [1, 1, 2, 2]);
+        assert!(Arc::ptr_eq(&first[0], &third[1]) && Arc::ptr_eq(&third[1], &fourth[1]));
+        assert!(!Arc::ptr_eq(&third[0], &fourth[0]) && !Arc::ptr_eq(&first[0], &second[0]));
+        assert!(Gateways::new(vec![proxy], 0).known[0].bandwidth.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_login_is_not_repeated_soon_whoever_of_a_chain_refused_it() {
+        let refusal = || TransportError::Refusal { endpoint: "g".into(), method: "password", account: "root".into() };
+        for refusal in [refusal(), TransportError::Gateway { gateway: "first".into(), cause: Arc::new(refusal()) }] {
+            let gateways = Gateways::new(vec![gateway(1)], 0);
+            let chosen = gateways.choose(ZONE, &[]).unwrap();
+            gateways.failed(&chosen, &refusal);
+            tokio::time::advance(LONGEST_PAUSE * 2).await;
+            assert!(gateways.choose(ZONE, &[]).is_none());
+            let failure = gateways.none(ZONE);
+            assert_eq!(failure.code, "gateways_refused");
+            let told = failure.to_string();
+            assert!(told.contains("192.0.2.1:22: ") && told.contains("g refused the password"), "{failure}");
+        }
     }
 
     #[test]

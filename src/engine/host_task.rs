@@ -15,13 +15,13 @@ use std::time::Duration;
 use super::cancel::HostStop;
 use super::job_run::JobRun;
 use super::journal::JournalError;
-use super::retry;
+use super::retry::{self, Whose, is_link};
 use super::steps;
 use super::steps::connect::Access;
 use super::stopwatch::Stopwatch;
 use super::talk::{Become, Talk};
 use crate::domain::event::{EventKind, Figures};
-use crate::domain::failure::{Code, Failure, FailureClass};
+use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::outcome::{Outcome, StepOutcome};
 use crate::domain::plan::{Plan, Step, StepKind};
@@ -120,9 +120,8 @@ pub(super) struct HostTask {
     stopwatch: Stopwatch,
     /// What happened and is not in the record yet.
     noted: Vec<EventKind>,
-    /// Failed tries of each step since it last succeeded, in this process; those that the way to the host failed apart:
-    /// a host that is restarted loses the connection first, and its run deserves the new attempt all the same.
-    tried: HashMap<(StepKind, bool), u32>,
+    /// Failed tries of each step since it last succeeded, in this process.
+    tried: HashMap<(StepKind, Whose), u32>,
     /// Most bytes of the package that the host was seen to have.
     arrived: u64,
     /// The step that a dead executor was in: taking it up is not a new attempt.
@@ -353,7 +352,7 @@ impl HostTask {
         if self.session.take_if(|_| step != StepKind::Connect).is_some() {
             tracing::debug!(host = %self.row.address, step = %step, code = %failure.code, "session dropped");
         }
-        let tried = self.tried.entry((step, is_link(&failure))).or_insert(0);
+        let tried = self.tried.entry((step, Whose::of(&failure))).or_insert(0);
         *tried += 1;
         let tried = *tried;
         let pause = match self.in_flight_until(&failure) {
@@ -460,15 +459,6 @@ impl HostTask {
         let password = self.access.sudo_password.clone();
         let root = Become { privilege: plan.privilege, dialect: plan.dialect, password: password.as_ref() };
         Talk::open_as_root(self.session()?, program, args, root).await
-    }
-}
-
-/// Is it the way to the host that failed, not the host?
-pub(super) fn is_link(failure: &Failure) -> bool {
-    match failure.class {
-        FailureClass::Unreachable => true,
-        FailureClass::Lost => !matches!(failure.code.as_ref(), "rebooted" | "run_lost" | "terminated"),
-        _ => false,
     }
 }
 

@@ -45,6 +45,7 @@ impl JobRun {
             site: &self.site,
             gateways: &self.gateways,
             accepts_new_key: false,
+            role: self.spec.kind.role(),
         }
     }
 }

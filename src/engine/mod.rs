@@ -43,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::Timestamp;
 use crate::domain::id::JobId;
+use crate::domain::package::Role;
 use crate::domain::site::Site;
 use crate::packages::PackageSource;
 use crate::store::{Lease, Store, StoreError};
@@ -164,14 +165,15 @@ impl Engine {
         &self.clouds
     }
 
-    /// The ways to hosts.
-    fn ways(&self) -> Ways<'_> {
+    /// The ways to hosts of that role.
+    fn ways(&self, role: Role) -> Ways<'_> {
         Ways {
             transport: &*self.transport,
             limits: &self.limits,
             site: &self.site,
             gateways: &self.gateways,
             accepts_new_key: false,
+            role,
         }
     }
 

@@ -1,10 +1,11 @@
-//! From advice to a pause: a doubling back-off with jitter, 30 s at most (the failures' advice: `domain::failure`).
+//! Whether a failure is tried again, and when: a doubling back-off with jitter, 30 s at most (the advice is the failure's:
+//! `domain::failure`); and whose try it was.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::domain::failure::{Failure, RetryAdvice};
+use crate::domain::failure::{Failure, FailureClass, RetryAdvice};
 use crate::domain::plan::Effect;
 
 /// Longest pause between two tries.
@@ -22,6 +23,38 @@ pub fn pause(failure: &Failure, effect: Effect, tried: u32) -> Option<Duration> 
             .with_jitter()
             .build()
             .nth(tried.saturating_sub(1) as usize),
+    }
+}
+
+/// Whose tries are counted apart: a host that is restarted loses the connection first, and its run deserves the new attempt
+/// all the same; one that was asked to wait has not tried yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    /// The host failed.
+    Host,
+    /// The way to it failed.
+    Link,
+    /// It asked us to wait.
+    Wait,
+}
+
+impl Whose {
+    /// Whose this failure is.
+    pub(super) fn of(failure: &Failure) -> Self {
+        match () {
+            () if failure.asks_to_wait() => Self::Wait,
+            () if is_link(failure) => Self::Link,
+            () => Self::Host,
+        }
+    }
+}
+
+/// Is it the way to the host that failed, not the host?
+pub(super) fn is_link(failure: &Failure) -> bool {
+    match failure.class {
+        FailureClass::Unreachable => true,
+        FailureClass::Lost => !matches!(failure.code.as_ref(), "rebooted" | "run_lost" | "terminated"),
+        _ => false,
     }
 }
 

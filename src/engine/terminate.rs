@@ -2,7 +2,8 @@
 //!
 //! Never here: when to cancel (the dispatcher's), how a run is killed (`steps::script`).
 
-use super::host_task::{Halt, HostTask, is_link};
+use super::host_task::{Halt, HostTask};
+use super::retry::is_link;
 use super::steps;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure};

@@ -69,7 +69,8 @@ impl Service {
         let (host, credential) = self.login_of(&task).await?.ok_or_else(expired)?;
         let spec = self.store.job(job).await?.ok_or(ServiceError::NoJob(job))?.spec;
         let paths = settle::paths(&spec, &task.spec);
-        let wanted = Wanted { host, credential, paths, state_dir: plan.state_dir, run: run.clone(), most: MOST };
+        let (role, state_dir) = (spec.kind.role(), plan.state_dir);
+        let wanted = Wanted { host, role, credential, paths, state_dir, run: run.clone(), most: MOST };
         let found = self.engine.collect(wanted).await.map_err(unreached)?;
         let gone = || ServiceError::NoRun { job, host: task.address, gone: Some(run.clone()) };
         let found = found.ok_or_else(gone)?;

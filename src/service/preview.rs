@@ -13,9 +13,10 @@ use crate::domain::credential::Credential;
 use crate::domain::failure::Failure;
 use crate::domain::host::{HostSpec, Os};
 use crate::domain::job::{JobKind, Status};
-use crate::domain::package::{PackageEntry, Question};
+use crate::domain::package::{PackageEntry, Question, Role};
 use crate::domain::plan::{Effect, StepKind};
 use crate::domain::spec::{JobSpec, TaskSpec};
+use crate::engine::gateways::Leads;
 use crate::packages::archive;
 use crate::plan::describe::{Subject, describe};
 use crate::plan::render::{self, Templates, Values};
@@ -114,7 +115,7 @@ impl Service {
         let shelf = self.shelf(&request.spec).await?;
         let mut list = Vec::with_capacity(request.hosts.len());
         for (host, exclusion) in request.hosts.into_iter().zip(excluded) {
-            let login = login(&host.spec, host.credential.as_ref());
+            let login = login(&host.spec, request.spec.kind.role(), host.credential.as_ref());
             let task = self.task_spec(host.spec, &outline);
             list.push(host_preview(&request.spec, &task, (exclusion, login), &shelf));
         }
@@ -217,10 +218,15 @@ fn fill(
 }
 
 /// How a host is logged in to.
-fn login(host: &HostSpec, credential: Option<&Credential>) -> String {
+fn login(host: &HostSpec, role: Role, credential: Option<&Credential>) -> String {
     let method = credential.map_or("a login that is not here yet", |credential| credential.auth.word());
-    let dial = host.login_address().map_or_else(|| "nowhere".to_owned(), |ip| SocketAddr::new(ip, host.port).to_string());
-    format!("{} at {dial} by {method}", host.account)
+    let dial = host.dial(role).map_or_else(|| "nowhere".to_owned(), |ip| SocketAddr::new(ip, host.port).to_string());
+    let via = match Leads::of(host, role) {
+        None => String::new(),
+        Some(Leads::Cloud(id)) => format!(" via a proxy of cloud {id}"),
+        Some(Leads::Channel(id)) => format!(" via a jump server of install channel {id}"),
+    };
+    format!("{} at {dial}{via} by {method}", host.account)
 }
 
 /// Hosts whose steps read the same, with those steps: ten thousand alike are told once.

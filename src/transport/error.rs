@@ -43,6 +43,12 @@ pub enum TransportError {
         /// What was seen.
         cause: String,
     },
+    /// The server closed before it said a word: that is how some say that they take no more connections for now.
+    #[error("{endpoint} closed the connection before it said anything")]
+    Dropped {
+        /// Address and port.
+        endpoint: String,
+    },
     /// The server takes no more connections for now, and says so.
     #[error("{endpoint} takes no connection for now: {cause}")]
     Busy {
@@ -216,13 +222,40 @@ pub enum TransportError {
     },
 }
 
+impl TransportError {
+    /// Does the server take no connection for now? It will again: waiting is all there is to do.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Dropped { .. })
+    }
+
+    /// Will the same login or the same host key be refused again, until a person has done something about it?
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Refusal { .. }
+                | Self::Undecided { .. }
+                | Self::MethodNotOffered { .. }
+                | Self::Barred { .. }
+                | Self::KeyUnusable { .. }
+                | Self::HostKeyChanged { .. }
+                | Self::HostKeyRevoked { .. }
+                | Self::HostCertificate { .. }
+                | Self::HostKeyUnknown { .. }
+                | Self::NoCommonAlgorithm { .. }
+                | Self::NotSsh { .. }
+        )
+    }
+}
+
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let code = match &error {
             TransportError::Refused { .. } => Code::ConnectionRefused,
             TransportError::TimedOut { .. } => Code::ConnectTimeout,
             TransportError::NoRoute { .. } => Code::NoRoute,
-            TransportError::Closed { .. } => Code::ConnectionClosed,
+            TransportError::Closed { .. } | TransportError::Dropped { .. } => Code::ConnectionClosed,
             TransportError::Busy { .. } => Code::ServerBusy,
             TransportError::Gateway { .. } | TransportError::NoForwarding { .. } => Code::GatewaysRefused,
             TransportError::NoCommonAlgorithm { .. } => Code::NoCommonAlgorithm,

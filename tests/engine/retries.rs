@@ -43,6 +43,21 @@ async fn a_host_that_refuses_for_good_fails_after_four_tries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_server_is_waited_for_and_that_is_no_attempt() {
+    let world = World::install(1).await;
+    // Eight refused tries are more than an unreachable host gets, and those come on top.
+    world.host(0).fault(Ask::Connect, ..8, Trouble::Busy).fault(Ask::Connect, 8..11, Trouble::Refused);
+    world.run().await.unwrap();
+    world.all_succeeded().await;
+    let retries = world.retries(0, StepKind::Connect);
+    let waits: Vec<Duration> = retries.iter().filter(|(code, _)| code == "server_busy").map(|(_, pause)| *pause).collect();
+    assert_eq!((retries.len(), waits.len()), (11, 8), "{retries:?}");
+    // Not hammered.
+    assert!(waits.iter().sum::<Duration>() > Duration::from_secs(100), "{waits:?}");
+    assert_eq!(world.record(0).attempts, 4, "the three refused tries and the last one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn hosts_that_fail_together_do_not_come_back_together() {
     let world = World::install(40).await;
     for host in world.hosts() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::landfall::{Landfall, Report, install};
 use crate::package::Package;
-use crate::target::assert_no_run_twice;
+use crate::target::{assert_no_run_twice, await_held, hold_scripts, let_go, sshd_said, until};
 use crate::world::{Host, World};
 
 const ZONE: i64 = 2;
@@ -54,27 +54,36 @@ fn reaches(host: &Host) -> bool {
     TcpStream::connect_timeout(&sshd, Duration::from_secs(1)).is_ok()
 }
 
+/// A line of the site file's table of proxies, for one where a password is wanted.
+fn proxy_by_password(host: &Host, password: &str) -> String {
+    format!("[[proxy]]\ncloud = {ZONE}\ninner_ip = \"{}\"\npassword = {}\n", host.ip, json!(password))
+}
+
 #[test]
-fn a_host_that_only_its_proxy_reaches_gets_its_agent_by_either_protocol() {
-    let world = World::up(&[("proxy", "key"), ("v4", "password"), ("v6", "password")]);
-    let (v4, v6) = (world.host("v4"), world.host("v6"));
-    world.hide(&["v4", "v6"]);
+fn a_host_that_only_its_proxy_reaches_gets_its_agent_by_either_protocol_wherever_it_is_logged_in_to() {
+    let world = World::up(&[("proxy", "key"), ("v4", "password"), ("v6", "password"), ("elsewhere", "password")]);
+    let (v4, v6, elsewhere) = (world.host("v4"), world.host("v6"), world.host("elsewhere"));
+    world.hide(&["v4", "v6", "elsewhere"]);
     assert!(!reaches(v4), "it can be reached from here");
     let (landfall, _dir) = with(Package::tiny("tiny"));
     let proxy = world.host("proxy");
     // Dialled by its outer address, in the other protocol than the one host needs.
     landfall.site(&format!("{}outer_ipv6 = \"{}\"\n", zone(&world, &["proxy"]), proxy.ip6));
-    let mut job = in_zone([v4, v6]);
+    let mut job = in_zone([v4, v6, elsewhere]);
     let entry = job["hosts"][1].as_object_mut().unwrap();
     entry.remove("inner_ip");
     entry.insert("inner_ipv6".into(), v6.ip6.clone().into());
+    // Nobody can be reached at that inner address.
+    job["hosts"][2]["inner_ip"] = world.blackhole.clone().into();
+    job["hosts"][2]["login_ip"] = elsewhere.ip6.clone().into();
 
     let report = landfall.succeed(&job);
 
     let written = |ip: &str| ip.parse::<IpAddr>().unwrap().to_string();
-    for ip in [&v4.ip, &v6.ip6] {
+    for (ip, at) in [(&v4.ip, &v4.ip), (&v6.ip6, &v6.ip6), (&world.blackhole, &elsewhere.ip6)] {
         let how = way(&landfall, &report, &written(ip));
-        assert!(how.ends_with(&format!("via [{}]:22 by password", written(&proxy.ip6))), "{how}");
+        let at = SocketAddr::new(at.parse().unwrap(), 22);
+        assert_eq!(how, format!("root at {at} via [{}]:22 by password", written(&proxy.ip6)));
     }
     assert_eq!(assert_no_run_twice(&world, "v4").len(), 1);
 }
@@ -105,13 +114,19 @@ fn a_channel_leads_through_its_jump_server_behind_the_proxy_of_the_zone() {
     assert!(way(&landfall, &report, &other.ip).contains(&format!("{}:22 via {proxy}", other.ip)));
 }
 
-#[test]
-fn hosts_go_on_through_the_other_gateway_when_theirs_dies() {
-    let names: Vec<String> = (1..=8).map(|number| format!("h{number}")).collect();
-    let mut wanted = vec![("g1", "key"), ("g2", "key")];
+/// Gateways, and so many hosts that only they reach, with their names.
+fn hidden(gateways: &[&str], hosts: usize) -> (World, Vec<String>) {
+    let names: Vec<String> = (1..=hosts).map(|number| format!("h{number}")).collect();
+    let mut wanted: Vec<(&str, &str)> = gateways.iter().map(|name| (*name, "key")).collect();
     wanted.extend(names.iter().map(|name| (name.as_str(), "password")));
     let world = World::up(&wanted);
     world.hide(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    (world, names)
+}
+
+#[test]
+fn hosts_go_on_through_the_other_gateway_when_theirs_dies() {
+    let (world, names) = hidden(&["g1", "g2"], 8);
     let (landfall, _dir) = with(Package::tiny("big").with_noise(3_000_000));
     landfall.site(&zone(&world, &["g1", "g2"]));
     let mut job = in_zone(names.iter().map(|name| world.host(name)));
@@ -147,14 +162,9 @@ fn a_gateway_that_does_not_forward_is_left_for_one_that_does() {
     let world = World::up(&[("closed", "no-forwarding"), ("open", "key"), ("inner", "password")]);
     let (landfall, _dir) = with(Package::tiny("tiny"));
     let closed = world.host("closed");
-    let password = json!(closed.password);
-    let site = zone(&world, &["open"]);
-    landfall.site(&format!("{site}[[proxy]]\ncloud = {ZONE}\ninner_ip = \"{}\"\npassword = {password}\n", closed.ip));
     // The first choice, because it stands first.
-    let site = std::fs::read_to_string(landfall.dir().join("site.toml")).unwrap();
-    let mut tables: Vec<&str> = site.split("[[proxy]]").collect();
-    tables.swap(1, 2);
-    landfall.site(&tables.join("[[proxy]]"));
+    let first = proxy_by_password(closed, closed.password.as_deref().unwrap());
+    landfall.site(&zone(&world, &["open"]).replacen("[[proxy]]", &format!("{first}[[proxy]]"), 1));
 
     let report = landfall.succeed(&in_zone([world.host("inner")]));
 
@@ -176,15 +186,99 @@ fn a_zone_whose_proxy_has_no_login_says_so_and_touches_nothing() {
     assert!(report.stdout.contains("id_that_is_not_there"), "{}", report.stdout);
 }
 
+/// From now on the host's sshd turns away whoever comes while three others have not logged in yet.
+fn three_at_a_time(world: &World, name: &str) {
+    let listening = || sshd_said(world, name, "Server listening on 0.0.0.0");
+    let before = listening();
+    world.exec(name, "echo 'MaxStartups 3:100:3' >>/etc/ssh/sshd_config && pkill -HUP -o sshd");
+    until("sshd listens again", || listening() > before);
+}
+
 #[test]
 fn fleet_of_50_hosts_behind_a_gateway_that_takes_three_logins_at_a_time_all_succeed() {
-    let names: Vec<String> = (1..=50).map(|number| format!("h{number}")).collect();
-    let mut wanted = vec![("gate", "key")];
-    wanted.extend(names.iter().map(|name| (name.as_str(), "password")));
-    let world = World::up(&wanted);
-    world.hide(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    world.exec("gate", "echo 'MaxStartups 3:100:3' >>/etc/ssh/sshd_config && pkill -HUP -o sshd");
+    let (world, names) = hidden(&["gate"], 50);
+    three_at_a_time(&world, "gate");
     let (landfall, _dir) = with(Package::tiny("tiny"));
     landfall.site(&zone(&world, &["gate"]));
     landfall.succeed(&in_zone(names.iter().map(|name| world.host(name))));
+}
+
+#[test]
+fn a_gateway_that_is_full_is_waited_for_and_that_is_nobodys_attempt() {
+    let (world, names) = hidden(&["gate"], 3);
+    three_at_a_time(&world, "gate");
+    let gate = world.host("gate");
+    let sshd = SocketAddr::new(gate.ip.parse().unwrap(), gate.port);
+    // Others who do not get on with their logins.
+    let others: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(sshd).unwrap()).collect();
+    let (landfall, _dir) = with(Package::tiny("tiny"));
+    landfall.site(&zone(&world, &["gate"]));
+    let mut running = landfall.begin(&in_zone(names.iter().map(|name| world.host(name))));
+    let told = running.wait_for("word of the full gateway", |event| event["kind"] == "attempt_failed");
+    assert_eq!(told["failure"]["code"], "server_busy", "{told}");
+    assert!(told.to_string().contains("Exceeded MaxStartups"), "{told}");
+    drop(others);
+
+    let report = running.report().succeeded();
+
+    for name in &names {
+        assert_eq!(report.host(&world.host(name).ip)["attempts"], 1, "{name}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_behind_a_gateway_names_both_and_a_gateway_that_refuses_the_login_is_asked_once() {
+    let world = World::up(&[("wary", "password"), ("open", "key"), ("h1", "password"), ("h2", "password"), ("h3", "password")]);
+    let (wary, open) = (world.host("wary"), world.host("open"));
+    world.hide(&["h1", "h2", "h3"]);
+    let (landfall, _dir) = with(Package::tiny("tiny"));
+    let first = proxy_by_password(wary, "not the one");
+    landfall.site(&zone(&world, &["open"]).replacen("[[proxy]]", &format!("{first}[[proxy]]"), 1));
+    let (wrong, deaf, well) = (world.host("h1"), world.host("h2"), world.host("h3"));
+    let mut job = in_zone([wrong, deaf, well]);
+    job["hosts"][0]["password"] = "not the one".into();
+    job["hosts"][1]["port"] = 9.into();
+
+    let report = landfall.run(&job);
+
+    assert_eq!(report.host(&well.ip)["status"], "SUCCESS");
+    assert_eq!(report.failure(&wrong.ip), ("unauthenticated", "password_refused", "connect"));
+    assert_eq!(report.failure(&deaf.ip), ("unreachable", "connection_refused", "connect"));
+    for (host, port) in [(wrong, 22), (deaf, 9)] {
+        let message = report.host(&host.ip)["failure"]["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{}:{port} via {}:22 refused the ", host.ip, open.ip)), "{message}");
+    }
+    assert_eq!(sshd_said(&world, "wary", "Failed password"), 1);
+    assert_eq!(sshd_said(&world, "h1", "Failed password"), 1);
+}
+
+#[test]
+fn hosts_leave_a_gateway_that_falls_silent() {
+    let (world, names) = hidden(&["g1", "g2"], 4);
+    let (landfall, _dir) = with(Package::tiny("tiny"));
+    landfall.site(&format!("[ssh]\nconnect_timeout_s = 2\n{}", zone(&world, &["g1", "g2"])));
+    names.iter().for_each(|name| hold_scripts(&world, name));
+    let mut running = landfall.begin(&in_zone(names.iter().map(|name| world.host(name))));
+    let begun = RefCell::new(HashSet::new());
+    running.wait_for("all hosts in their scripts", |event| {
+        if event["kind"] == "step_started" && event["step"] == "run_script" {
+            begun.borrow_mut().insert(event["host"]["ip"].to_string());
+        }
+        begun.borrow().len() == names.len()
+    });
+    names.iter().for_each(|name| await_held(&world, name));
+    world.cut("g1");
+    names.iter().for_each(|name| let_go(&world, name));
+
+    let report = running.report().succeeded();
+
+    let lost = |name: &&String| report.events_of(&world.host(name).ip, "attempt_failed").count() > 0;
+    assert_eq!(names.iter().filter(lost).count(), names.len() / 2, "those of g1");
+    for name in &names {
+        assert_eq!(assert_no_run_twice(&world, name).len(), 1, "{name}");
+        if lost(&name) {
+            let how = way(&landfall, &report, &world.host(name).ip);
+            assert!(how.contains(&format!("via {}:22 ", world.host("g2").ip)), "{name}: {how}");
+        }
+    }
 }

@@ -1,15 +1,13 @@
 //! connect: one session for everything that follows.
 
-use std::sync::Arc;
-
 use crate::domain::credential::{Credential, Secret};
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
+use crate::domain::package::Role;
 use crate::domain::plan::Step;
 use crate::domain::site::Site;
-use crate::engine::bucket::Bucket;
-use crate::engine::gateways::{Chosen, Gateways, Leads, blames_gateway};
+use crate::engine::gateways::{Bandwidth, Chosen, Gateways, Leads, blames_gateway};
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::limits::Limits;
 use crate::engine::vault;
@@ -37,8 +35,8 @@ pub(in crate::engine) struct Access {
     pub(in crate::engine) credential: Option<Credential>,
     /// What sudo is answered with, known since the login.
     pub(in crate::engine) sudo_password: Option<Secret>,
-    /// Payload budget of the gateway that the session goes through.
-    pub(in crate::engine) gateway_bandwidth: Option<Arc<Bucket>>,
+    /// Payload budgets of the gateways that the session goes through.
+    pub(in crate::engine) gateway_bandwidth: Bandwidth,
 }
 
 /// A host that was logged in to.
@@ -48,8 +46,8 @@ pub(in crate::engine) struct Reached {
     pub(in crate::engine) sudo_password: Option<Secret>,
     /// How it was had, for people.
     pub(in crate::engine) how: String,
-    /// Payload budget of the gateway that the session goes through.
-    pub(in crate::engine) bandwidth: Option<Arc<Bucket>>,
+    /// Payload budgets of the gateways that the session goes through.
+    pub(in crate::engine) bandwidth: Bandwidth,
 }
 
 /// The way to hosts, within the limits of this process.
@@ -60,21 +58,26 @@ pub(in crate::engine) struct Ways<'a> {
     pub(in crate::engine) gateways: &'a Gateways,
     /// May another host key take the place of the pinned one?
     pub(in crate::engine) accepts_new_key: bool,
+    /// What the hosts are, or become: proxies are dialled from outside.
+    pub(in crate::engine) role: Role,
 }
 
 impl Ways<'_> {
     /// Logs in to a host: directly, or through a gateway that leads to it; one that fails is left for another.
     pub(in crate::engine) async fn log_in(&self, host: &HostSpec, credential: Credential, step: Step) -> Result<Reached, Halt> {
         let unaddressed = || Failure::new(Code::Internal, "the host has no address");
-        let (address, dial) = host.address().zip(host.login_address()).ok_or_else(unaddressed)?;
+        let (address, dial) = host.address().zip(host.dial(self.role)).ok_or_else(unaddressed)?;
         let (legacy, accepts_new_key) = (self.site.allows_legacy(dial), self.accepts_new_key);
         let mut target = Target { address, dial, port: host.port, legacy, accepts_new_key, via: None };
         let method = credential.auth.word();
         // Before the permit: a slow vault holds up nobody's handshake.
         let Credential { auth, sudo_password } = vault::open(self.site.vault.as_ref(), host, credential).await?;
         let login = Login { account: host.account.clone(), auth };
-        let (session, bandwidth) = match Leads::of(host) {
-            None => (self.connect(&target, &login, step).await??, None),
+        let (session, bandwidth) = match Leads::of(host, self.role) {
+            None => {
+                let _permit = self.limits.handshake(target.dial, target.port).await;
+                (self.connect(&target, &login, step).await??, Bandwidth::default())
+            }
             Some(leads) => {
                 let (session, chosen) = self.through(leads, (&mut target, &login), step).await?;
                 let bandwidth = chosen.bandwidth.clone();
@@ -93,34 +96,39 @@ impl Ways<'_> {
         step: Step,
     ) -> Result<(Box<dyn Session>, Chosen), Halt> {
         let mut tried = Vec::new();
-        while let Some(chosen) = self.gateways.choose(leads, &tried) {
-            target.via = Some(chosen.gateway.clone());
-            match self.connect(target, login, step).await? {
-                Ok(session) => {
-                    self.gateways.works(&chosen);
-                    return Ok((session, chosen));
-                }
-                Err(error) => match blames_gateway(&error) {
-                    Some(cause) => {
-                        self.gateways.failed(&chosen, cause);
-                        tried.push(chosen.index());
-                    }
-                    None => return Err(error.into()),
-                },
+        while let Some(mut chosen) = self.gateways.choose(leads, &tried) {
+            // It is the gateway that must not see too many handshakes at once.
+            let before = &chosen.gateway.target;
+            let _permit = self.limits.handshake(before.dial, before.port).await;
+            if !self.gateways.is_well(&chosen) {
+                continue;
             }
+            target.via = Some(chosen.gateway.clone());
+            let done = self.connect(target, login, step).await?;
+            match done.as_ref().err().map(|error| (error, blames_gateway(error))) {
+                // Whoever dials a host that does not answer may hang as well as the host.
+                Some((TransportError::TimedOut { .. }, None)) => {}
+                Some((_, Some(cause))) => {
+                    self.gateways.failed(&chosen, cause);
+                    tried.push(chosen.index());
+                    continue;
+                }
+                _ => self.gateways.works(&mut chosen),
+            }
+            return Ok((done?, chosen));
         }
         Err(self.gateways.none(leads).into())
     }
 
-    /// One try within the step's deadline. Behind a gateway it is the gateway that must not see too many handshakes at once.
+    /// One try within the step's deadline; every gateway on the way has as much time as the host.
     async fn connect(
         &self,
         target: &Target,
         login: &Login,
         step: Step,
     ) -> Result<Result<Box<dyn Session>, TransportError>, Halt> {
-        let before = target.via.as_ref().map_or(target, |gateway| &gateway.target);
-        let _permit = self.limits.handshake(before.dial, before.port).await;
+        let hops = std::iter::successors(Some(target), |hop| hop.via.as_ref().map(|gateway| &gateway.target)).count();
+        let step = Step { timeout_s: step.timeout_s.saturating_mul(hops as u64), ..step };
         within(step, async { Ok::<_, Halt>(self.transport.connect(target, login).await) }).await
     }
 }

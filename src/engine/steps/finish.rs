@@ -5,7 +5,8 @@ use crate::domain::event::Figures;
 use crate::domain::host::Os;
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::{Step, Work};
-use crate::engine::host_task::{Halt, HostTask, Went, is_link, within};
+use crate::engine::host_task::{Halt, HostTask, Went, within};
+use crate::engine::retry::is_link;
 use crate::store::{HostRow, Write};
 
 /// Runs kept on a target (DESIGN 11).

@@ -95,8 +95,9 @@ async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) 
     let entry = task.job.board.enter(Progress { host: task.row.address, step: StepKind::UploadPackage, done: offset, total });
     let own = Bucket::new(task.row.spec.host.bt_speed_limit);
     // The tightest wins: a piece goes when the last of them lets it.
-    let shared = [task.access.gateway_bandwidth.as_deref(), task.job.bandwidth.as_ref(), task.job.limits.bandwidth.as_ref()];
-    let budgets: Vec<&Bucket> = own.iter().chain(shared.into_iter().flatten()).collect();
+    let gateways = task.access.gateway_bandwidth.iter().map(AsRef::as_ref);
+    let shared = [task.job.bandwidth.as_ref(), task.job.limits.bandwidth.as_ref()];
+    let budgets: Vec<&Bucket> = own.iter().chain(gateways).chain(shared.into_iter().flatten()).collect();
     let mut rest: Bytes = payload.bytes.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(payload.bytes.len())..);
     let mut sent = 0;
     while !rest.is_empty() {

@@ -152,7 +152,7 @@ impl Notes {
             russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) | russh::Error::SendError => {
                 let cause = match self.goodbye() {
                     Some(Goodbye::Said(words)) => Goodbye::Said(words).to_string(),
-                    _ if greeting.is_silence() => "before it said anything".to_owned(),
+                    _ if greeting.is_silence() => return TransportError::Dropped { endpoint },
                     _ => broke(error),
                 };
                 TransportError::Closed { endpoint, phase: "handshake", cause }

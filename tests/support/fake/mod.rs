@@ -32,6 +32,8 @@ pub use session::Wire;
 pub enum Trouble {
     /// Nothing listens there.
     Refused,
+    /// It is full, and says so.
+    Busy,
     /// The connection is lost before anything was done.
     Lost,
     /// It was done, and the connection is lost instead of the answer.

@@ -47,6 +47,9 @@ impl Transport for Wire {
         match trouble {
             None if down => return Err(TransportError::Refused { endpoint }),
             None => {}
+            Some(Trouble::Busy) => {
+                return Err(TransportError::Busy { endpoint, cause: "it says \"Exceeded MaxStartups\"".into() });
+            }
             Some(Trouble::Refused) => return Err(TransportError::Refused { endpoint }),
             Some(Trouble::Silence) => std::future::pending().await,
             Some(Trouble::Panic) => panic!("the transport broke"),
