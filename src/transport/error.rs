@@ -20,7 +20,7 @@ pub enum TransportError {
     TimedOut {
         /// Address and port.
         endpoint: String,
-        /// `connect`, `handshake` or `login`.
+        /// `connect`, `handshake`, `login`, or `forwarding` of a gateway.
         phase: &'static str,
         /// The deadline.
         after: Duration,

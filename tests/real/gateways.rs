@@ -1,6 +1,6 @@
 //! Hosts in zones that this machine cannot reach: through proxies and jump servers, spread over them, and on when one dies.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -155,6 +155,28 @@ fn hosts_go_on_through_the_other_gateway_when_theirs_dies() {
         again += report.events_of(ip, "attempt_failed").count();
     }
     assert!(again >= names.len() / 2, "only {again} hosts lost their gateway");
+}
+
+#[test]
+fn fleet_of_200_hosts_behind_two_gateways_all_succeed_though_one_is_killed_midway() {
+    let (world, names) = hidden(&["g1", "g2"], 200);
+    let (landfall, _dir) = with(Package::tiny("tiny").with_noise(200_000));
+    landfall.site(&zone(&world, &["g1", "g2"]));
+    let mut running = landfall.begin(&in_zone(names.iter().map(|name| world.host(name))));
+    let done = Cell::new(0);
+    running.wait_for("the first fifty hosts", |event| {
+        done.set(done.get() + usize::from(event["kind"] == "host_finished"));
+        done.get() == 50
+    });
+    world.exec("g1", "pkill -9 sshd");
+
+    let report = running.report().succeeded();
+
+    let again = names.iter().filter(|name| report.events_of(&world.host(name).ip, "attempt_failed").count() > 0);
+    assert!(again.count() > 0, "nobody was on its way through it");
+    for name in &names {
+        assert_eq!(assert_no_run_twice(&world, name).len(), 1, "{name}");
+    }
 }
 
 #[test]

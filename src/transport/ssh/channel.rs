@@ -141,9 +141,24 @@ impl Pieces {
         self.shared.end.get()
     }
 
+    /// What will be known of its end, also after it was read.
+    pub(super) fn fate(&self) -> Fate {
+        Fate(Arc::clone(&self.shared))
+    }
+
     /// Cancelled when nothing more can be written: the command has ended or the connection is gone.
     pub(super) fn over(&self) -> &CancellationToken {
         &self.shared.over
+    }
+}
+
+/// How a channel ends, for whoever does not read it.
+pub(super) struct Fate(Arc<Shared>);
+
+impl Fate {
+    /// Did the connection go away under it?
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.0.end.get(), Some(End::Lost))
     }
 }
 

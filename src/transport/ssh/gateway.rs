@@ -11,7 +11,7 @@
 //! Never here: which gateway is taken, and whether another one is tried (the engine's).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::transport::{Gateway, Target, TransportError};
 
-use super::channel::{self, NotOpen, Order};
+use super::channel::{self, Fate, NotOpen, Order};
 use super::dial::{self, Dialled, Hangup};
 use super::listener::{Link, Notes};
 use super::tunnel::Tunnel;
@@ -29,6 +29,9 @@ use super::{LoggedIn, SshTransport};
 
 /// How long an unused connection stays.
 const LINGER: Duration = Duration::from_secs(15);
+
+/// How long a gateway may take to answer when a host behind it has fallen silent.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Connections for so many hosts: one connection is one core of ours and one of the gateway's, and one window.
 fn wanted(hosts: usize) -> usize {
@@ -60,8 +63,58 @@ struct Shared {
     link: Arc<Link>,
     notes: Arc<Notes>,
     hosts: AtomicUsize,
+    /// It did not answer once: nobody else gets on it, and whoever is on it may wait whether it comes back.
+    silent: AtomicBool,
     /// Ends it when the last user is gone.
     _hangup: Hangup,
+}
+
+impl Shared {
+    /// Does the gateway answer?
+    async fn answers(&self) -> bool {
+        let answered = timeout(ANSWER, self.link.send_ping()).await.is_ok_and(|sent| sent.is_ok());
+        let answers = answered && !self.link.is_closed() && !self.notes.is_over();
+        self.silent.fetch_or(!answers, Ordering::Relaxed);
+        answers
+    }
+
+    /// May another host get on it?
+    fn is_well(&self) -> bool {
+        !self.silent.load(Ordering::Relaxed) && !self.notes.is_over()
+    }
+
+    /// What is wrong with one that does not answer.
+    fn trouble(&self) -> TransportError {
+        if self.notes.is_over() || self.link.is_closed() {
+            return self.notes.lost();
+        }
+        TransportError::TimedOut { endpoint: self.notes.endpoint(), phase: "forwarding", after: ANSWER }
+    }
+}
+
+/// What a line through a gateway depends on.
+pub(super) struct Way {
+    shared: Arc<Shared>,
+    fate: Fate,
+}
+
+impl Way {
+    /// The host's error, or the gateway's where it is the gateway that broke or fell silent. Then nobody knows what the host
+    /// would have said, to a password that was on its way either: it is asked once more, through another gateway.
+    pub(super) async fn blamed(self, error: TransportError) -> TransportError {
+        let is_open = matches!(
+            error,
+            TransportError::Closed { .. }
+                | TransportError::Dropped { .. }
+                | TransportError::Lost { .. }
+                | TransportError::TimedOut { .. }
+                | TransportError::Undecided { .. }
+        );
+        if !is_open || (!self.fate.is_lost() && self.shared.answers().await) {
+            return error;
+        }
+        TransportError::Gateway { gateway: self.shared.notes.endpoint(), cause: Arc::new(self.shared.trouble()) }
+    }
 }
 
 /// The use of a gateway's connection by one host.
@@ -103,13 +156,17 @@ impl Gateways {
         transport: &SshTransport,
         (target, gateway): (&Target, &Gateway),
         after: Duration,
-    ) -> Result<Dialled, TransportError> {
+    ) -> Result<(Dialled, Way), TransportError> {
         let failed = |cause| TransportError::Gateway { gateway: gateway.target.endpoint(), cause };
         let lease = self.pool(gateway).lease(transport, gateway).await.map_err(failed)?;
         let order = Order::Connect { host: target.dial.to_string(), port: target.port };
         let endpoint = target.endpoint();
         match timeout(after, channel::open(Arc::clone(&lease.0.link), order)).await {
-            Ok(Ok(opened)) => Ok(dial::through(Tunnel::new(opened), lease)),
+            Ok(Ok(opened)) => {
+                let tunnel = Tunnel::new(opened);
+                let way = Way { shared: Arc::clone(&lease.0), fate: tunnel.fate() };
+                Ok((dial::through(tunnel, lease), way))
+            }
             Ok(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) => {
                 let words = lease.0.notes.refusal().filter(|words| !words.is_empty());
                 Err(not_reached(endpoint, words.unwrap_or_else(|| "the gateway cannot connect to it".to_owned()), after))
@@ -120,8 +177,9 @@ impl Gateways {
                 Err(failed(Arc::new(TransportError::NoForwarding { endpoint: gateway.target.endpoint(), cause })))
             }
             Ok(Err(NotOpen::Command | NotOpen::Lost)) => Err(failed(Arc::new(lease.0.notes.lost()))),
-            // The gateway is still trying, which takes minutes where packets are dropped.
-            Err(_) => Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
+            // The gateway is still trying, which takes minutes where packets are dropped; or it is gone itself.
+            Err(_) if lease.0.answers().await => Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
+            Err(_) => Err(failed(Arc::new(lease.0.trouble()))),
         }
     }
 
@@ -162,7 +220,8 @@ impl Pool {
         }
         match transport.log_in_before(gateway).await {
             Ok(LoggedIn { link, hangup, notes }) => {
-                let shared = Arc::new(Shared { link: Arc::new(link), notes, hosts: AtomicUsize::new(0), _hangup: hangup });
+                let (link, hosts, silent) = (Arc::new(link), AtomicUsize::new(0), AtomicBool::new(false));
+                let shared = Arc::new(Shared { link, notes, hosts, silent, _hangup: hangup });
                 lock(&self.lines).push(Arc::downgrade(&shared));
                 Ok(Lease::of(shared))
             }
@@ -180,7 +239,7 @@ impl Pool {
     /// The least loaded connection; with `enough` only when there are as many as are wanted.
     fn free(&self, enough: bool) -> Option<Lease> {
         let mut lines = lock(&self.lines);
-        lines.retain(|line| line.upgrade().is_some_and(|shared| !shared.notes.is_over()));
+        lines.retain(|line| line.upgrade().is_some_and(|shared| shared.is_well()));
         let alive: Vec<Arc<Shared>> = lines.iter().filter_map(Weak::upgrade).collect();
         let hosts: usize = alive.iter().map(|shared| shared.hosts.load(Ordering::Relaxed)).sum();
         if enough && alive.len() < wanted(hosts + 1) {

@@ -52,7 +52,7 @@ use super::{Gateway, HostKeys, Login, Session, Target, Transport, TransportError
 use auth::Exchange;
 use config::Configs;
 use dial::Dialled;
-use gateway::Gateways;
+use gateway::{Gateways, Way};
 use hostkey::Expectation;
 pub use hostkey::fingerprint_of;
 use key::Keys;
@@ -133,11 +133,11 @@ impl SshTransport {
     }
 
     /// A line to the target: a TCP connection of our own, or a channel of its gateway.
-    async fn line(&self, target: &Target) -> Result<Dialled, TransportError> {
+    async fn line(&self, target: &Target) -> Result<(Dialled, Option<Way>), TransportError> {
         let after = self.settings.connect_timeout;
         match &target.via {
-            Some(gateway) => self.gateways.line(self, (target, gateway), after).await,
-            None => dial::dial(SocketAddr::new(target.dial, target.port), after).await,
+            Some(gateway) => self.gateways.line(self, (target, gateway), after).await.map(|(line, way)| (line, Some(way))),
+            None => Ok((dial::dial(SocketAddr::new(target.dial, target.port), after).await?, None)),
         }
     }
 
@@ -170,10 +170,18 @@ impl SshTransport {
         let expectation = Expectation::look_up(&self.settings, &*self.host_keys, target).await?;
         let notes = Arc::new(Notes::new(target, expectation));
 
-        let dialled = self.line(target).await?;
-        let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
-        let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
-        exchange.run(proofs, self.settings.login_timeout).await?;
+        let (dialled, way) = self.line(target).await?;
+        let logged_in = async {
+            let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
+            let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
+            exchange.run(proofs, self.settings.login_timeout).await?;
+            Ok(Established { link, hangup })
+        };
+        let Established { link, hangup } = match (logged_in.await, way) {
+            (Ok(established), _) => established,
+            (Err(error), Some(way)) => return Err(way.blamed(error).await),
+            (Err(error), None) => return Err(error),
+        };
         if let Some(key) = notes.to_pin()? {
             self.host_keys.pin(target, &key).await?;
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::channel::{End, Opened, Piece, Pieces};
+use super::channel::{End, Fate, Opened, Piece, Pieces};
 
 /// The stream; dropped, its channel is closed.
 pub(super) struct Tunnel {
@@ -29,6 +29,11 @@ impl Tunnel {
         let Opened { pieces, write } = opened;
         let over = Box::pin(pieces.over().clone().cancelled_owned());
         Self { pieces, rest: Bytes::new(), eof: false, write: Box::pin(write.make_writer()), over }
+    }
+
+    /// What will be known of its end.
+    pub(super) fn fate(&self) -> Fate {
+        self.pieces.fate()
     }
 
     /// Errors when nothing can be written any more: russh's writer would wait for window for ever.
