@@ -16,6 +16,7 @@ mod proxy;
 
 mod broken;
 mod factors;
+mod gateways;
 mod hostcerts;
 mod hostkeys;
 mod liars;

@@ -12,6 +12,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, PublicKeyOffer, 
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodSet, Sig};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::server::{Book, Lie, Ways};
 
@@ -301,6 +302,13 @@ impl server::Handler for Play {
                 });
             }
             1 => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+            1024.. => match TcpStream::connect(("127.0.0.1", u16::try_from(port).expect("a port"))).await {
+                Ok(mut socket) => {
+                    reply.accept().await;
+                    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut channel.into_stream(), &mut socket).await });
+                }
+                Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+            },
             _ => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
         }
         Ok(())

@@ -63,7 +63,7 @@ struct Shared {
     link: Arc<Link>,
     notes: Arc<Notes>,
     hosts: AtomicUsize,
-    /// It did not answer once: nobody else gets on it, and whoever is on it may wait whether it comes back.
+    /// It broke, or did not answer once: nobody else gets on it, and whoever is on it may wait whether it comes back.
     silent: AtomicBool,
     /// Ends it when the last user is gone.
     _hangup: Hangup,
@@ -113,6 +113,7 @@ impl Way {
         if !is_open || (!self.fate.is_lost() && self.shared.answers().await) {
             return error;
         }
+        self.shared.silent.store(true, Ordering::Relaxed);
         TransportError::Gateway { gateway: self.shared.notes.endpoint(), cause: Arc::new(self.shared.trouble()) }
     }
 }
@@ -158,22 +159,28 @@ impl Gateways {
         after: Duration,
     ) -> Result<(Dialled, Way), TransportError> {
         let failed = |cause| TransportError::Gateway { gateway: gateway.target.endpoint(), cause };
-        let lease = self.pool(gateway).lease(transport, gateway).await.map_err(failed)?;
-        let order = Order::Connect { host: target.dial.to_string(), port: target.port };
+        let order = || Order::Connect { host: target.dial.to_string(), port: target.port };
         let endpoint = target.endpoint();
-        match timeout(after, channel::open(Arc::clone(&lease.0.link), order)).await {
+        let mut lease = self.pool(gateway).lease(transport, gateway).await.map_err(failed)?;
+        let mut opened = timeout(after, channel::open(Arc::clone(&lease.0.link), order())).await;
+        if let Ok(Err(NotOpen::Lost)) = opened {
+            // It had gone away while nobody looked, which says nothing of the gateway.
+            lease.0.silent.store(true, Ordering::Relaxed);
+            lease = self.pool(gateway).lease(transport, gateway).await.map_err(failed)?;
+            opened = timeout(after, channel::open(Arc::clone(&lease.0.link), order())).await;
+        }
+        let words = || lease.0.notes.refusal().filter(|words| !words.is_empty());
+        match opened {
             Ok(Ok(opened)) => {
                 let tunnel = Tunnel::new(opened);
                 let way = Way { shared: Arc::clone(&lease.0), fate: tunnel.fate() };
                 Ok((dial::through(tunnel, lease), way))
             }
             Ok(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) => {
-                let words = lease.0.notes.refusal().filter(|words| !words.is_empty());
-                Err(not_reached(endpoint, words.unwrap_or_else(|| "the gateway cannot connect to it".to_owned()), after))
+                Err(not_reached(endpoint, words().unwrap_or_else(|| "the gateway cannot connect to it".to_owned()), after))
             }
             Ok(Err(NotOpen::Channel(why))) => {
-                let words = lease.0.notes.refusal().filter(|words| !words.is_empty());
-                let cause = words.unwrap_or_else(|| why.description().to_owned());
+                let cause = words().unwrap_or_else(|| why.description().to_owned());
                 Err(failed(Arc::new(TransportError::NoForwarding { endpoint: gateway.target.endpoint(), cause })))
             }
             Ok(Err(NotOpen::Command | NotOpen::Lost)) => Err(failed(Arc::new(lease.0.notes.lost()))),
