@@ -24,6 +24,7 @@ mod world;
 
 mod asked;
 mod course;
+mod gateways;
 mod limits;
 mod record;
 mod retries;

@@ -12,21 +12,23 @@ use bytes::Bytes;
 use landfall::domain::Timestamp;
 use landfall::domain::audit::{Action, Asker};
 use landfall::domain::credential::{Auth, Credential, Retention};
-use landfall::domain::host::{Addressing, AuthType, HostSpec};
+use landfall::domain::host::{Address, Addressing, AuthType, HostSpec};
 use landfall::domain::id::TaskId;
 use landfall::domain::job::JobKind;
 use landfall::domain::package::{PackageChoice, PackageEntry};
 use landfall::domain::site::{AccessPoint, Paths, Site};
 use landfall::domain::spec::{JobSpec, TaskSpec};
 use landfall::engine::clock::Clock;
+use landfall::engine::gateways::{KnownGateway, Leads};
 use landfall::engine::{Engine, Parts};
 use landfall::packages::{PackageError, PackageSource};
 use landfall::plan::outline::outline;
 use landfall::store::{NewHost, NewJob, Store};
+use landfall::transport::{Gateway, Login, Target};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::fake::{Fleet, PASSWORD, Wire};
+use crate::fake::{Fleet, Host, PASSWORD, Wire};
 
 /// Virtual time on the wall.
 pub struct WallClock(Instant);
@@ -119,15 +121,24 @@ pub fn order(fleet: &Fleet, kind: JobKind, site: &Site, change: fn(&mut HostSpec
 
 /// An executor that just came up.
 pub fn engine(store: Arc<dyn Store>, (fleet, shelf, clock): (Arc<Fleet>, Arc<Shelf>, Arc<WallClock>), site: &Site) -> Engine {
+    let known =
+        |(cloud, host): (i64, Arc<Host>)| KnownGateway { leads: Leads::Cloud(cloud), gateway: Ok(gateway(cloud, host.ip)) };
+    let gateways = fleet.gateways().into_iter().map(known).collect();
     Engine::new(Parts {
         store,
         packages: shelf,
         site: Arc::new(site.clone()),
         clock,
-        gateways: Vec::new(),
+        gateways,
         clouds: Vec::new(),
         transport: Box::new(move |keys| Arc::new(Wire { fleet, keys })),
     })
+}
+
+fn gateway(cloud: i64, dial: IpAddr) -> Arc<Gateway> {
+    let address = Address { cloud, ip: dial };
+    let target = Target { address, dial, port: 22, legacy: false, accepts_new_key: false, via: None };
+    Arc::new(Gateway { target, login: Login { account: "root".into(), auth: Auth::Password(PASSWORD.into()) } })
 }
 
 fn described(ip: IpAddr) -> HostSpec {

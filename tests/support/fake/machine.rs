@@ -57,6 +57,16 @@ impl Default for Machine {
     }
 }
 
+impl Machine {
+    /// Notes an ask, and gives its trouble.
+    pub(super) fn meets(&mut self, ask: Ask) -> Option<Trouble> {
+        self.calls.push(Call { ask, at: Instant::now() });
+        let nth = self.calls.iter().filter(|call| call.ask == ask).count() as u64;
+        let due = |(what, from, to, _): &&(Ask, u64, u64, Trouble)| *what == ask && (*from..*to).contains(&(nth - 1));
+        self.troubles.iter().find(due).map(|(_, _, _, trouble)| *trouble)
+    }
+}
+
 /// A payload, or a piece of one, as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Transfer {

@@ -146,6 +146,8 @@ pub type Witness = Box<dyn Fn(IpAddr) -> Option<StepKind> + Send + Sync>;
 #[derive(Default)]
 pub struct Fleet {
     hosts: Vec<Arc<Host>>,
+    /// By the cloud they lead into.
+    gateways: Mutex<Vec<(i64, Arc<Host>)>>,
     witness: Mutex<Option<Witness>>,
     /// Sessions open.
     pub sessions: Gauge,
@@ -201,6 +203,20 @@ impl Fleet {
         &self.hosts
     }
 
+    /// One more gateway into a cloud; its troubles are those of [`Ask::Connect`], asked once for each host.
+    pub fn gateway(&self, cloud: i64) -> Arc<Host> {
+        let mut gateways = self.gateways.lock().unwrap();
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, u8::try_from(gateways.len() + 1).unwrap()));
+        let gateway = Arc::new(Host { ip, machine: Mutex::new(Machine::default()) });
+        gateways.push((cloud, gateway.clone()));
+        gateway
+    }
+
+    /// All gateways, with the cloud each leads into.
+    pub fn gateways(&self) -> Vec<(i64, Arc<Host>)> {
+        self.gateways.lock().unwrap().clone()
+    }
+
     /// From now on every ask must be one of the step that the record has as running.
     pub fn witnessed(&self, witness: Witness) {
         *self.witness.lock().unwrap() = Some(witness);
@@ -219,10 +235,7 @@ impl Fleet {
         {
             machine.breaches.push(format!("{ask:?} while the record has {step:?} as running"));
         }
-        machine.calls.push(Call { ask, at: Instant::now() });
-        let nth = machine.calls.iter().filter(|call| call.ask == ask).count() as u64;
-        let due = |(what, from, to, _): &&(Ask, u64, u64, Trouble)| *what == ask && (*from..*to).contains(&(nth - 1));
-        machine.troubles.iter().find(due).map(|(_, _, _, trouble)| *trouble)
+        machine.meets(ask)
     }
 }
 

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use landfall::domain::credential::Auth;
 use landfall::domain::outcome::ExitReport;
-use landfall::transport::{ForwardError, HostKeys, Login, Output, Process, Session, Stream, Target, Transport, TransportError};
+use landfall::transport::{
+    ForwardError, Gateway, HostKeys, Login, Output, Process, Session, Stream, Target, Transport, TransportError,
+};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -35,6 +37,9 @@ pub struct Wire {
 impl Transport for Wire {
     async fn connect(&self, target: &Target, login: &Login) -> Result<Box<dyn Session>, TransportError> {
         let endpoint = format!("{}:{}", target.dial, target.port);
+        if let Some(gateway) = &target.via {
+            self.pass(gateway).await?;
+        }
         let Some(host) = self.fleet.at(target.dial) else {
             return Err(TransportError::NoRoute { endpoint, cause: "no such host".into() });
         };
@@ -66,6 +71,27 @@ impl Transport for Wire {
         }
         let link = Link { host, endpoint, up: CancellationToken::new(), fleet: self.fleet.clone() };
         Ok(Box::new(FakeSession { link, _inside: self.fleet.sessions.enter() }))
+    }
+}
+
+impl Wire {
+    /// As far as the gateway.
+    async fn pass(&self, gateway: &Gateway) -> Result<(), TransportError> {
+        let endpoint = gateway.target.endpoint();
+        let known = self.fleet.gateways().into_iter().find(|(_, known)| known.ip == gateway.target.dial);
+        let (_, known) = known.expect("a gateway of the fleet");
+        let (latency, trouble) = {
+            let mut machine = known.lock();
+            (machine.latency, machine.meets(Ask::Connect))
+        };
+        tokio::time::sleep(latency).await;
+        let cause = match trouble {
+            None => return Ok(()),
+            Some(Trouble::Busy) => TransportError::Dropped { endpoint: endpoint.clone() },
+            Some(Trouble::NotAllowed) => TransportError::NoForwarding { endpoint: endpoint.clone(), cause: "no".into() },
+            Some(_) => TransportError::Refused { endpoint: endpoint.clone() },
+        };
+        Err(TransportError::Gateway { gateway: endpoint, cause: Arc::new(cause) })
     }
 }
 
