@@ -136,6 +136,7 @@ codes! {
     SudoPasswordRefused "sudo_password_refused" Unprivileged    "correct `sudo_password` (without one, `password` is used)"
     SudoPasswordMissing "sudo_password_missing" Unprivileged    "give `sudo_password`, or a NOPASSWD rule for the account"
     SudoWantsTty        "sudo_wants_tty"        Unprivileged    "put `Defaults:ACCOUNT !requiretty` into sudoers"
+    NoTerminal          "no_terminal"           Unprivileged    "let sshd give the account a terminal (PermitTTY, `no-pty` in authorized_keys), or put `Defaults:ACCOUNT !requiretty` into sudoers"
     SudoTimeout         "sudo_timeout"          Unprivileged    "sudo did not answer: check its PAM stack, DNS and LDAP on the host"
     NoSpace             "no_space"              Transfer        "free space in the named directory"
     WriteFailed         "write_failed"          Transfer        "check the named directory on the host: mounted read-only, quota, disk errors"

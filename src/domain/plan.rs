@@ -125,6 +125,29 @@ pub enum Privilege {
     Root,
     /// By sudo; a password goes out only at its own prompt.
     Sudo,
+    /// By sudo on a terminal, which it insists on (requiretty).
+    SudoOnTerminal,
+}
+
+impl Privilege {
+    /// For people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Sudo => "sudo",
+            Self::SudoOnTerminal => "sudo on a terminal",
+        }
+    }
+
+    /// Do programs run on a terminal then?
+    #[must_use]
+    pub fn is_on_terminal(self) -> bool {
+        match self {
+            Self::Root | Self::Sudo => false,
+            Self::SudoOnTerminal => true,
+        }
+    }
 }
 
 /// Form in which a package travels and is stored on the target.

@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use super::Engine;
+use super::become_root::Become;
 use super::check::failure;
 use super::steps::connect::Ways;
 use super::steps::probe;
-use super::talk::{Become, Raw, Talk};
+use super::talk::{Raw, Talk};
 use crate::assets;
 use crate::domain::credential::Credential;
 use crate::domain::failure::{Code, Failure};

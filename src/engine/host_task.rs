@@ -12,6 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::become_root::Become;
 use super::bucket::Bucket;
 use super::cancel::{HostStop, Stop};
 use super::clock::Clock;
@@ -22,7 +23,7 @@ use super::progress::Board;
 use super::retry;
 use super::steps;
 use super::stopwatch::Stopwatch;
-use super::talk::{Become, Talk};
+use super::talk::Talk;
 use crate::domain::credential::Credential;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure, FailureClass};

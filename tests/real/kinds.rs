@@ -8,7 +8,7 @@ use crate::world::World;
 
 /// node_exporter goes onto every host of these kinds in one job, answers, and is taken away again by another.
 #[track_caller]
-fn comes_and_goes(kinds: &[&str]) -> (World, Report) {
+pub fn comes_and_goes(kinds: &[&str]) -> (World, Report) {
     let hosts: Vec<(&str, &str)> = kinds.iter().map(|kind| (*kind, *kind)).collect();
     let world = World::up(&hosts);
     let landfall = Landfall::with(&package::node_exporter());
@@ -103,28 +103,4 @@ fn a_disk_that_fills_while_the_script_works_is_a_full_disk_too() {
     let report = running.report();
     assert_eq!(report.failure(&world.host("a").ip), ("transfer", "disk_full", "run_script"));
     assert_eq!(world.exec("a", "ls /usr/local/gse/tiny/releases 2>/dev/null || :"), "");
-}
-
-#[test]
-fn root_is_reached_through_sudo_with_and_without_its_password() {
-    comes_and_goes(&["sudo", "sudo-nopasswd"]);
-}
-
-#[test]
-fn an_account_that_cannot_become_root_is_told_why_and_leaves_nothing() {
-    let world = World::up(&[("refused", "sudo-refused"), ("tty", "sudo-tty"), ("wrong", "sudo")]);
-    let landfall = Landfall::with(&package::node_exporter());
-    let mut job = install(world.hosts());
-    job["hosts"][2]["sudo_password"] = "not the one".into();
-    let before: Vec<String> = world.hosts().iter().map(|host| listing(&world, &host.name)).collect();
-    let report = landfall.run(&job);
-    assert_eq!(report.exit, 1);
-    for (name, code) in [("refused", "sudo_refused"), ("tty", "sudo_wants_tty"), ("wrong", "sudo_password_refused")] {
-        let ip = &world.host(name).ip;
-        assert_eq!(report.failure(ip), ("unprivileged", code, "probe"), "{name}");
-        assert_eq!(report.events_of(ip, "attempt_failed").count(), 0, "{name} was tried again");
-    }
-    for (host, before) in world.hosts().iter().zip(&before) {
-        assert_eq!(difference(before, &listing(&world, &host.name)), [""; 0], "{}", host.name);
-    }
 }

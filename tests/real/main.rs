@@ -43,6 +43,7 @@ mod kinds;
 mod life;
 mod link;
 mod lists;
+mod privilege;
 mod refusals;
 mod secrets;
 mod statuses;

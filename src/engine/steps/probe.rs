@@ -12,8 +12,9 @@ use crate::domain::installed::Installed;
 use crate::domain::job::JobKind;
 use crate::domain::plan::{Plan, Privilege, Step};
 use crate::domain::site::HostPaths;
+use crate::engine::become_root::Become;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
-use crate::engine::talk::{Become, Talk};
+use crate::engine::talk::Talk;
 use crate::plan::choose;
 use crate::plan::settle::{Known, Package, paths};
 use crate::transport::Session;
@@ -25,8 +26,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Res
     let paths = paths(&task.job.spec, &task.row.spec);
     let sudo_password = task.credential.as_ref().and_then(|credential| credential.sudo_password.clone());
     let (facts, privilege) = within(step, ask(task.session()?, &paths, sudo_password.as_ref())).await?;
-    let how = if privilege == Privilege::Root { "root" } else { "sudo" };
-    let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);
+    let detail = format!("{} {}, {}, {}", facts.distro, facts.cpu, facts.init, privilege.word());
     match settle(task, &facts, privilege).await? {
         Some(plan) => Ok(Went { plan: Some(Box::new(plan)), ..Went::changed(Figures::detail(detail.trim())) }),
         None => Err(Halt::Nothing("no such agent is installed on the host".into())),
@@ -49,14 +49,22 @@ pub(in crate::engine) async fn ask(
         let message = format!("the account {} is not root and there is no sudo on the host", facts.user);
         return Err(Failure::new(Code::NotRoot, message).into());
     }
-    let root = Become { privilege: Privilege::Sudo, dialect: facts.dialect(), password: sudo_password };
-    let talk = Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await?;
+    let mut root = Become { privilege: Privilege::Sudo, dialect: facts.dialect(), password: sudo_password };
+    let talk = loop {
+        match Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await {
+            Ok(talk) => break talk,
+            Err(failure) => match root.otherwise(&failure) {
+                Some(privilege) => root = Become { privilege, ..root },
+                None => return Err(failure.into()),
+            },
+        }
+    };
     // As root everything but the login shell of the account is known better.
     let facts = Facts { shell: facts.shell.clone(), ..answer(talk, paths).await? };
     if facts.uid == 0 {
-        Ok((facts, Privilege::Sudo))
+        Ok((facts, root.privilege))
     } else {
-        Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into())
+        Err(Failure::new(Code::NotRoot, format!("{} did not make the account root", root.privilege.word())).into())
     }
 }
 

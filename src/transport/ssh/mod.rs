@@ -29,6 +29,7 @@ mod key;
 mod listener;
 mod process;
 mod session;
+mod terminal;
 mod tunnel;
 
 use std::net::SocketAddr;
