@@ -89,6 +89,7 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("access_point", "[[access_point]]\nid = 1\n???"),
         ("blacklist", "[[blacklist]]\n???"),
         ("proxy", "[[proxy]]\ncloud = 2\n???"),
+        ("privilege", "[[privilege]]\nhosts = []\nmethod = \"su\"\n???"),
         ("app", APP),
         ("api", "[api]\n???"),
     ] {

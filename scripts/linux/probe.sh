@@ -76,7 +76,7 @@ p "boot=$(echo $(who -b 2>/dev/null))";
 fi;
 if [ -d /run/systemd/system ]; then p init=systemd; elif [ -d /etc/init.d ]; then p init=sysv; else p init=rc; fi;
 tools=;
-for tool in gzip tar zstd sha256sum shasum openssl busybox setsid sudo su curl wget bash systemctl systemd-run dd; do
+for tool in gzip tar zstd sha256sum shasum openssl busybox setsid sudo su doas curl wget bash systemctl systemd-run dd; do
 if command -v "$tool" >/dev/null 2>&1; then tools="$tools $tool"; fi;
 done;
 p "tools=${tools# }";

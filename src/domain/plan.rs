@@ -127,6 +127,12 @@ pub enum Privilege {
     Sudo,
     /// By sudo on a terminal, which it insists on (requiretty).
     SudoOnTerminal,
+    /// By su, which asks on a terminal only, and for root's own password.
+    Su,
+    /// By doas, which asks nothing.
+    Doas,
+    /// By doas, which asks on a terminal only.
+    DoasOnTerminal,
 }
 
 impl Privilege {
@@ -137,6 +143,9 @@ impl Privilege {
             Self::Root => "root",
             Self::Sudo => "sudo",
             Self::SudoOnTerminal => "sudo on a terminal",
+            Self::Su => "su",
+            Self::Doas => "doas",
+            Self::DoasOnTerminal => "doas on a terminal",
         }
     }
 
@@ -144,8 +153,8 @@ impl Privilege {
     #[must_use]
     pub fn is_on_terminal(self) -> bool {
         match self {
-            Self::Root | Self::Sudo => false,
-            Self::SudoOnTerminal => true,
+            Self::Root | Self::Sudo | Self::Doas => false,
+            Self::SudoOnTerminal | Self::Su | Self::DoasOnTerminal => true,
         }
     }
 }

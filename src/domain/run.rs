@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_log_and_the_words_about_it_come_apart_however_they_are_cut() {
-        let stream = b"\r\nmotd\n@@lf:beat@@\n@@lf:data=21@@\nx\n@@lf:exit=9 9@@\n\0\xff\r\n@@lf:data=0@@\n@@lf:exit=0 21@@\r\nbye";
+        let stream =
+            b"\r\nmotd\n@@lf:beat@@\n@@lf:data=21@@\nx\n@@lf:exit=9 9@@\n\0\xff\r\n@@lf:data=0@@\n@@lf:exit=0 21@@\r\nbye";
         let log = b"x\n@@lf:exit=9 9@@\n\0\xff\r";
         for size in 1..=stream.len() {
             let (mut frames, mut came, mut bytes, mut words) = (Frames::default(), BytesMut::new(), Vec::new(), Vec::new());
@@ -150,7 +151,11 @@ mod tests {
                     }
                 }
             }
-            assert_eq!((bytes.as_slice(), words.as_slice()), (&log[..], &["beat".to_owned(), "exit=0 21".to_owned()][..]), "{size}");
+            assert_eq!(
+                (bytes.as_slice(), words.as_slice()),
+                (&log[..], &["beat".to_owned(), "exit=0 21".to_owned()][..]),
+                "{size}"
+            );
         }
     }
 

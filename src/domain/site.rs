@@ -4,6 +4,7 @@
 //! pass for the default.
 
 mod api;
+mod privilege;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::App;
 use super::host::Address;
 pub use api::ApiPolicy;
+pub use privilege::{Method, PrivilegeRule};
 pub use proxy::{Given, Proxy};
 
 /// Language of API messages.
@@ -56,8 +58,8 @@ pub struct Site {
     pub vault: Option<toml::Value>,
     /// Networks that are never touched.
     pub blacklist: Vec<Blacklist>,
-    /// How to become root by host pattern.
-    pub privilege: Vec<toml::Value>,
+    /// How root is reached where it is not by sudo.
+    pub privilege: Vec<PrivilegeRule>,
     /// The HTTP door.
     pub api: ApiPolicy,
     /// Values of agent configuration when a request leaves them out.
@@ -334,6 +336,7 @@ impl Site {
             }
         }
         faults.extend(api::faults(self));
+        faults.extend(privilege::faults(self));
         if self.ssh.host_keys == HostKeyPolicy::KnownHosts && self.ssh.known_hosts.is_none() {
             faults.push("ssh.known_hosts: is required with host_keys = \"known_hosts\"".into());
         }

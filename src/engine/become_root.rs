@@ -1,9 +1,10 @@
 //! Becoming root: the command line that does it, the question on the way, and what a refusal means.
 //!
-//! sudo is asked over stdin behind a prompt of our own, or on a terminal where it insists on one (requiretty). There is no
-//! second try anywhere: a wrong password counts against the account.
+//! sudo is asked over stdin behind a prompt of our own, or on a terminal where it insists on one (requiretty). su and doas, by
+//! rule of the site, ask on a terminal in their own words. There is no second try anywhere: a wrong password counts against
+//! the account.
 //!
-//! To add a way: a variant of [`Privilege`], its command line and its refusals here, its order in [`ways`].
+//! To add a way: a variant of [`Privilege`], its command line and its refusals here, its place in [`Become::otherwise`].
 
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use crate::domain::credential::Secret;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::plan::Privilege;
 use crate::domain::shell::{self, Dialect};
+use crate::domain::site::Method;
 use crate::transport::Session;
 
-/// sudo asks PAM, and PAM asks DNS and LDAP (DESIGN 11).
+/// sudo and its like ask PAM, and PAM asks DNS and LDAP (DESIGN 11).
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How to become root on a host.
@@ -31,11 +33,120 @@ pub(super) struct Become<'a> {
 }
 
 impl Become<'_> {
+    /// The way to try first.
+    pub(super) fn first(method: Method) -> Privilege {
+        match method {
+            Method::Sudo => Privilege::Sudo,
+            Method::Su => Privilege::Su,
+            Method::Doas => Privilege::Doas,
+        }
+    }
+
     /// The way to try next when this one failed so, if there is one.
     pub(super) fn otherwise(&self, failure: &Failure) -> Option<Privilege> {
+        let says = |code: Code| failure.code == code.row().word;
         match self.privilege {
-            Privilege::Sudo if failure.code == Code::SudoWantsTty.row().word => Some(Privilege::SudoOnTerminal),
-            Privilege::Root | Privilege::Sudo | Privilege::SudoOnTerminal => None,
+            Privilege::Sudo if says(Code::SudoWantsTty) => Some(Privilege::SudoOnTerminal),
+            Privilege::Doas if says(Code::DoasPasswordMissing) && self.password.is_some() => Some(Privilege::DoasOnTerminal),
+            _ => None,
+        }
+    }
+
+    /// The command line, and the question that stands between it and the program.
+    fn line(&self, program: &[&str]) -> (Vec<u8>, Option<Riddles<'_>>) {
+        let with = |words: &[&str]| shell::command_line(self.dialect, &[words, program].concat());
+        match self.privilege {
+            Privilege::Root => (with(&[]), None),
+            Privilege::Sudo | Privilege::SudoOnTerminal => match self.password {
+                Some(password) => {
+                    let prompt = format!("[landfall {}] password:", Uuid::now_v7().simple());
+                    let line = with(&["env", "LC_ALL=C", "sudo", "-S", "-p", &prompt, "--"]);
+                    (line, Some(Riddles::Own(OwnPrompt { prompt, password, said: Vec::new() })))
+                }
+                // -n makes sudo say what it wants instead of waiting for it.
+                None => (with(&["env", "LC_ALL=C", "sudo", "-n", "--"]), None),
+            },
+            Privilege::Su => {
+                // Root's shell reads it, and nobody knows which that is: the form that every shell takes.
+                let inner = shell::command_line(Dialect::Csh, program);
+                let inner = String::from_utf8_lossy(&inner);
+                let words = ["sh", "-c", ASK, "lf", "su", "root", "-c", &*inner];
+                (shell::command_line(self.dialect, &words), Some(Riddles::Theirs(self.their_prompt())))
+            }
+            Privilege::Doas => (with(&["env", "LC_ALL=C", "doas", "-n", "--"]), None),
+            Privilege::DoasOnTerminal => {
+                (with(&["sh", "-c", ASK, "lf", "doas", "--"]), Some(Riddles::Theirs(self.their_prompt())))
+            }
+        }
+    }
+
+    fn their_prompt(&self) -> TheirPrompt<'_> {
+        TheirPrompt { privilege: self.privilege, password: self.password, begun: false, said: Vec::new() }
+    }
+}
+
+/// What stands before a question that is not ours: whatever a login shell printed is none. A newline first, for the same
+/// reason.
+const ASK: &str = "echo; echo @@lf:asking@@; exec env LC_ALL=C \"$@\"";
+
+/// The last word of it.
+const ASKING: &[u8] = b"@@lf:asking@@";
+
+/// What is kept of somebody else's words: a question is short.
+const QUESTION_CAP: usize = 4096;
+
+/// Who asks.
+enum Riddles<'a> {
+    Own(OwnPrompt<'a>),
+    Theirs(TheirPrompt<'a>),
+}
+
+impl<'a> Riddles<'a> {
+    fn as_riddle(&mut self) -> &mut (dyn Riddle + 'a) {
+        match self {
+            Self::Own(own) => own,
+            Self::Theirs(theirs) => theirs,
+        }
+    }
+}
+
+/// The prompt of su or doas, which nobody can set: an unfinished line about a password, after our own word and before
+/// anything is answered.
+struct TheirPrompt<'a> {
+    privilege: Privilege,
+    password: Option<&'a Secret>,
+    begun: bool,
+    said: Vec<u8>,
+}
+
+impl Riddle for TheirPrompt<'_> {
+    fn is_asked(&mut self, said: &[u8]) -> bool {
+        self.said.extend_from_slice(said);
+        if !self.begun
+            && let Some(at) = self.said.windows(ASKING.len()).position(|window| window == ASKING)
+        {
+            self.begun = true;
+            self.said.drain(..at + ASKING.len());
+        }
+        self.said.drain(..self.said.len().saturating_sub(QUESTION_CAP));
+        let tail = self.said.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let tail = String::from_utf8_lossy(tail).to_lowercase();
+        let asked = self.begun && tail.contains("password") && tail.trim_end().ends_with(':');
+        if asked {
+            self.said.clear();
+        }
+        asked
+    }
+
+    fn answer(&self) -> Result<&Secret, Failure> {
+        // doas was asked without a terminal first, and comes here with a password only.
+        self.password.ok_or_else(|| Failure::new(Code::SuPasswordMissing, "su wants root's password and none was given"))
+    }
+
+    fn wrong(&self) -> Failure {
+        match self.privilege {
+            Privilege::Su => Failure::new(Code::SuPasswordRefused, "su refused the password"),
+            _ => Failure::new(Code::DoasPasswordRefused, "doas refused the password"),
         }
     }
 }
@@ -56,8 +167,8 @@ impl Riddle for OwnPrompt<'_> {
         asked
     }
 
-    fn answer(&self) -> &Secret {
-        self.password
+    fn answer(&self) -> Result<&Secret, Failure> {
+        Ok(self.password)
     }
 
     fn wrong(&self) -> Failure {
@@ -75,40 +186,47 @@ impl Talk {
     ) -> Result<Self, Failure> {
         let mut words = vec!["sh", "-c", program, "lf"];
         words.extend_from_slice(args);
-        match root.privilege {
-            Privilege::Root => Self::open(session, shell::command_line(root.dialect, &words)).await,
-            Privilege::Sudo | Privilege::SudoOnTerminal => Self::open_by_sudo(session, &words, root).await,
+        let (line, mut riddle) = root.line(&words);
+        if root.privilege == Privilege::Root {
+            return Self::open(session, line).await;
         }
-    }
-
-    async fn open_by_sudo(session: &mut dyn Session, program: &[&str], root: Become<'_>) -> Result<Self, Failure> {
-        let prompt = format!("[landfall {}] password:", Uuid::now_v7().simple());
-        let mut sudo = vec!["env", "LC_ALL=C", "sudo"];
-        // Without a password -n makes sudo say what it wants instead of waiting for it.
-        match root.password {
-            Some(_) => sudo.extend(["-S", "-p", prompt.as_str()]),
-            None => sudo.push("-n"),
-        }
-        sudo.push("--");
-        sudo.extend(program);
-        let mut talk = Self::start(session, shell::command_line(root.dialect, &sudo), root.privilege.is_on_terminal()).await?;
-        let mut riddle = root.password.map(|password| OwnPrompt { prompt, password, said: Vec::new() });
-        let riddle = riddle.as_mut().map(|riddle| riddle as &mut dyn Riddle);
-        let late = |_| Failure::new(Code::SudoTimeout, format!("sudo did not answer within {} s", DEADLINE.as_secs()));
-        match tokio::time::timeout(DEADLINE, talk.until_ready(riddle)).await.map_err(late)?? {
-            true => Ok(talk),
-            false => Err(sudo_refusal(&talk)),
+        let mut talk = Self::start(session, line, root.privilege.is_on_terminal()).await?;
+        let riddle = riddle.as_mut().map(Riddles::as_riddle);
+        match tokio::time::timeout(DEADLINE, talk.until_ready(riddle)).await {
+            Ok(ready) => match ready? {
+                true => Ok(talk),
+                false => Err(refusal(&talk, root.privilege)),
+            },
+            Err(_) => Err(late(root.privilege).with_tail(&talk.complaint())),
         }
     }
 }
 
-/// sudo ended without running the program. Its words are the only sign there is; they are read here and nowhere else.
-fn sudo_refusal(talk: &Talk) -> Failure {
+/// Nobody answered in time.
+fn late(privilege: Privilege) -> Failure {
+    let (code, who) = match privilege {
+        Privilege::Su => (Code::SuTimeout, "su"),
+        Privilege::Doas | Privilege::DoasOnTerminal => (Code::DoasTimeout, "doas"),
+        Privilege::Root | Privilege::Sudo | Privilege::SudoOnTerminal => (Code::SudoTimeout, "sudo"),
+    };
+    Failure::new(code, format!("{who} did not answer within {} s", DEADLINE.as_secs()))
+}
+
+/// It ended without running the program. Its words are the only sign there is; they are read here and nowhere else.
+fn refusal(talk: &Talk, privilege: Privilege) -> Failure {
     let complaint = talk.complaint();
+    let (code, message) = match privilege {
+        _ if talk.was_ended() => (Code::NoExitStatus, "becoming root was ended before the command ran"),
+        Privilege::Su => su_refusal(&complaint, talk.was_asked()),
+        Privilege::Doas | Privilege::DoasOnTerminal => doas_refusal(&complaint),
+        Privilege::Root | Privilege::Sudo | Privilege::SudoOnTerminal => sudo_refusal(&complaint),
+    };
+    Failure::new(code, message).with_tail(&complaint)
+}
+
+fn sudo_refusal(complaint: &str) -> (Code, &'static str) {
     let says = |text: &str| complaint.contains(text);
-    let (code, message) = if talk.was_ended() {
-        (Code::NoExitStatus, "sudo was ended before it ran the command")
-    } else if says("you must have a tty") || says("no tty present") {
+    if says("you must have a tty") || says("no tty present") {
         (Code::SudoWantsTty, "sudo wants a terminal (requiretty)")
     } else if says("incorrect password") || says("Sorry, try again") {
         (Code::SudoPasswordRefused, "sudo refused the password")
@@ -120,13 +238,60 @@ fn sudo_refusal(talk: &Talk) -> Failure {
         (Code::NotRoot, "the account is not root and there is no sudo on the host")
     } else {
         (Code::SudoRefused, "sudo did not run the command")
-    };
-    Failure::new(code, message).with_tail(&complaint)
+    }
+}
+
+fn su_refusal(complaint: &str, was_asked: bool) -> (Code, &'static str) {
+    let says = |text: &str| complaint.contains(text);
+    if was_asked && (says("Authentication failure") || says("incorrect password")) {
+        (Code::SuPasswordRefused, "su refused the password")
+    } else if says("Permission denied") || says("Authentication failure") {
+        (Code::SuRefused, "su does not allow the account to become root")
+    } else if says("not found") || says("No such file") {
+        (Code::NotRoot, "the account is not root and there is no su on the host")
+    } else {
+        (Code::SuRefused, "su did not run the command")
+    }
+}
+
+fn doas_refusal(complaint: &str) -> (Code, &'static str) {
+    let says = |text: &str| complaint.contains(text);
+    if says("Operation not permitted") || says("doas is not enabled") {
+        (Code::DoasRefused, "doas does not allow the account to become root")
+    } else if says("Authentication required") || says("Authorization required") {
+        (Code::DoasPasswordMissing, "doas wants a password and none was given")
+    } else if says("Authentication failed") || says("Authorization failed") {
+        (Code::DoasPasswordRefused, "doas refused the password")
+    } else if says("not found") || says("No such file") {
+        (Code::NotRoot, "the account is not root and there is no doas on the host")
+    } else {
+        (Code::DoasRefused, "doas did not run the command")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_unfinished_line_about_a_password_after_our_word_is_a_question_of_others() {
+        let password = Secret::from("x");
+        let root = Become { privilege: Privilege::Su, dialect: Dialect::Posix, password: Some(&password) };
+        for (said, asked) in [
+            (&["Password: "][..], false),
+            (&["Password: \n@@lf:asking@@\n"], false),
+            (&["motd\n@@lf:asking@@\nPass", "word: "], true),
+            (&["@@lf:ask", "ing@@\r\nPassword for root@REALM:"], true),
+            (&["@@lf:asking@@\n\rdoas (ops@host) password: "], true),
+            (&["@@lf:asking@@\nEnter PASSCODE: "], false),
+            (&["@@lf:asking@@\nYour password will expire in 3 days: change it\n"], false),
+        ] {
+            let mut riddle = root.their_prompt();
+            let heard: Vec<bool> = said.iter().map(|piece| riddle.is_asked(piece.as_bytes())).collect();
+            assert_eq!(heard.last(), Some(&asked), "{said:?}");
+            assert!(heard.iter().rev().skip(1).all(|early| !early), "{said:?}");
+        }
+    }
 
     #[test]
     fn our_prompt_is_seen_once_for_each_time_it_came_however_it_is_cut() {

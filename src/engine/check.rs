@@ -114,7 +114,9 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok(Subject::Login, how)];
     let places = paths(&round.job, &task);
-    let probed = tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &places, sudo_password.as_ref()));
+    let method = probe::method(&engine.site, &task.host);
+    let probed =
+        tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &places, method, sudo_password.as_ref()));
     match probed.await {
         Err(_) => {
             let failure = Failure::new(Code::StepTimeout, format!("the probe did not end within {PROBE_S} s"));

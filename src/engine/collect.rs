@@ -74,7 +74,9 @@ impl Engine {
         };
         let fetched = async {
             // The login may be another one than the run was started with.
-            let probed = tokio::time::timeout(PROBE, probe::ask(&mut *session, &wanted.paths, sudo_password.as_ref())).await;
+            let method = probe::method(&self.site, &wanted.host);
+            let asking = probe::ask(&mut *session, &wanted.paths, method, sudo_password.as_ref());
+            let probed = tokio::time::timeout(PROBE, asking).await;
             let (facts, privilege) = probed.map_err(|_| late("becoming root", PROBE))?.map_err(failure)?;
             let root = Become { privilege, dialect: facts.dialect(), password: sudo_password.as_ref() };
             let most = wanted.most.to_string();

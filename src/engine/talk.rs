@@ -44,8 +44,8 @@ pub(super) trait Riddle: Send {
     /// Takes in what comes, and tells whether it is asked now; what was said before counts no more then.
     fn is_asked(&mut self, said: &[u8]) -> bool;
 
-    /// The answer.
-    fn answer(&self) -> &Secret;
+    /// The answer, where there is one.
+    fn answer(&self) -> Result<&Secret, Failure>;
 
     /// The same question again says that the answer was wrong.
     fn wrong(&self) -> Failure;
@@ -110,8 +110,9 @@ impl Talk {
                 if self.answered.is_some() {
                     return Err(riddle.wrong().with_tail(&self.complaint()));
                 }
-                self.answered = Some(riddle.answer().clone());
-                self.process.write(Bytes::from(format!("{}\n", riddle.answer().expose_secret()))).await?;
+                let answer = riddle.answer().map_err(|failure| failure.with_tail(&self.complaint()))?;
+                self.answered = Some(answer.clone());
+                self.process.write(Bytes::from(format!("{}\n", answer.expose_secret()))).await?;
             }
         }
     }
@@ -241,6 +242,11 @@ impl Talk {
     /// How it ended, once it did.
     pub(super) fn exit(&self) -> Option<&ExitReport> {
         self.exit.as_ref()
+    }
+
+    /// Was a question answered?
+    pub(super) fn was_asked(&self) -> bool {
+        self.answered.is_some()
     }
 
     /// Did it end without an exit code of its own? A host that goes down ends its sessions so, and will be back.

@@ -63,6 +63,18 @@ ops_with_password() {
     login user=ops "password=$OPS_PASSWORD"
 }
 
+# Root has a password of its own, which su asks for; nobody logs in with it.
+root_for_su() {
+    set_password root "Ro ot\$'s"
+    sshd_setting 'PermitRootLogin no'
+    login "sudo_password=Ro ot\$'s"
+}
+
+doas_rule() { # LINE
+    printf '%s\n' "$1" >/etc/doas.conf
+    chmod 400 /etc/doas.conf
+}
+
 # Takes commands away, wherever PATH would find them.
 without() { # COMMAND...
     for command in "$@"; do
@@ -77,7 +89,7 @@ under_systemd() {
     # What a host of its own hardware would need; here it would only wait for devices and consoles that never come.
     for unit in systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket \
         console-getty.service getty.target systemd-update-utmp.service \
-        ssh.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
+        ssh.socket tinysshd.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
         sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
         ln -sf /dev/null "/etc/systemd/system/$unit"
     done
