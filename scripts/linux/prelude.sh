@@ -6,7 +6,8 @@
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
 export PATH LC_ALL LANG
-unset IFS
+# An exported TMOUT bounds every read of bash.
+unset IFS TMOUT
 umask 077
 
 fail() { # CODE TEXT: to the executor

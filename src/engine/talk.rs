@@ -23,6 +23,12 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// A program that has said its last word has only to exit.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What the shell of accounts that are not for logging in says, whoever wrote it.
+const NO_LOGIN: &str = "This account is currently not available";
+
+/// What is shown of a question.
+const QUESTION: usize = 120;
+
 /// Longest line of an answer; what is longer is noise.
 const LINE_CAP: usize = 64 * 1024;
 
@@ -34,6 +40,8 @@ pub(super) struct Talk {
     /// What it complains about. On a terminal, where both streams are one, what comes before it is ready.
     stderr: Vec<u8>,
     frames: Frames,
+    /// The end of what came before it was ready.
+    noise: Vec<u8>,
     /// What was answered to a question on the way: must stand in no complaint.
     answered: Option<Secret>,
     exit: Option<ExitReport>,
@@ -66,11 +74,12 @@ impl Talk {
     /// Starts `line` as it is and waits until it is ready.
     pub(super) async fn open(session: &mut dyn Session, line: Vec<u8>) -> Result<Self, Failure> {
         let mut talk = Self::start(session, line, false).await?;
-        let ready = tokio::time::timeout(READY_DEADLINE, talk.until_ready(None)).await;
-        let message = || format!("the login shell did not run the command within {} s", READY_DEADLINE.as_secs());
-        match ready.map_err(|_| Failure::new(Code::ConnectionLost, message()))?? {
-            true => Ok(talk),
-            false => Err(talk.silent()),
+        match tokio::time::timeout(READY_DEADLINE, talk.until_ready(None)).await {
+            Ok(ready) => match ready? {
+                true => Ok(talk),
+                false => Err(talk.silent()),
+            },
+            Err(_) => Err(talk.waiting()),
         }
     }
 
@@ -78,7 +87,7 @@ impl Talk {
     pub(super) async fn start(session: &mut dyn Session, line: Vec<u8>, on_terminal: bool) -> Result<Self, Failure> {
         let process = if on_terminal { session.exec_on_terminal(line).await? } else { session.exec(line).await? };
         let (stdout, stderr, frames) = (BytesMut::new(), Vec::new(), Frames::default());
-        Ok(Self { process, on_terminal, stdout, stderr, frames, answered: None, exit: None })
+        Ok(Self { process, on_terminal, stdout, stderr, frames, noise: Vec::new(), answered: None, exit: None })
     }
 
     /// Reads until the ready marker; false when the program ended before it.
@@ -93,6 +102,8 @@ impl Talk {
                         return Err(refusal(text).with_tail(&self.complaint()));
                     }
                 }
+                self.noise.extend_from_slice(line.as_bytes());
+                self.noise.drain(..self.noise.len().saturating_sub(TAIL_CAP));
             }
             if self.exit.is_some() {
                 return Ok(false);
@@ -269,11 +280,37 @@ impl Talk {
         complaint.get(from..).unwrap_or_default().to_owned()
     }
 
-    /// The program never became ready.
+    /// Something ended in the program's place. What it said says best what it was.
     fn silent(&self) -> Failure {
         let how = self.exit.as_ref().map_or_else(|| "no end".to_owned(), ToString::to_string);
-        let code = if self.was_ended() { Code::NoExitStatus } else { Code::NoShell };
-        Failure::new(code, format!("the login shell did not run the command ({how})")).with_tail(&self.complaint())
+        let said = format!("{}{}", String::from_utf8_lossy(&self.noise), self.complaint());
+        let (code, what) = if self.was_ended() {
+            (Code::NoExitStatus, "the login shell did not run the command")
+        } else if said.contains(NO_LOGIN) {
+            (Code::NoLogin, "the account is there and not for logging in")
+        } else {
+            (Code::NoShell, "something else ran in place of the command")
+        };
+        let last = said.lines().rfind(|line| !line.trim().is_empty());
+        let last = last.map(|line| format!(": {}", line.trim().chars().take(QUESTION).collect::<String>())).unwrap_or_default();
+        Failure::new(code, format!("{what} ({how}){last}")).with_tail(&said)
+    }
+
+    /// Nothing ended and nothing ran: a login shell that asks would ask again, one that hangs may not.
+    fn waiting(&self) -> Failure {
+        let question = [self.stdout.as_ref(), self.stderr.as_slice()].into_iter().find_map(|stream| {
+            let text = String::from_utf8_lossy(stream.get(stream.len().saturating_sub(QUESTION)..)?).into_owned();
+            text.lines().next_back().map(|line| line.trim().to_owned()).filter(|line| !text.ends_with('\n') && !line.is_empty())
+        });
+        match question {
+            Some(question) => {
+                Failure::new(Code::NoShell, format!("the login shell asks `{question}` instead of running the command"))
+            }
+            None => {
+                let message = format!("the login shell did not run the command within {} s", READY_DEADLINE.as_secs());
+                Failure::new(Code::ConnectionLost, message)
+            }
+        }
     }
 }
 

@@ -31,12 +31,40 @@ pub fn comes_and_goes(kinds: &[&str]) -> (World, Report) {
 
 #[test]
 fn login_shells_that_are_not_posix_do_not_matter() {
-    comes_and_goes(&["csh", "tcsh", "fish", "ksh"]);
+    comes_and_goes(&["csh", "tcsh", "fish", "ksh", "zsh", "rbash"]);
 }
 
 #[test]
 fn a_noisy_bashrc_is_no_answer_and_busybox_is_enough() {
     comes_and_goes(&["noisy", "busybox"]);
+}
+
+#[test]
+fn what_a_shell_exports_opens_no_file_to_others_and_a_home_is_not_needed() {
+    let (world, _) = comes_and_goes(&["odd-env"]);
+    assert_eq!(world.exec("odd-env", "find /var/lib/landfall -perm -002 ! -type l"), "");
+}
+
+#[test]
+fn a_login_that_runs_something_else_is_told_with_what_that_said() {
+    // Kind, code, and what the operator is shown of it.
+    let table = [
+        ("no-login", "no_login", "This account is currently not available"),
+        ("rc-exits", "no_shell", "maintenance until Monday"),
+        ("rc-execs", "no_shell", "uid=0(root)"),
+        ("rc-asks", "no_shell", "Which project do you work for?"),
+        ("forced", "no_shell", "1) status  2) logs"),
+    ];
+    let world = World::up(&table.map(|(kind, ..)| (kind, kind)));
+    let landfall = Landfall::with(&package::node_exporter());
+    let report = landfall.run(&install(world.hosts()));
+    for (kind, code, words) in table {
+        let ip = &world.host(kind).ip;
+        assert_eq!(report.failure(ip), ("incompatible", code, "probe"), "{kind}");
+        assert_eq!(report.events_of(ip, "attempt_failed").count(), 0, "{kind} was tried again");
+        let told = report.host(ip)["failure"].to_string();
+        assert!(told.contains(words), "{kind}: {told}");
+    }
 }
 
 #[test]
@@ -88,6 +116,31 @@ fn a_full_disk_is_named_and_nothing_is_half_installed() {
     assert!(told.contains("/usr/local"), "{told}");
     let told = report.host(&world.host("state").ip)["failure"]["message"].to_string();
     assert!(told.contains("/var/lib/landfall") && told.contains("/root/.landfall"), "{told}");
+}
+
+#[test]
+fn state_goes_to_the_first_place_that_takes_it_and_without_one_each_is_named_with_its_reason() {
+    let world = World::up(&[("odd", "odd-places"), ("none", "no-places")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let mut job = install(world.hosts());
+    job["paths"] = serde_json::json!({"setup_path": "/srv/gse", "data_path": "/srv/gse-data"});
+    let report = landfall.run(&job);
+    let odd = world.host("odd");
+    assert_eq!(report.host(&odd.ip)["status"], "SUCCESS", "{}", report.stdout);
+    assert_answers(odd);
+    world.exec("odd", "test -f /usr/local/landfall/history.log");
+    let none = &world.host("none").ip;
+    assert_eq!(report.failure(none), ("transfer", "no_space", "probe"));
+    let told = report.host(none)["failure"]["message"].to_string();
+    for (place, why) in [("/var/lib", "no_inodes"), ("/opt", "ro"), ("/usr/local", "link"), ("/root/.", "ro")] {
+        let (_, after) = told.split_once(place).unwrap_or_else(|| panic!("{place} is missing: {told}"));
+        let (reason, _) = after.split_once(')').unwrap();
+        assert!(reason.ends_with(why), "{place}: {told}");
+    }
+    let mut uninstall = uninstall([odd]);
+    uninstall["paths"] = job["paths"].clone();
+    landfall.succeed(&uninstall);
+    assert_gone(&world, odd);
 }
 
 #[test]

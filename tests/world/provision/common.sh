@@ -4,7 +4,7 @@
 # They know nothing of how the host will be run: namespaces and container images are made from the very same files.
 # In: WORLD_PASSWORD (optional, another password than the kind's own).
 # Out, below /etc/landfall-world: `login` (user, password, sudo_password, key: how a client gets in), `server` (the
-# SSH server, a foreground command), `full` (places to be covered by a small full tmpfs), `init` (another pid 1),
+# SSH server, a foreground command), `full` (places to be covered by a small full tmpfs), `mounts` (arguments of mount, a line each), `init` (another pid 1),
 # and `pid1`, the host's first process. They never start a daemon and never reach for the network.
 # shellcheck shell=sh
 set -eu
@@ -89,7 +89,7 @@ under_systemd() {
     # What a host of its own hardware would need; here it would only wait for devices and consoles that never come.
     for unit in systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket \
         console-getty.service getty.target systemd-update-utmp.service \
-        ssh.socket tinysshd.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
+        ssh.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
         sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
         ln -sf /dev/null "/etc/systemd/system/$unit"
     done
