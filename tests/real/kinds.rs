@@ -9,9 +9,16 @@ use crate::world::World;
 /// node_exporter goes onto every host of these kinds in one job, answers, and is taken away again by another.
 #[track_caller]
 pub fn comes_and_goes(kinds: &[&str]) -> (World, Report) {
+    comes_and_goes_where("", kinds)
+}
+
+/// The same with a site file.
+#[track_caller]
+fn comes_and_goes_where(site: &str, kinds: &[&str]) -> (World, Report) {
     let hosts: Vec<(&str, &str)> = kinds.iter().map(|kind| (*kind, *kind)).collect();
     let world = World::up(&hosts);
     let landfall = Landfall::with(&package::node_exporter());
+    landfall.site(site);
     let installed = landfall.succeed(&install(world.hosts()));
     for host in world.hosts() {
         assert_answers(host);
@@ -43,6 +50,20 @@ fn a_noisy_bashrc_is_no_answer_and_busybox_is_enough() {
 fn what_a_shell_exports_opens_no_file_to_others_and_a_home_is_not_needed() {
     let (world, _) = comes_and_goes(&["odd-env"]);
     assert_eq!(world.exec("odd-env", "find /var/lib/landfall -perm -002 ! -type l"), "");
+}
+
+#[test]
+fn an_old_ssh_server_that_is_allowed_and_one_that_talks_before_its_version_are_as_good() {
+    comes_and_goes_where("[ssh]\nlegacy_algorithms = [\"10.77.*\"]\n", &["sha1", "talkative"]);
+}
+
+#[test]
+fn an_old_server_that_nobody_allowed_is_told_and_gets_no_password() {
+    let world = World::up(&[("a", "sha1")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let report = landfall.run(&install(world.hosts()));
+    assert_eq!(report.failure(&world.host("a").ip), ("incompatible", "no_common_algorithm", "connect"));
+    assert_eq!(crate::target::sshd_said(&world, "a", "password for"), 0);
 }
 
 #[test]

@@ -12,6 +12,7 @@ CACHE=${LANDFALL_WORLD_CACHE:-/var/cache/landfall-world}
 # What the kinds need. minbase has bash, dash, coreutils, perl-base and util-linux already.
 PACKAGES=(
     openssh-server dropbear-bin passwd procps iproute2          # hosts
+    ucspi-tcp                                                   # who listens for a server of one connection
     sudo opendoas                                               # ways to root; su is util-linux's
     busybox dash csh tcsh fish ksh zsh                          # login shells
     gzip tar zstd openssl wget                                  # tools that kinds take away again
