@@ -60,7 +60,7 @@ impl Frames {
                 return None;
             };
             let line = came.split_to(newline + 1);
-            let text = String::from_utf8_lossy(&line);
+            let text = String::from_utf8_lossy(line.get(newline.saturating_sub(LINE_CAP)..).unwrap_or_default());
             let Some(word) = answers(&text).next() else { continue };
             match word.strip_prefix("data=") {
                 None => return Some(Frame::Word(word.to_owned())),
