@@ -68,20 +68,20 @@ fn an_old_server_that_nobody_allowed_is_told_and_gets_no_password() {
 
 #[test]
 fn a_login_that_runs_something_else_is_told_with_what_that_said() {
-    // Kind, code, and what the operator is shown of it.
+    // Kind, class, code, and what the operator is shown of it.
     let table = [
-        ("no-login", "account_unavailable", "This account is currently not available"),
-        ("rc-exits", "no_shell", "maintenance until Monday"),
-        ("rc-execs", "no_shell", "uid=0(root)"),
-        ("rc-asks", "no_shell", "Which project do you work for?"),
-        ("forced", "no_shell", "1) status  2) logs"),
+        ("no-login", "unauthenticated", "account_unavailable", "This account is currently not available"),
+        ("rc-exits", "incompatible", "no_shell", "maintenance until Monday"),
+        ("rc-execs", "incompatible", "no_shell", "uid=0(root)"),
+        ("rc-asks", "incompatible", "no_shell", "Which project do you work for?"),
+        ("forced", "incompatible", "no_shell", "1) status  2) logs"),
     ];
     let world = World::up(&table.map(|(kind, ..)| (kind, kind)));
     let landfall = Landfall::with(&package::node_exporter());
     let report = landfall.run(&install(world.hosts()));
-    for (kind, code, words) in table {
+    for (kind, class, code, words) in table {
         let ip = &world.host(kind).ip;
-        assert_eq!(report.failure(ip), ("incompatible", code, "probe"), "{kind}");
+        assert_eq!(report.failure(ip), (class, code, "probe"), "{kind}");
         assert_eq!(report.events_of(ip, "attempt_failed").count(), 0, "{kind} was tried again");
         let told = report.host(ip)["failure"].to_string();
         assert!(told.contains(words), "{kind}: {told}");
