@@ -28,7 +28,7 @@ pub struct InstallChannel {
     /// Are the jump servers themselves behind a proxy of the zone? Else they are reached directly.
     #[serde(default)]
     pub behind_proxy: bool,
-    /// Servers that its agents report to in place of the access point's.
+    /// Servers that its agents shall report to; nothing reads it yet (proxies and their configuration: a later release).
     #[serde(default)]
     pub upstream: Vec<String>,
     /// Networks whose hosts take it when they ask for any (`install_channel_id` -1).
