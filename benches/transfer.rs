@@ -43,6 +43,9 @@ use tokio::sync::Barrier;
 
 const MB: usize = 1_000_000;
 
+/// The gateway is the same sshd at another address.
+const GATEWAY: &str = "127.0.0.1";
+
 /// One measured way of bringing bytes to hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -51,10 +54,14 @@ enum Way {
     Bare,
     Ours,
     OursWithDigest,
+    SshJump,
+    OursThroughGateway,
 }
 
 impl Way {
-    const ALL: [Self; 5] = [Self::Scp, Self::SshCat, Self::Bare, Self::Ours, Self::OursWithDigest];
+    /// The first is what the others are compared with.
+    const DIRECT: [Self; 5] = [Self::Scp, Self::SshCat, Self::Bare, Self::Ours, Self::OursWithDigest];
+    const THROUGH_A_GATEWAY: [Self; 2] = [Self::SshJump, Self::OursThroughGateway];
 
     fn name(self) -> &'static str {
         match self {
@@ -63,6 +70,8 @@ impl Way {
             Self::Bare => "bare russh loop",
             Self::Ours => "landfall",
             Self::OursWithDigest => "landfall, digest on target",
+            Self::SshJump => "ssh -J cat",
+            Self::OursThroughGateway => "landfall through a gateway",
         }
     }
 }
@@ -98,9 +107,10 @@ impl<'a> Load<'a> {
             self.place(index);
         }
         let cost = match way {
-            Way::Scp | Way::SshCat => self.openssh(way),
+            Way::Scp | Way::SshCat | Way::SshJump => self.openssh(way),
             Way::Bare => self.client("bare", "none").0,
             Way::Ours => self.client("ours", "none").0,
+            Way::OursThroughGateway => self.client("gateway", "none").0,
             Way::OursWithDigest => self.client("ours", "sha256sum").0,
         };
         for index in 0..self.hosts {
@@ -137,20 +147,17 @@ impl<'a> Load<'a> {
 
     fn command(&self, way: Way, to: SocketAddr, place: &Path) -> Command {
         let mut command = Command::new(if way == Way::Scp { "scp" } else { "ssh" });
-        let key = self.sshd.path("key").display().to_string();
-        let options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes"];
-        let algorithms = ["KexAlgorithms=curve25519-sha256", "Ciphers=aes128-gcm@openssh.com"];
-        command.args(["-F", "none", "-i", &key]);
-        for option in options.iter().chain(&algorithms) {
-            command.args(["-o", option]);
+        command.arg("-F").arg(self.sshd.path("ssh_config"));
+        if way == Way::SshJump {
+            command.args(["-J", GATEWAY]);
         }
         let file = format!("{}/payload", place.display());
         if way == Way::Scp {
             let from = self.file.display().to_string();
-            command.args(["-q", "-P", &to.port().to_string(), &from, &format!("root@{}:{file}", to.ip())]);
+            command.args(["-q", &from, &format!("{}:{file}", to.ip())]);
             command.stdin(Stdio::null());
         } else {
-            command.args(["-p", &to.port().to_string(), &format!("root@{}", to.ip()), &format!("cat >'{file}'")]);
+            command.args([&to.ip().to_string(), &format!("cat >'{file}'")]);
             command.stdin(std::fs::File::open(&self.file).unwrap());
         }
         command
@@ -169,35 +176,36 @@ fn address(index: usize, port: u16) -> SocketAddr {
     (Ipv4Addr::new(127, 20, high, low), port).into()
 }
 
-fn report(load: &Load<'_>, runs: usize) {
-    println!("\n{} hosts x {} MB, medians of {runs} interleaved runs", load.hosts, load.size / MB);
-    println!(
-        "{:<28} {:>8} {:>9} {:>12} {:>10} {:>10} {:>10}",
-        "client", "wall s", "MB/s", "CPU ms/host", "memory MB", "CPU/scp", "wall/scp"
-    );
-    let mut costs = vec![Vec::new(); Way::ALL.len()];
+fn report(load: &Load<'_>, ways: &[Way], runs: usize) {
+    println!("\n{} hosts x {} MB, medians of {runs} interleaved runs; ratios to {}", load.hosts, load.size / MB, ways[0].name());
+    let heads = ["wall s", "MB/s", "CPU ms/host", "memory MB", "CPU ratio", "wall ratio"];
+    println!("{:<28} {}", "client", heads.map(|head| format!("{head:>12}")).concat());
+    let mut costs = vec![Vec::new(); ways.len()];
     for _ in 0..runs {
-        for (way, costs) in Way::ALL.iter().zip(&mut costs) {
+        for (way, costs) in ways.iter().zip(&mut costs) {
             costs.push(load.measure(*way));
         }
     }
     let wall = |costs: &[Cost]| median(costs, |cost| cost.wall.as_secs_f64());
     let cpu = |costs: &[Cost]| median(costs, |cost| cost.cpu.as_secs_f64());
-    let (scp_wall, scp_cpu) = (wall(&costs[0]), cpu(&costs[0]));
-    for (way, costs) in Way::ALL.iter().zip(&costs) {
-        println!(
-            "{:<28} {:>8.2} {:>9.0} {:>12.1} {:>10.1} {:>10.2} {:>10.2}",
-            way.name(),
-            wall(costs),
-            (load.hosts * load.size) as f64 / MB as f64 / wall(costs),
-            cpu(costs) * 1e3 / load.hosts as f64,
-            median(costs, |cost| cost.memory as f64) / MB as f64,
-            cpu(costs) / scp_cpu,
-            wall(costs) / scp_wall
-        );
+    let sent = (load.hosts * load.size) as f64 / MB as f64;
+    for (way, of_way) in ways.iter().zip(&costs) {
+        let (took, spent) = (wall(of_way), cpu(of_way));
+        let memory = median(of_way, |cost| cost.memory as f64) / MB as f64;
+        let cells = [
+            format!("{took:>12.2}"),
+            format!("{:>12.0}", sent / took),
+            format!("{:>12.1}", spent * 1e3 / load.hosts as f64),
+            format!("{memory:>12.1}"),
+            format!("{:>12.2}", spent / cpu(&costs[0])),
+            format!("{:>12.2}", took / wall(&costs[0])),
+        ];
+        println!("{:<28} {}", way.name(), cells.concat());
     }
-    let (bare, ours) = (&costs[2], &costs[3]);
-    println!("landfall to the bare loop: CPU {:.2}, wall {:.2}", cpu(ours) / cpu(bare), wall(ours) / wall(bare));
+    let of = |wanted: Way| ways.iter().position(|way| *way == wanted).map(|index| &costs[index]);
+    if let (Some(bare), Some(ours)) = (of(Way::Bare), of(Way::Ours)) {
+        println!("landfall to the bare loop: CPU {:.2}, wall {:.2}", cpu(ours) / cpu(bare), wall(ours) / wall(bare));
+    }
 }
 
 /// One budget of the process over all hosts: is it kept, and does everybody get his part?
@@ -249,7 +257,8 @@ fn client(words: &[String]) {
             })
         });
     }
-    let ours = Arc::new(Ours::new(&key));
+    let gateway = (kind == "gateway").then(|| (GATEWAY.parse::<Ipv4Addr>().unwrap(), port).into());
+    let ours = Arc::new(Ours::through(gateway, &key));
     let budget = Arc::new((kind == "budget").then(|| (Bucket::new(20).unwrap(), Barrier::new(hosts))));
     child::work(|| {
         each(&|index| {
@@ -274,7 +283,9 @@ fn main() {
     }
     let runs = words.first().map_or(5, |word| word.parse().expect("a number of runs"));
     let sshd = Sshd::start();
-    report(&Load::new(&sshd, 64, 20 * MB), runs);
-    report(&Load::new(&sshd, 1, 256 * MB), runs);
+    report(&Load::new(&sshd, 64, 20 * MB), &Way::DIRECT, runs);
+    let large = Load::new(&sshd, 1, 256 * MB);
+    report(&large, &Way::DIRECT, runs);
+    report(&large, &Way::THROUGH_A_GATEWAY, runs);
     budget(&sshd);
 }

@@ -33,16 +33,17 @@ fn program(parts: &[&str]) -> String {
 const PRELUDE: &str = part!("prelude");
 const PROCESS: &str = part!("process");
 const STATE: &str = part!("state");
+const STDIN: &str = part!("stdin");
 const RECEIVE: &str = part!("receive");
 const RUNS: &str = part!("runs");
 const LOG: &str = part!("log");
 
 /// Receives a payload by content address.
-pub static PUT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, part!("put")]));
+pub static PUT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, STDIN, part!("put")]));
 /// Receives a bundle of files.
-pub static BUNDLE: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, RECEIVE, part!("bundle")]));
+pub static BUNDLE: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, STDIN, RECEIVE, part!("bundle")]));
 /// Receives a run and starts it.
-pub static START_RUN: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, RECEIVE, part!("start")]));
+pub static START_RUN: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, STATE, STDIN, RECEIVE, part!("start")]));
 /// Starts a script detached and keeps its result.
 pub static RUNNER: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, RUNS, part!("runner")]));
 /// Streams a run's log from an offset.

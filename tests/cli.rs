@@ -191,8 +191,8 @@ fn the_site_file_is_checked_as_a_whole() {
     let said = desk.landfall("site check").exits(0);
     assert!(said.out.contains("hosts at once    200\n"), "{}", said.out);
 
-    desk.file("site.toml", "[limits]\nconcurrency = 7\n[[privilege]]\nhosts = [\"10.*\"]\nmethod = \"su\"\n");
-    let said = desk.landfall("site check --site site.toml").exits(0).complains(&["warning: `privilege` is declared"]);
+    desk.file("site.toml", "[limits]\nconcurrency = 7\n[agent_defaults]\nbt_speed_limit = 2\n");
+    let said = desk.landfall("site check --site site.toml").exits(0).complains(&["warning: `agent_defaults` is declared"]);
     assert!(said.out.contains("hosts at once    7\n"), "{}", said.out);
 
     desk.file("site.toml", "[limits]\nconcurency = 7\n");

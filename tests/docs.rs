@@ -91,6 +91,7 @@ fn every_key_of_the_site_file_is_documented_and_no_other() {
         ("vault", "[vault]\n???"),
         ("proxy", "[[proxy]]\ncloud = 2\n???"),
         ("install_channel", "[[install_channel]]\nid = 1\njump = []\n???"),
+        ("privilege", "[[privilege]]\nhosts = []\nmethod = \"su\"\n???"),
         ("app", APP),
         ("api", "[api]\n???"),
     ] {

@@ -15,7 +15,7 @@ use landfall::domain::outcome::ExitReport;
 use landfall::domain::shell::{Dialect, command_line};
 use landfall::engine::bucket::Bucket;
 use landfall::transport::ssh::{SshSettings, SshTransport};
-use landfall::transport::{HostKeys, Login, Output, Process, Session, Target, Transport, TransportError};
+use landfall::transport::{Gateway, HostKeys, Login, Output, Process, Session, Target, Transport, TransportError};
 use tokio::sync::Barrier;
 
 /// Bytes that the upload step gives to the session at once.
@@ -49,26 +49,25 @@ pub struct Pace<'a> {
 pub struct Ours {
     transport: SshTransport,
     login: Login,
+    via: Option<Arc<Gateway>>,
 }
 
 impl Ours {
     pub fn new(key: &Path) -> Self {
+        Self::through(None, key)
+    }
+
+    /// One whose hosts are behind a gateway with the same login.
+    pub fn through(gateway: Option<SocketAddr>, key: &Path) -> Self {
         let transport = SshTransport::new(SshSettings::default(), Arc::new(Pins::default()));
         let pem = std::fs::read_to_string(key).unwrap();
         let login = Login { account: "root".into(), auth: Auth::Key { pem: pem.into(), passphrase: None } };
-        Self { transport, login }
+        let via = gateway.map(|at| Arc::new(Gateway { target: target(at, None), login: login.clone() }));
+        Self { transport, login, via }
     }
 
     pub async fn connect(&self, to: SocketAddr) -> Box<dyn Session> {
-        let target = Target {
-            address: Address { cloud: 0, ip: to.ip() },
-            dial: to.ip(),
-            port: to.port(),
-            legacy: false,
-            accepts_new_key: false,
-            via: None,
-        };
-        self.transport.connect(&target, &self.login).await.unwrap()
+        self.transport.connect(&target(to, self.via.clone()), &self.login).await.unwrap()
     }
 
     /// Connects, runs a command to its end, and goes.
@@ -112,6 +111,11 @@ impl Ours {
         session.close().await;
         took
     }
+}
+
+fn target(to: SocketAddr, via: Option<Arc<Gateway>>) -> Target {
+    let address = Address { cloud: 0, ip: to.ip() };
+    Target { address, dial: to.ip(), port: to.port(), legacy: false, accepts_new_key: false, via }
 }
 
 async fn answers(process: &mut dyn Process, wanted: &str) {

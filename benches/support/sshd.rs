@@ -39,6 +39,13 @@ impl Sshd {
             "Subsystem sftp internal-sftp\nLogLevel QUIET".to_owned(),
         ];
         std::fs::File::create(dir.path().join("config")).unwrap().write_all(config.join("\n").as_bytes()).unwrap();
+        // For OpenSSH's clients, also for the one that goes to a jump host: it takes the file, and no options.
+        let client = [
+            format!("Port {port}\nUser root\nIdentityFile {}\nIdentitiesOnly yes", at("key")),
+            "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR".to_owned(),
+            "KexAlgorithms curve25519-sha256\nCiphers aes128-gcm@openssh.com\n".to_owned(),
+        ];
+        std::fs::write(dir.path().join("ssh_config"), client.join("\n")).unwrap();
         std::fs::create_dir_all("/run/sshd").unwrap();
         let child = Command::new(SSHD).args(["-D", "-e", "-f", &at("config")]).stdin(Stdio::null()).spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(10);

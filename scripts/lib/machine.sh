@@ -8,7 +8,7 @@
 # shellcheck disable=SC2034  # the lists are read by whoever sources this
 FOR_BUILDING=(cc=gcc /usr/include/stdio.h=libc6-dev)
 # shellcheck disable=SC2034
-FOR_FUZZING=(c++=g++)
+FOR_FUZZING=('c++=g++')
 # shellcheck disable=SC2034
 FOR_THE_WORLD=(mmdebstrap ip=iproute2 unshare=util-linux setpriv=util-linux ssh-keygen=openssh-client)
 

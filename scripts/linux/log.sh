@@ -2,7 +2,7 @@
 # It never writes anything but log bytes to stdout, and no words but its own to stderr.
 #
 # A part of follow and collect. Needs prelude.sh before it, and run and offset set.
-# shellcheck shell=sh disable=SC2154 # both are set by the program
+# shellcheck shell=sh disable=SC2154 # they are set by the program and prelude.sh
 
 open_log() { # from offset on
     if [ -f "$run/log" ]; then exec 3<"$run/log"; else exec 3</dev/null; fi
@@ -17,6 +17,8 @@ emit() {
     while [ "$offset" -lt "$size" ]; do
         blocks=$(((size - offset) / 65536)) block=65536
         if [ "$blocks" -eq 0 ]; then blocks=1 block=$((size - offset)); fi
+        # What is not parted by streams is told apart by its length.
+        if [ -n "$terminal" ]; then control "data=$((block * blocks))"; fi
         # Nobody reads any more.
         dd bs="$block" count="$blocks" <&3 2>/dev/null || exit 0
         offset=$((offset + block * blocks))

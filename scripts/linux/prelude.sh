@@ -6,7 +6,8 @@
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C LANG=C
 export PATH LC_ALL LANG
-unset IFS
+# An exported TMOUT bounds every read of bash.
+unset IFS TMOUT
 umask 077
 
 fail() { # CODE TEXT: to the executor
@@ -17,6 +18,15 @@ fail() { # CODE TEXT: to the executor
 say() { # LEVEL STEP STATUS MESSAGE: to the log
     printf '%s %s %s %s %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$1" "$2" "$3" "$4"
 }
+
+# Only where root cannot be had without one (sudo with requiretty, su) is a program on a terminal. Nothing is asked there any
+# more, so it stops looking into what comes: every byte is one, at once, and none comes back.
+terminal=
+if [ -t 0 ]; then
+    # shellcheck disable=SC2034 # not every program reads it
+    terminal=yes
+    stty raw -echo || fail no_stty "the terminal cannot be made to pass every byte: stty is missing or failed"
+fi
 
 size_of() { # FILE
     if [ -f "$1" ]; then echo $(($(wc -c <"$1"))); else echo 0; fi

@@ -11,7 +11,8 @@ echo "@@lf:ready@@";
 set -u;
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin; LC_ALL=C; LANG=C;
 export PATH LC_ALL LANG;
-unset IFS;
+# An exported TMOUT bounds every read of bash.
+unset IFS TMOUT;
 # Not echo: it may interpret what lies in a value.
 p() { printf "@@lf:%s@@" "$1"; echo; };
 # Without a glob: a device name may hold brackets.
@@ -34,11 +35,14 @@ nearest "$1";
 set -- $(columns "$near");
 free=$1; mount=$2; access=rw;
 [ -w "$near" ] || access=ro;
+# A file system that counts no files says 0 of 0.
+set -- $(df -iP "$near" 2>/dev/null | tail -n 1);
+case ${2:-0} in 0 | *[a-zA-Z-]*) ;; *) if [ "$access" = rw ] && [ "${4:-1}" = 0 ]; then access=no_inodes; fi ;; esac;
 options=;
 if [ -r /proc/mounts ]; then
 while read -r device point kind words rest; do if [ "$point" = "$mount" ]; then options=$words; fi; done </proc/mounts;
 fi;
-case ,$options, in *,ro,*) access=ro ;; *,noexec,*) [ "$access" = ro ] || access=noexec ;; esac;
+case ,$options, in *,ro,*) access=ro ;; *,noexec,*) [ "$access" = rw ] && access=noexec ;; esac;
 };
 setup=; temp=;
 IFS= read -r setup || setup=${setup:-};
@@ -76,7 +80,7 @@ p "boot=$(echo $(who -b 2>/dev/null))";
 fi;
 if [ -d /run/systemd/system ]; then p init=systemd; elif [ -d /etc/init.d ]; then p init=sysv; else p init=rc; fi;
 tools=;
-for tool in gzip tar zstd sha256sum shasum openssl busybox setsid sudo su curl wget bash systemctl systemd-run dd; do
+for tool in gzip tar zstd sha256sum shasum openssl busybox setsid sudo su doas curl wget bash systemctl systemd-run dd; do
 if command -v "$tool" >/dev/null 2>&1; then tools="$tools $tool"; fi;
 done;
 p "tools=${tools# }";
@@ -88,7 +92,7 @@ state=;
 for place in /var/lib/landfall /opt/landfall /usr/local/landfall /root/.landfall; do
 look "$place";
 verdict=ok;
-[ "$access" = ro ] && verdict=ro;
+case $access in ro | no_inodes) verdict=$access ;; esac;
 if [ -h "$place" ]; then verdict=link;
 elif [ -e "$place" ]; then
 owner "$place";

@@ -3,7 +3,7 @@
 # It never unpacks or runs what it receives, and never trusts a name or a size it has not checked itself.
 #
 # Arguments: STATE SHA256 SIZE DIGESTTOOL(sha256sum|shasum|openssl|none). Payload on stdin, after the answer `want`.
-# Needs prelude.sh and state.sh before it.
+# Needs prelude.sh, state.sh and stdin.sh before it.
 
 digest_of() { # FILE
     case $tool in
@@ -56,7 +56,7 @@ free=$(free_kb "$state/blobs")
 [ "$free" -ge "$needed" ] || fail no_space "$state/blobs has $free kB free, $needed kB are needed"
 
 echo "@@lf:want=$offset@@"
-if ! cat >>"$part"; then
+if ! incoming $((size - offset)) "$part"; then
     # Below one 64 kB write nothing useful fits: then it was the room, not the device.
     free=$(free_kb "$state/blobs")
     [ "$free" -ge 64 ] || fail no_space "$state/blobs has $free kB free"

@@ -1,7 +1,7 @@
 # Receives several small files from one stream into a new directory: all of them, or none.
 # It never leaves a half-written directory under the final name, and never writes outside of it.
 #
-# A part of bundle and start. Needs prelude.sh and state.sh before it.
+# A part of bundle and start. Needs prelude.sh, state.sh and stdin.sh before it.
 
 check_triples() { # NAME MODE SIZE ...: sets total
     total=0
@@ -51,7 +51,7 @@ receive() { # DIR NAME MODE SIZE ..., stdin = the files' bytes one after another
     rm -rf "$dir".new-*
     new=$dir.new-$$
     mkdir "$new" "$new/tree" || out_of_room "$new" "$new cannot be made"
-    cat >"$new/incoming" || out_of_room "$new" "$new/incoming"
+    incoming "$total" "$new/incoming" || out_of_room "$new" "$new/incoming"
     got=$(size_of "$new/incoming")
     if [ "$got" -ne "$total" ]; then
         rm -rf "$new"

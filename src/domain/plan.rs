@@ -125,6 +125,38 @@ pub enum Privilege {
     Root,
     /// By sudo; a password goes out only at its own prompt.
     Sudo,
+    /// By sudo on a terminal, which it insists on (requiretty).
+    SudoOnTerminal,
+    /// By su, which asks on a terminal only, and for root's own password.
+    Su,
+    /// By doas, which asks nothing.
+    Doas,
+    /// By doas, which asks on a terminal only.
+    DoasOnTerminal,
+}
+
+impl Privilege {
+    /// For people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Sudo => "sudo",
+            Self::SudoOnTerminal => "sudo on a terminal",
+            Self::Su => "su",
+            Self::Doas => "doas",
+            Self::DoasOnTerminal => "doas on a terminal",
+        }
+    }
+
+    /// Do programs run on a terminal then?
+    #[must_use]
+    pub fn is_on_terminal(self) -> bool {
+        match self {
+            Self::Root | Self::Sudo | Self::Doas => false,
+            Self::SudoOnTerminal | Self::Su | Self::DoasOnTerminal => true,
+        }
+    }
 }
 
 /// Form in which a package travels and is stored on the target.

@@ -3,6 +3,10 @@
 //! Never here: what becomes of a host whose run ended so (the engine's), and the table of exit codes (`assets`). To add a way
 //! to end: its word in [`RunEnd::parse`] and in `scripts/linux/follow.sh`.
 
+use bytes::{Bytes, BytesMut};
+
+use super::facts::answers;
+
 /// Longest message that is taken out of a log, in characters.
 const MESSAGE_CAP: usize = 300;
 
@@ -20,6 +24,51 @@ pub enum RunEnd {
     Rebooted,
     /// It is gone and left no exit code.
     Lost,
+}
+
+/// What comes next where bytes of a log and words about it share one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Bytes of the log.
+    Bytes(Bytes),
+    /// A word.
+    Word(String),
+}
+
+/// Longest line that may still be a word; of a longer one only its end can be.
+const LINE_CAP: usize = 4096;
+
+/// Tells the log from the words where a terminal makes both of them one stream: `@@lf:data=COUNT@@` on a line of its own says
+/// how many bytes of the log follow. Lines that are no words are noise.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// Bytes of the log that are still to come.
+    due: usize,
+}
+
+impl Frames {
+    /// Takes the next frame out of what came; `None` when there is no whole one. Bytes of a log come as they are there.
+    pub fn take(&mut self, came: &mut BytesMut) -> Option<Frame> {
+        loop {
+            if self.due > 0 {
+                let bytes = came.split_to(self.due.min(came.len())).freeze();
+                self.due -= bytes.len();
+                return (!bytes.is_empty()).then_some(Frame::Bytes(bytes));
+            }
+            let Some(newline) = came.iter().position(|byte| *byte == b'\n') else {
+                let _ = came.split_to(came.len().saturating_sub(LINE_CAP));
+                return None;
+            };
+            let line = came.split_to(newline + 1);
+            let text = String::from_utf8_lossy(line.get(newline.saturating_sub(LINE_CAP)..).unwrap_or_default());
+            let Some(word) = answers(&text).next() else { continue };
+            match word.strip_prefix("data=") {
+                None => return Some(Frame::Word(word.to_owned())),
+                // A count that is none: the log goes on at the byte that is known, over another connection.
+                Some(count) => self.due = count.parse().unwrap_or(0),
+            }
+        }
+    }
 }
 
 /// A word that a target should not have said.
@@ -84,6 +133,30 @@ mod tests {
         let calm = format!("2026-11-24 10:00:00 INFO start_agent - begun\n{end}");
         assert_eq!(last_warning(&calm), None);
         assert_eq!(last_warning(end), None);
+    }
+
+    #[test]
+    fn a_log_and_the_words_about_it_come_apart_however_they_are_cut() {
+        let stream =
+            b"\r\nmotd\n@@lf:beat@@\n@@lf:data=21@@\nx\n@@lf:exit=9 9@@\n\0\xff\r\n@@lf:data=0@@\n@@lf:exit=0 21@@\r\nbye";
+        let log = b"x\n@@lf:exit=9 9@@\n\0\xff\r";
+        for size in 1..=stream.len() {
+            let (mut frames, mut came, mut bytes, mut words) = (Frames::default(), BytesMut::new(), Vec::new(), Vec::new());
+            for piece in stream.chunks(size) {
+                came.extend_from_slice(piece);
+                while let Some(frame) = frames.take(&mut came) {
+                    match frame {
+                        Frame::Bytes(more) => bytes.extend_from_slice(&more),
+                        Frame::Word(word) => words.push(word),
+                    }
+                }
+            }
+            assert_eq!(
+                (bytes.as_slice(), words.as_slice()),
+                (&log[..], &["beat".to_owned(), "exit=0 21".to_owned()][..]),
+                "{size}"
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod api;
 mod channel;
+mod privilege;
 mod proxy;
 mod vault;
 
@@ -18,6 +19,7 @@ use super::caller::App;
 use super::host::Address;
 pub use api::ApiPolicy;
 pub use channel::{InstallChannel, Jump};
+pub use privilege::{Method, PrivilegeRule};
 pub use proxy::{Access, Given, Proxy};
 pub use vault::Vault;
 
@@ -60,8 +62,8 @@ pub struct Site {
     pub vault: Option<Vault>,
     /// Networks that are never touched.
     pub blacklist: Vec<Blacklist>,
-    /// How to become root by host pattern.
-    pub privilege: Vec<toml::Value>,
+    /// How root is reached where it is not by sudo.
+    pub privilege: Vec<PrivilegeRule>,
     /// The HTTP door.
     pub api: ApiPolicy,
     /// Values of agent configuration when a request leaves them out.
@@ -340,6 +342,7 @@ impl Site {
             }
         }
         faults.extend(api::faults(self));
+        faults.extend(privilege::faults(self));
         if self.ssh.host_keys == HostKeyPolicy::KnownHosts && self.ssh.known_hosts.is_none() {
             faults.push("ssh.known_hosts: is required with host_keys = \"known_hosts\"".into());
         }

@@ -10,19 +10,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Engine;
+use super::become_root::Become;
 use super::cancel::Stop;
 use super::host_task::Halt;
 use super::payload::Payloads;
 use super::steps::connect::Reached;
 use super::steps::probe;
-use super::talk::{Become, Talk};
+use super::talk::Talk;
 use crate::assets;
 use crate::domain::credential::Credential;
 use crate::domain::facts::Facts;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::host::Os;
-use crate::domain::plan::{Privilege, Step, StepKind};
+use crate::domain::plan::{Step, StepKind};
 use crate::domain::spec::{JobSpec, TaskSpec};
 use crate::plan::choose;
 use crate::plan::settle::{Known, paths};
@@ -113,7 +114,9 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok(Subject::Login, how)];
     let places = paths(&round.job, &task);
-    let probed = tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &places, sudo_password.as_ref()));
+    let method = probe::method(&engine.site, &task.host);
+    let probed =
+        tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &places, method, sudo_password.as_ref()));
     match probed.await {
         Err(_) => {
             let failure = Failure::new(Code::StepTimeout, format!("the probe did not end within {PROBE_S} s"));
@@ -129,8 +132,7 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
             findings.push(Finding::failed(subject, &failure));
         }
         Ok(Ok((facts, privilege))) => {
-            let how = if privilege == Privilege::Root { "root" } else { "sudo" };
-            findings.push(Finding::ok(Subject::Privilege, how));
+            findings.push(Finding::ok(Subject::Privilege, privilege.word()));
             let known = Known { job: &round.job, task: &task, facts: &facts, privilege };
             findings.extend(known.examine_system());
             findings.extend(package(round, &known).await);

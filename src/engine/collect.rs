@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use super::Engine;
+use super::become_root::Become;
 use super::check::failure;
 use super::steps::connect::Reached;
 use super::steps::probe;
-use super::talk::{Become, Raw, Talk};
+use super::talk::{Raw, Talk};
 use crate::assets;
 use crate::domain::credential::Credential;
 use crate::domain::failure::{Code, Failure};
@@ -75,7 +76,9 @@ impl Engine {
         };
         let fetched = async {
             // The login may be another one than the run was started with.
-            let probed = tokio::time::timeout(PROBE, probe::ask(&mut *session, &wanted.paths, sudo_password.as_ref())).await;
+            let method = probe::method(&self.site, &wanted.host);
+            let asking = probe::ask(&mut *session, &wanted.paths, method, sudo_password.as_ref());
+            let probed = tokio::time::timeout(PROBE, asking).await;
             let (facts, privilege) = probed.map_err(|_| late("becoming root", PROBE))?.map_err(failure)?;
             let root = Become { privilege, dialect: facts.dialect(), password: sudo_password.as_ref() };
             let most = wanted.most.to_string();

@@ -274,6 +274,10 @@ impl Session for Carried {
         self.session.exec(line).await
     }
 
+    async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        self.session.exec_on_terminal(line).await
+    }
+
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
         self.session.forward(host, port).await
     }

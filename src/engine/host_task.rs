@@ -12,6 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::become_root::Become;
 use super::cancel::HostStop;
 use super::job_run::JobRun;
 use super::journal::JournalError;
@@ -19,7 +20,7 @@ use super::retry::{self, Whose, is_link};
 use super::steps;
 use super::steps::connect::Access;
 use super::stopwatch::Stopwatch;
-use super::talk::{Become, Talk};
+use super::talk::Talk;
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;

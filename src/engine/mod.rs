@@ -13,6 +13,7 @@
 //! Never here: printing, SQL, russh, choosing steps. To add a step kind: its file in `steps`, its arm in `host_task`.
 
 mod ask;
+mod become_root;
 pub mod bucket;
 pub mod cancel;
 pub mod check;

@@ -1,25 +1,21 @@
-//! Talking with a program on the target: becoming root, the ready marker, answers between markers.
+//! Talking with a program on the target: the ready marker, answers between markers, raw bytes.
 //!
-//! The order is what makes it safe: a password goes out only after our own prompt was seen, a payload only after the inner
-//! shell said that it is ready; else the password would become the payload's first line on disk (DESIGN 11).
+//! The order is what makes it safe: a password goes out only after its question was seen, a payload only after the inner
+//! shell said that it is ready; else the password would become the payload's first line on disk (DESIGN 11). Never here: how
+//! root is reached, and what the question looks like ([`super::become_root`]).
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use secrecy::ExposeSecret;
-use uuid::Uuid;
 
 use crate::domain::barred::Bar;
 use crate::domain::credential::Secret;
 use crate::domain::facts;
 use crate::domain::failure::{Code, Failure, TAIL_CAP};
 use crate::domain::outcome::ExitReport;
-use crate::domain::plan::Privilege;
-use crate::domain::shell::{self, Dialect};
+use crate::domain::run::{Frame, Frames};
 use crate::transport::{Output, Process, Session, TransportError};
-
-/// sudo asks PAM, and PAM asks DNS and LDAP (DESIGN 11).
-const SUDO_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A login shell that has not run its command by then hangs: a home on a dead file server, a profile that waits. The steps'
 /// deadlines are for their work, ten minutes where a package is hashed.
@@ -28,28 +24,37 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// A program that has said its last word has only to exit.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What is shown of a question.
+const QUESTION: usize = 120;
+
 /// Longest line of an answer; what is longer is noise.
 const LINE_CAP: usize = 64 * 1024;
-
-/// How to become root on a host.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Become<'a> {
-    /// The way.
-    pub(super) privilege: Privilege,
-    /// The login shell's rules.
-    pub(super) dialect: Dialect,
-    /// Answers sudo's prompt.
-    pub(super) password: Option<&'a Secret>,
-}
 
 /// A program on the target, ready to be spoken to.
 pub(super) struct Talk {
     process: Box<dyn Process>,
+    on_terminal: bool,
     stdout: BytesMut,
+    /// What it complains about. On a terminal, where both streams are one, what comes before it is ready.
     stderr: Vec<u8>,
-    /// What was printed before the program was ready, its beginning.
-    noise: String,
+    frames: Frames,
+    /// The end of what came before it was ready.
+    noise: Vec<u8>,
+    /// What was answered to a question on the way: must stand in no complaint.
+    answered: Option<Secret>,
     exit: Option<ExitReport>,
+}
+
+/// A question that may stand between a command line and its program.
+pub(super) trait Riddle: Send {
+    /// Takes in what comes, and tells whether it is asked now; what was said before counts no more then.
+    fn is_asked(&mut self, said: &[u8]) -> bool;
+
+    /// The answer, where there is one.
+    fn answer(&self) -> Result<&Secret, Failure>;
+
+    /// The same question again says that the answer was wrong.
+    fn wrong(&self) -> Failure;
 }
 
 /// Output as it comes, for programs that send raw bytes.
@@ -66,101 +71,85 @@ pub(super) enum Raw {
 impl Talk {
     /// Starts `line` as it is and waits until it is ready.
     pub(super) async fn open(session: &mut dyn Session, line: Vec<u8>) -> Result<Self, Failure> {
-        let mut talk = Self::start(session, line).await?;
-        let ready = tokio::time::timeout(READY_DEADLINE, talk.until_ready(None)).await;
-        let message = || format!("the login shell did not run the command within {} s", READY_DEADLINE.as_secs());
-        match ready.map_err(|_| Failure::new(Code::ConnectionLost, message()))?? {
-            true => Ok(talk),
-            false => Err(talk.silent()),
+        let mut talk = Self::start(session, line, false).await?;
+        match tokio::time::timeout(READY_DEADLINE, talk.until_ready(None)).await {
+            Ok(ready) => match ready? {
+                true => Ok(talk),
+                false => Err(talk.silent()),
+            },
+            Err(_) => Err(talk.waiting()),
         }
     }
 
-    /// Starts a program as root and waits until it is ready.
-    pub(super) async fn open_as_root(
-        session: &mut dyn Session,
-        program: &str,
-        args: &[&str],
-        root: Become<'_>,
-    ) -> Result<Self, Failure> {
-        let mut words = vec!["sh", "-c", program, "lf"];
-        words.extend_from_slice(args);
-        if root.privilege == Privilege::Root {
-            return Self::open(session, shell::command_line(root.dialect, &words)).await;
-        }
-        let prompt = format!("[landfall {}] password:", Uuid::now_v7().simple());
-        let mut sudo = vec!["env", "LC_ALL=C", "sudo"];
-        // Without a password -n makes sudo say what it wants instead of waiting for it.
-        match root.password {
-            Some(_) => sudo.extend(["-S", "-p", prompt.as_str()]),
-            None => sudo.push("-n"),
-        }
-        sudo.push("--");
-        sudo.extend(words);
-        let mut talk = Self::start(session, shell::command_line(root.dialect, &sudo)).await?;
-        let answered =
-            tokio::time::timeout(SUDO_DEADLINE, talk.until_ready(root.password.map(|password| (prompt.as_str(), password))))
-                .await;
-        match answered
-            .map_err(|_| Failure::new(Code::SudoTimeout, format!("sudo did not answer within {} s", SUDO_DEADLINE.as_secs())))??
-        {
-            true => Ok(talk),
-            false => Err(talk.sudo_refusal()),
-        }
-    }
-
-    async fn start(session: &mut dyn Session, line: Vec<u8>) -> Result<Self, Failure> {
-        let process = session.exec(line).await?;
-        Ok(Self { process, stdout: BytesMut::new(), stderr: Vec::new(), noise: String::new(), exit: None })
+    /// Starts `line` as it is.
+    pub(super) async fn start(session: &mut dyn Session, line: Vec<u8>, on_terminal: bool) -> Result<Self, Failure> {
+        let process = if on_terminal { session.exec_on_terminal(line).await? } else { session.exec(line).await? };
+        let (stdout, stderr, frames) = (BytesMut::new(), Vec::new(), Frames::default());
+        Ok(Self { process, on_terminal, stdout, stderr, frames, noise: Vec::new(), answered: None, exit: None })
     }
 
     /// Reads until the ready marker; false when the program ended before it.
-    async fn until_ready(&mut self, sudo: Option<(&str, &Secret)>) -> Result<bool, Failure> {
-        let mut prompts = 0;
+    pub(super) async fn until_ready(&mut self, mut riddle: Option<&mut dyn Riddle>) -> Result<bool, Failure> {
         loop {
             while let Some(line) = self.line() {
-                if facts::answers(&line).any(|word| word == "ready") {
-                    return Ok(true);
+                for word in facts::answers(&line) {
+                    if word == "ready" {
+                        return Ok(true);
+                    }
+                    if let Some(text) = word.strip_prefix("fail=") {
+                        return Err(refusal(text).with_tail(&self.complaint()));
+                    }
                 }
-                if self.noise.len() + line.len() <= TAIL_CAP {
-                    self.noise.push_str(&line);
-                }
+                self.noise.extend_from_slice(line.as_bytes());
+                self.noise.drain(..self.noise.len().saturating_sub(TAIL_CAP));
             }
             if self.exit.is_some() {
                 return Ok(false);
             }
-            self.read().await?;
-            let Some((prompt, password)) = sudo else { continue };
-            if count(&self.stderr, prompt.as_bytes()) > prompts {
-                prompts += 1;
-                if prompts > 1 {
-                    return Err(Failure::new(Code::SudoPasswordRefused, "sudo refused the password").with_tail(&self.complaint()));
+            let said = match self.read().await? {
+                Output::Stdout(bytes) if self.on_terminal => {
+                    self.complain(&bytes);
+                    bytes
                 }
-                let answer = Bytes::from(format!("{}\n", password.expose_secret()));
-                self.process.write(answer).await?;
+                Output::Stderr(bytes) => bytes,
+                Output::Stdout(_) | Output::Exit(_) => continue,
+            };
+            let Some(riddle) = riddle.as_deref_mut() else { continue };
+            if riddle.is_asked(&said) {
+                if self.answered.is_some() {
+                    return Err(riddle.wrong().with_tail(&self.complaint()));
+                }
+                let answer = riddle.answer().map_err(|failure| failure.with_tail(&self.complaint()))?;
+                self.answered = Some(answer.clone());
+                self.process.write(Bytes::from(format!("{}\n", answer.expose_secret()))).await?;
             }
         }
     }
 
     /// Takes in what comes next.
-    async fn read(&mut self) -> Result<(), TransportError> {
-        match self.process.next().await? {
+    async fn read(&mut self) -> Result<Output, TransportError> {
+        let output = self.process.next().await?;
+        match &output {
             Output::Stdout(bytes) => {
                 tracing::trace!(bytes = bytes.len(), "stdout");
-                self.stdout.extend_from_slice(&bytes);
+                self.stdout.extend_from_slice(bytes);
                 // A line that never ends is noise; only its end may matter.
                 if self.stdout.len() > 4 * LINE_CAP && !self.stdout.contains(&b'\n') {
                     let _ = self.stdout.split_to(self.stdout.len() - LINE_CAP);
                 }
             }
-            Output::Stderr(bytes) => {
-                self.stderr.extend_from_slice(&bytes);
-                if self.stderr.len() > 4 * LINE_CAP {
-                    self.stderr.drain(..self.stderr.len() - LINE_CAP);
-                }
-            }
-            Output::Exit(report) => self.exit = Some(report),
+            Output::Stderr(bytes) => self.complain(bytes),
+            Output::Exit(report) => self.exit = Some(report.clone()),
         }
-        Ok(())
+        Ok(output)
+    }
+
+    /// Keeps the end of what it complains about.
+    fn complain(&mut self, bytes: &[u8]) {
+        self.stderr.extend_from_slice(bytes);
+        if self.stderr.len() > 4 * LINE_CAP {
+            self.stderr.drain(..self.stderr.len() - LINE_CAP);
+        }
     }
 
     /// The next whole line of stdout, or the rest after the end.
@@ -206,9 +195,21 @@ impl Talk {
         let _ = tokio::time::timeout(END_DEADLINE, ended).await;
     }
 
-    /// The next output of a program that sends raw bytes on stdout and answers on stderr.
+    /// The next output of a program that sends raw bytes on stdout and answers on stderr; on a terminal, where both are one
+    /// stream, it counts its bytes.
     pub(super) async fn raw(&mut self) -> Result<Raw, Failure> {
         loop {
+            if self.on_terminal {
+                match self.frames.take(&mut self.stdout) {
+                    Some(Frame::Bytes(bytes)) => return Ok(Raw::Bytes(bytes)),
+                    Some(Frame::Word(word)) => return Ok(Raw::Word(word)),
+                    None if self.exit.is_some() => return Ok(Raw::Exit),
+                    None => {
+                        self.read().await?;
+                        continue;
+                    }
+                }
+            }
             if !self.stdout.is_empty() {
                 return Ok(Raw::Bytes(self.stdout.split().freeze()));
             }
@@ -242,14 +243,19 @@ impl Talk {
         self.process.write(bytes).await
     }
 
-    /// Tells the program that nothing more comes.
+    /// Tells the program that nothing more comes. On a terminal there is no way to say so: the program counts.
     pub(super) async fn finish(&mut self) -> Result<(), TransportError> {
-        self.process.finish().await
+        if self.on_terminal { Ok(()) } else { self.process.finish().await }
     }
 
     /// How it ended, once it did.
     pub(super) fn exit(&self) -> Option<&ExitReport> {
         self.exit.as_ref()
+    }
+
+    /// Was a question answered?
+    pub(super) fn was_asked(&self) -> bool {
+        self.answered.is_some()
     }
 
     /// Did it end without an exit code of its own? A host that goes down ends its sessions so, and will be back.
@@ -259,48 +265,52 @@ impl Talk {
 
     /// What it complained about.
     pub(super) fn complaint(&self) -> String {
-        let from = self.stderr.len().saturating_sub(TAIL_CAP);
-        String::from_utf8_lossy(self.stderr.get(from..).unwrap_or_default()).into_owned()
+        let complaint = String::from_utf8_lossy(&self.stderr);
+        // A server that does not turn the echo off shows what was typed.
+        let complaint = match &self.answered {
+            Some(secret) => complaint.replace(secret.expose_secret(), "***"),
+            None => complaint.into_owned(),
+        };
+        let mut from = complaint.len().saturating_sub(TAIL_CAP);
+        while !complaint.is_char_boundary(from) {
+            from += 1;
+        }
+        complaint.get(from..).unwrap_or_default().to_owned()
     }
 
-    /// The program never became ready. An account that may log in and run nothing is told so where a shell would be.
+    /// Something ended in the program's place. What it said says best what it was; an account that may log in and run nothing is
+    /// told so where a shell would be.
     fn silent(&self) -> Failure {
         let how = self.exit.as_ref().map_or_else(|| "no end".to_owned(), ToString::to_string);
-        let words = format!("{}{}", self.noise, self.complaint());
-        let (code, why) = match Bar::read(&words) {
-            Some(bar) => (bar.code(), bar.words()),
-            None if self.was_ended() => (Code::NoExitStatus, "the login shell did not run the command"),
-            None => (Code::NoShell, "the login shell did not run the command"),
-        };
-        Failure::new(code, format!("{why} ({how})")).with_tail(&words)
-    }
-
-    /// sudo ended without running the program. Its words are the only sign there is; they are read here and nowhere else.
-    fn sudo_refusal(&self) -> Failure {
-        let complaint = self.complaint();
-        let says = |text: &str| complaint.contains(text);
-        let (code, message) = if self.was_ended() {
-            (Code::NoExitStatus, "sudo was ended before it ran the command")
-        } else if says("you must have a tty") || says("no tty present") {
-            (Code::SudoWantsTty, "sudo wants a terminal (requiretty)")
-        } else if says("incorrect password") || says("Sorry, try again") {
-            (Code::SudoPasswordRefused, "sudo refused the password")
-        } else if says("a password is required") {
-            (Code::SudoPasswordMissing, "sudo wants a password and none was given")
-        } else if says("not in the sudoers") || says("not allowed to") || says("may not run sudo") {
-            (Code::SudoRefused, "sudo does not allow the account to become root")
-        } else if says("not found") || says("No such file") {
-            (Code::NotRoot, "the account is not root and there is no sudo on the host")
+        let said = format!("{}{}", String::from_utf8_lossy(&self.noise), self.complaint());
+        let (code, what) = if let Some(bar) = Bar::read(&said) {
+            (bar.code(), bar.words())
+        } else if self.was_ended() {
+            (Code::NoExitStatus, "the login shell did not run the command")
         } else {
-            (Code::SudoRefused, "sudo did not run the command")
+            (Code::NoShell, "something else ran in place of the command")
         };
-        Failure::new(code, message).with_tail(&complaint)
+        let last = said.lines().rfind(|line| !line.trim().is_empty());
+        let last = last.map(|line| format!(": {}", line.trim().chars().take(QUESTION).collect::<String>())).unwrap_or_default();
+        Failure::new(code, format!("{what} ({how}){last}")).with_tail(&said)
     }
-}
 
-/// How often `needle` stands in `text`.
-fn count(text: &[u8], needle: &[u8]) -> usize {
-    text.windows(needle.len()).filter(|window| *window == needle).count()
+    /// Nothing ended and nothing ran: a login shell that asks would ask again, one that hangs may not.
+    fn waiting(&self) -> Failure {
+        let question = [self.stdout.as_ref(), self.stderr.as_slice()].into_iter().find_map(|stream| {
+            let text = String::from_utf8_lossy(stream.get(stream.len().saturating_sub(QUESTION)..)?).into_owned();
+            text.lines().next_back().map(|line| line.trim().to_owned()).filter(|line| !text.ends_with('\n') && !line.is_empty())
+        });
+        match question {
+            Some(question) => {
+                Failure::new(Code::NoShell, format!("the login shell asks `{question}` instead of running the command"))
+            }
+            None => {
+                let message = format!("the login shell did not run the command within {} s", READY_DEADLINE.as_secs());
+                Failure::new(Code::ConnectionLost, message)
+            }
+        }
+    }
 }
 
 /// `fail=CODE TEXT` of a program on the target (`scripts/README.md`).
@@ -314,6 +324,7 @@ fn refusal(text: &str) -> Failure {
         // The stream ended early: the link, not the host.
         "short" => Code::ConnectionLost,
         "not_started" => Code::RunLost,
+        "no_stty" => Code::MissingTool,
         _ => Code::Internal,
     };
     let message = match word {
@@ -339,10 +350,5 @@ mod tests {
         ] {
             assert_eq!(refusal(text).code, code);
         }
-    }
-
-    #[test]
-    fn a_prompt_is_counted_once_for_each_time_it_came() {
-        assert_eq!(count(b"[lf] password:Sorry\n[lf] password:", b"[lf] password:"), 2);
     }
 }

@@ -203,10 +203,8 @@ impl Known<'_> {
     pub fn check_setup_room(&self, entry: &PackageEntry) -> Result<(), Failure> {
         let Some(room) = &self.facts.setup else { return Ok(()) };
         if !matches!(room.verdict.as_str(), "ok" | "rw") {
-            return Err(Failure::new(
-                Code::WriteFailed,
-                format!("{} cannot be used for the setup path: {}", room.path, room.verdict),
-            ));
+            let code = if room.verdict == "no_inodes" { Code::NoSpace } else { Code::WriteFailed };
+            return Err(Failure::new(code, format!("{} cannot be used for the setup path: {}", room.path, room.verdict)));
         }
         let need_kb = entry.unpacked / 1024 + 1024;
         if room.free_kb < need_kb {

@@ -197,6 +197,12 @@ pub enum TransportError {
         /// What it said.
         cause: String,
     },
+    /// The server gives the account no terminal.
+    #[error("{endpoint} gives the account no terminal")]
+    NoTerminal {
+        /// Address and port.
+        endpoint: String,
+    },
     /// An established connection went away.
     #[error("the connection to {endpoint} was lost: {cause}")]
     Lost {
@@ -273,6 +279,7 @@ impl From<TransportError> for Failure {
             TransportError::KeyUnusable { .. } => Code::KeyUnusable,
             TransportError::NoChannel { .. } => Code::NoChannel,
             TransportError::NoExec { .. } => Code::NoShell,
+            TransportError::NoTerminal { .. } => Code::NoTerminal,
             TransportError::Lost { .. } | TransportError::Ended | TransportError::Overrun => Code::ConnectionLost,
             TransportError::Stalled(_) => Code::TransferStalled,
             TransportError::HostKeyRecord { .. } => Code::Store,

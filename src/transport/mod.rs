@@ -100,6 +100,11 @@ pub trait Session: Send + Sync {
     /// Starts a command line, already written for the login shell.
     async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError>;
 
+    /// The same on a terminal, for what asks its questions there only (sudo with requiretty, su). It echoes nothing, sends
+    /// no signals and changes no byte that comes back, but keeps its input back until a line is whole, as those who ask
+    /// expect, and has no end of input. Both streams come as stdout.
+    async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError>;
+
     /// A TCP connection opened by the host itself (direct-tcpip).
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError>;
 

@@ -45,6 +45,7 @@ mod life;
 mod link;
 mod lists;
 mod logins;
+mod privilege;
 mod refusals;
 mod secrets;
 mod statuses;

@@ -11,8 +11,10 @@ CACHE=${LANDFALL_WORLD_CACHE:-/var/cache/landfall-world}
 
 # What the kinds need. minbase has bash, dash, coreutils, perl-base and util-linux already.
 PACKAGES=(
-    openssh-server dropbear-bin sudo passwd procps iproute2     # hosts
-    busybox dash csh tcsh fish ksh                              # login shells
+    openssh-server dropbear-bin passwd procps iproute2          # hosts
+    ucspi-tcp                                                   # who listens for a server of one connection
+    sudo opendoas                                               # ways to root; su is util-linux's
+    busybox dash csh tcsh fish ksh zsh                          # login shells
     gzip tar zstd openssl wget                                  # tools that kinds take away again
     systemd libpam-systemd dbus                                 # pid 1 and logins of systemd's kinds, idle in the others
 )

@@ -197,8 +197,8 @@ fn plan_facts(plan: &Plan) -> String {
         Work::Uninstall { .. } | Work::Restart { .. } | Work::Reload { .. } => format!("release {}", installed.release),
     };
     let privilege = match plan.privilege {
-        Privilege::Root => "as root",
-        Privilege::Sudo => "by sudo",
+        Privilege::Root => "as root".to_owned(),
+        other => format!("by {}", other.word()),
     };
     let facts = format!(
         "  plan: {} {} {} ({what}) in {}, {privilege}; state in {}",

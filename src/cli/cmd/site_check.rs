@@ -88,7 +88,7 @@ fn powerless(site: &Site) -> Vec<String> {
 
 /// Tables that a later release carries out: whoever relies on one must know.
 fn unused(site: &Site) -> Vec<&'static str> {
-    let tables = [("privilege", !site.privilege.is_empty()), ("agent_defaults", site.agent_defaults.is_some())];
+    let tables = [("agent_defaults", site.agent_defaults.is_some())];
     tables.into_iter().filter(|(_, is_declared)| *is_declared).map(|(name, _)| name).collect()
 }
 
@@ -237,8 +237,8 @@ mod tests {
 
     #[test]
     fn a_declared_table_that_nothing_carries_out_is_named() {
-        let site: Site = toml::from_str("[[privilege]]\nhosts = [\"10.*\"]\nmethod = \"doas\"\n").unwrap();
-        assert_eq!(unused(&site), ["privilege"]);
+        let site: Site = toml::from_str("[agent_defaults]\nbt_speed_limit = 2\n").unwrap();
+        assert_eq!(unused(&site), ["agent_defaults"]);
     }
 
     #[test]

@@ -7,13 +7,14 @@ use crate::domain::credential::Secret;
 use crate::domain::event::Figures;
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
-use crate::domain::host::Os;
+use crate::domain::host::{HostSpec, Os};
 use crate::domain::installed::Installed;
 use crate::domain::job::JobKind;
 use crate::domain::plan::{Plan, Privilege, Step};
-use crate::domain::site::HostPaths;
+use crate::domain::site::{HostPaths, Method, Site};
+use crate::engine::become_root::Become;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
-use crate::engine::talk::{Become, Talk};
+use crate::engine::talk::Talk;
 use crate::plan::choose;
 use crate::plan::settle::{Known, Package, paths};
 use crate::transport::Session;
@@ -24,19 +25,25 @@ const ANSWER_CAP: usize = 1 << 20;
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let paths = paths(&task.job.spec, &task.row.spec);
     let sudo_password = task.access.sudo_password.clone();
-    let (facts, privilege) = within(step, ask(task.session()?, &paths, sudo_password.as_ref())).await?;
-    let how = if privilege == Privilege::Root { "root" } else { "sudo" };
-    let detail = format!("{} {}, {}, {how}", facts.distro, facts.cpu, facts.init);
+    let method = method(&task.job.site, &task.row.spec.host);
+    let (facts, privilege) = within(step, ask(task.session()?, &paths, method, sudo_password.as_ref())).await?;
+    let detail = format!("{} {}, {}, {}", facts.distro, facts.cpu, facts.init, privilege.word());
     match settle(task, &facts, privilege).await? {
         Some(plan) => Ok(Went { plan: Some(Box::new(plan)), ..Went::changed(Figures::detail(detail.trim())) }),
         None => Err(Halt::Nothing("no such agent is installed on the host".into())),
     }
 }
 
+/// Who makes an account root on this host.
+pub(in crate::engine) fn method(site: &Site, host: &HostSpec) -> Method {
+    host.login_address().map_or_else(Method::default, |ip| site.privilege_of(ip))
+}
+
 /// What the host is, seen by root.
 pub(in crate::engine) async fn ask(
     session: &mut dyn Session,
     paths: &HostPaths,
+    method: Method,
     sudo_password: Option<&Secret>,
 ) -> Result<(Facts, Privilege), Halt> {
     let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
@@ -45,18 +52,26 @@ pub(in crate::engine) async fn ask(
     if facts.uid == 0 {
         return Ok((facts, Privilege::Root));
     }
-    if !facts.has("sudo") {
-        let message = format!("the account {} is not root and there is no sudo on the host", facts.user);
+    if !facts.has(method.word()) {
+        let message = format!("the account {} is not root and there is no {} on the host", facts.user, method.word());
         return Err(Failure::new(Code::NotRoot, message).into());
     }
-    let root = Become { privilege: Privilege::Sudo, dialect: facts.dialect(), password: sudo_password };
-    let talk = Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await?;
+    let mut root = Become { privilege: Become::first(method), dialect: facts.dialect(), password: sudo_password };
+    let talk = loop {
+        match Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await {
+            Ok(talk) => break talk,
+            Err(failure) => match root.otherwise(&failure) {
+                Some(privilege) => root = Become { privilege, ..root },
+                None => return Err(failure.into()),
+            },
+        }
+    };
     // As root everything but the login shell of the account is known better.
     let facts = Facts { shell: facts.shell.clone(), ..answer(talk, paths).await? };
     if facts.uid == 0 {
-        Ok((facts, Privilege::Sudo))
+        Ok((facts, root.privilege))
     } else {
-        Err(Failure::new(Code::NotRoot, "sudo did not make the account root").into())
+        Err(Failure::new(Code::NotRoot, format!("{} did not make the account root", root.privilege.word())).into())
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::outcome::ExitReport;
 
 use super::listener::Link;
+use super::terminal;
 
 /// Output that may wait for its reader.
 const BUFFER: usize = 4 * 1024 * 1024;
@@ -41,9 +42,12 @@ const LINGER_IN_ALL: Duration = Duration::from_secs(60);
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// What to open.
+#[derive(Clone)]
 pub(super) enum Order {
     /// A command line for the login shell.
     Exec(Vec<u8>),
+    /// The same on a terminal.
+    ExecOnTerminal(Vec<u8>),
     /// A TCP connection made by the host.
     Connect {
         /// Where to.
@@ -80,6 +84,8 @@ pub(super) enum NotOpen {
     Channel(russh::ChannelOpenFailure),
     /// The server refused the command.
     Command,
+    /// The server refused the terminal.
+    Terminal,
     /// The connection went away.
     Lost,
 }
@@ -182,6 +188,7 @@ type Ready = oneshot::Sender<Result<Arc<ChannelWriteHalf<Msg>>, NotOpen>>;
 impl Drain {
     /// From the request to open until the channel is closed.
     async fn live(self, link: Arc<Link>, order: Order, ready: Ready) {
+        let terminal = matches!(order, Order::ExecOnTerminal(_));
         let (channel, line) = match request(&link, order).await {
             Ok(opened) => opened,
             Err(why) => return drop(ready.send(Err(why))),
@@ -191,10 +198,16 @@ impl Drain {
         let (mut read, write) = channel.split();
         let write = Arc::new(write);
         let mut course = Course::default();
-        let started = match line {
-            None => Ok(()),
-            Some(line) => self.start(&mut read, &write, line, &mut course).await,
+        let started = async {
+            let Some(line) = line else { return Ok(()) };
+            if terminal {
+                terminal::request(&write).await.map_err(|_| NotOpen::Lost)?;
+                self.granted(&mut read, NotOpen::Terminal, &mut course).await?;
+            }
+            write.exec(true, line).await.map_err(|_| NotOpen::Lost)?;
+            self.granted(&mut read, NotOpen::Command, &mut course).await
         };
+        let started = started.await;
         match started {
             Ok(()) => drop(ready.send(Ok(Arc::clone(&write)))),
             Err(why) => {
@@ -212,15 +225,8 @@ impl Drain {
         close(&write).await;
     }
 
-    /// Requests the command and waits for the answer. Output that comes before the answer is kept.
-    async fn start(
-        &self,
-        read: &mut ChannelReadHalf,
-        write: &ChannelWriteHalf<Msg>,
-        line: Vec<u8>,
-        course: &mut Course,
-    ) -> Result<(), NotOpen> {
-        write.exec(true, line).await.map_err(|_| NotOpen::Lost)?;
+    /// Waits for the answer to a request; `refused` is what a no means. Output that comes before the answer is kept.
+    async fn granted(&self, read: &mut ChannelReadHalf, refused: NotOpen, course: &mut Course) -> Result<(), NotOpen> {
         loop {
             let message = tokio::select! {
                 message = read.wait() => message,
@@ -228,11 +234,11 @@ impl Drain {
             };
             match message {
                 Some(ChannelMsg::Success) => return Ok(()),
-                Some(ChannelMsg::Failure | ChannelMsg::Close) => return Err(NotOpen::Command),
+                Some(ChannelMsg::Failure | ChannelMsg::Close) => return Err(refused),
                 None => return Err(NotOpen::Lost),
                 Some(other) => {
                     if self.take(other, course).is_some() {
-                        return Err(NotOpen::Command);
+                        return Err(refused);
                     }
                 }
             }
@@ -334,7 +340,7 @@ impl Course {
 /// Opens the channel itself; gives the command line back.
 async fn request(link: &Link, order: Order) -> Result<(Channel<Msg>, Option<Vec<u8>>), NotOpen> {
     let (opened, line) = match order {
-        Order::Exec(line) => (link.channel_open_session().await, Some(line)),
+        Order::Exec(line) | Order::ExecOnTerminal(line) => (link.channel_open_session().await, Some(line)),
         // The originator is for the server's log only.
         Order::Connect { host, port } => (link.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await, None),
     };

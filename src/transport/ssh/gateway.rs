@@ -183,7 +183,7 @@ impl Gateways {
                 let cause = words().unwrap_or_else(|| why.description().to_owned());
                 Err(failed(Arc::new(TransportError::NoForwarding { endpoint: gateway.target.endpoint(), cause })))
             }
-            Ok(Err(NotOpen::Command | NotOpen::Lost)) => Err(failed(Arc::new(lease.0.notes.lost()))),
+            Ok(Err(NotOpen::Command | NotOpen::Terminal | NotOpen::Lost)) => Err(failed(Arc::new(lease.0.notes.lost()))),
             // The gateway is still trying, which takes minutes where packets are dropped; or it is gone itself.
             Err(_) if lease.0.answers().await => Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
             Err(_) => Err(failed(Arc::new(lease.0.trouble()))),

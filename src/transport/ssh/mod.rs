@@ -35,6 +35,7 @@ mod process;
 mod questions;
 mod session;
 mod signer;
+mod terminal;
 mod tunnel;
 
 use std::net::SocketAddr;

@@ -53,11 +53,11 @@ impl SshSession {
     }
 
     /// Opens a channel with a command; waits for the place of an earlier one where the server has only so many.
-    async fn start(&mut self, line: Vec<u8>) -> Option<Result<Opened, NotOpen>> {
+    async fn start(&mut self, order: Order) -> Option<Result<Opened, NotOpen>> {
         let give_up = Instant::now() + SLOT;
         let mut pause = SLOT_PAUSE;
         loop {
-            let opened = self.open(Order::Exec(line.clone())).await;
+            let opened = self.open(order.clone()).await;
             let refused = matches!(&opened, Some(Err(NotOpen::Channel(_))));
             if !(refused && self.used && Instant::now() < give_up) {
                 self.used |= matches!(&opened, Some(Ok(_)));
@@ -77,22 +77,32 @@ impl SshSession {
         let cause = format!("no answer within {} s", self.patience.as_secs());
         TransportError::Lost { endpoint: self.notes.endpoint(), cause }
     }
-}
 
-#[async_trait]
-impl Session for SshSession {
-    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+    /// Runs a command.
+    async fn run(&mut self, order: Order) -> Result<Box<dyn Process>, TransportError> {
         let endpoint = self.notes.endpoint();
-        match self.start(line).await {
+        match self.start(order).await {
             Some(Ok(opened)) => {
                 Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience, self.hangup.traffic())))
             }
             // Another session may find a place.
             Some(Err(NotOpen::Channel(why))) => Err(TransportError::NoChannel { endpoint, cause: self.words(&why) }),
             Some(Err(NotOpen::Command)) => Err(TransportError::NoExec { endpoint, cause: "the request failed".to_owned() }),
+            Some(Err(NotOpen::Terminal)) => Err(TransportError::NoTerminal { endpoint }),
             Some(Err(NotOpen::Lost)) => Err(self.notes.lost()),
             None => Err(self.silent()),
         }
+    }
+}
+
+#[async_trait]
+impl Session for SshSession {
+    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        self.run(Order::Exec(line)).await
+    }
+
+    async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        self.run(Order::ExecOnTerminal(line)).await
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
@@ -101,7 +111,7 @@ impl Session for SshSession {
             // No answer: the host is still trying, which takes minutes where packets are dropped.
             Some(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) | None => Err(ForwardError::NotYet),
             Some(Err(NotOpen::Channel(why))) => Err(ForwardError::NotAllowed(self.words(&why))),
-            Some(Err(NotOpen::Command | NotOpen::Lost)) => Err(self.notes.lost().into()),
+            Some(Err(NotOpen::Command | NotOpen::Terminal | NotOpen::Lost)) => Err(self.notes.lost().into()),
         }
     }
 

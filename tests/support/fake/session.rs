@@ -155,6 +155,10 @@ impl Session for FakeSession {
         Ok(Box::new(FakeProcess { link: self.link.clone(), outputs, stdin: Some(stdin), exit: None, program }))
     }
 
+    async fn exec_on_terminal(&mut self, _line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
+        panic!("no host of the fleet wants a terminal")
+    }
+
     async fn forward(&mut self, _host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
         self.link.check()?;
         assert_eq!(port, 9100, "the agent's port");

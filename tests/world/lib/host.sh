@@ -132,7 +132,8 @@ await_banners() {
                 { [ -e "/proc/$pid/root/run/sshd.pid" ] || [ -e "/proc/$pid/root/run/dropbear.pid" ]; } &&
                 { exec {fd}<>"/dev/tcp/$address/22"; } 2>/dev/null; then
                 banner=''
-                IFS= read -r -t 5 banner <&"$fd" || true
+                # A server may say something else first.
+                while IFS= read -r -t 5 banner <&"$fd" && [[ $banner != SSH-* ]]; do :; done
                 exec {fd}>&-
                 [[ $banner != SSH-* ]] || continue
             fi

@@ -78,10 +78,12 @@ world_of() { # DIR: prints the number of the world whose directory that is
 
 # Runs a command while no other `world` looks at the books.
 with_books() { # COMMAND...
-    mkdir -p "$STATE/worlds"
+    mkdir -p "$STATE"
     local status=0
     exec 8>"$STATE/lock"
     flock 8
+    # Under the lock: the last world that goes takes it along.
+    mkdir -p "$STATE/worlds"
     "$@" || status=$?
     exec 8>&-
     return "$status"

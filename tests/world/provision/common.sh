@@ -4,7 +4,7 @@
 # They know nothing of how the host will be run: namespaces and container images are made from the very same files.
 # In: WORLD_PASSWORD (optional, another password than the kind's own).
 # Out, below /etc/landfall-world: `login` (user, password, sudo_password, key: how a client gets in), `server` (the
-# SSH server, a foreground command), `full` (places to be covered by a small full tmpfs), `init` (another pid 1),
+# SSH server, a foreground command), `full` (places to be covered by a small full tmpfs), `mounts` (arguments of mount, a line each), `init` (another pid 1),
 # and `pid1`, the host's first process. They never start a daemon and never reach for the network.
 # shellcheck shell=sh
 set -eu
@@ -61,6 +61,18 @@ ops_with_password() {
     useradd -m -s /bin/bash ops
     set_password ops "$OPS_PASSWORD"
     login user=ops "password=$OPS_PASSWORD"
+}
+
+# Root has a password of its own, which su asks for; nobody logs in with it.
+root_for_su() {
+    set_password root "Ro ot\$'s"
+    sshd_setting 'PermitRootLogin no'
+    login "sudo_password=Ro ot\$'s"
+}
+
+doas_rule() { # LINE
+    printf '%s\n' "$1" >/etc/doas.conf
+    chmod 400 /etc/doas.conf
 }
 
 # Takes commands away, wherever PATH would find them.

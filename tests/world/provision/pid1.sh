@@ -15,6 +15,13 @@ if [ -f $WORLD/full ]; then
     done <$WORLD/full
 fi
 
+if [ -f $WORLD/mounts ]; then
+    while read -r arguments; do
+        # shellcheck disable=SC2086 # they are words
+        mount $arguments
+    done <$WORLD/mounts
+fi
+
 mkdir -p /run/sshd
 if [ -f $WORLD/init ]; then
     read -r init <$WORLD/init

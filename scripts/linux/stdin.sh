@@ -1,0 +1,24 @@
+# Takes in bytes that were announced.
+# It never waits for more than were announced where their end cannot be seen.
+#
+# A part of put, bundle and start. Needs prelude.sh before it.
+# shellcheck shell=sh disable=SC2154 # prelude.sh sets terminal
+
+# A terminal has no end, so its bytes are counted; and it gives them in pieces, each of which dd takes for a block. So one dd
+# never takes more than are due, and the next takes what is left.
+incoming() { # COUNT FILE: appends them to it
+    if [ -z "$terminal" ]; then
+        cat >>"$2"
+        return
+    fi
+    : >>"$2" || return 1
+    whole=$(($(size_of "$2") + $1)) due=$1
+    while [ "$due" -gt 0 ]; do
+        block=4096 before=$due
+        if [ "$due" -lt "$block" ]; then block=$due; fi
+        dd bs="$block" count=$((due / block)) 2>/dev/null >>"$2" || return 1
+        due=$((whole - $(size_of "$2")))
+        # The terminal is gone.
+        [ "$due" -lt "$before" ] || return 0
+    done
+}
