@@ -117,6 +117,7 @@ impl App {
                     host_keys: site.ssh.host_keys,
                     known_hosts: site.ssh.known_hosts.clone().map(Into::into),
                     connect_timeout: Duration::from_secs(site.ssh.connect_timeout_s),
+                    handshakes_per_gateway: site.limits.handshakes_per_endpoint,
                     agent: config::agent_socket(),
                     ..SshSettings::default()
                 };

@@ -92,10 +92,15 @@ impl Limits {
             endpoints.entry((ip, port)).or_insert_with(|| Arc::new(Semaphore::new(self.per_endpoint))).clone()
         };
         let permit = gate.acquire_owned().await.ok();
+        self.start().await;
+        permit
+    }
+
+    /// The right to begin a connection. What a gateway is spared, the transport knows, which shares the connections to it.
+    pub async fn start(&self) {
         if let Some(pace) = &self.connects {
             pace.start().await;
         }
-        permit
     }
 }
 

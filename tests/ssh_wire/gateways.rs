@@ -162,3 +162,25 @@ async fn a_chain_of_two_gateways_carries_a_host_and_names_the_one_that_broke() {
     let mut session = connect(&client, &chain(way.address)).await.unwrap();
     assert!(run(&mut session, "say again").await.unwrap().1.is_success());
 }
+
+#[tokio::test]
+async fn hosts_that_are_gone_keep_nobodys_turn_at_the_gateway() {
+    let (gateway, host) = (serve(Ways::default()).await, serve(Ways::default()).await);
+    let one_at_a_time = SshSettings { connect_timeout: Duration::from_secs(4), handshakes_per_gateway: 1, ..settings() };
+    let client = Client::with(one_at_a_time);
+    let gone = behind(gateway.address, SocketAddr::from(([127, 0, 0, 1], 3)));
+    let target = behind(gateway.address, host.address);
+    let waiting = connect(&client, &gone);
+    let working = async {
+        for number in 0..5 {
+            let mut session = connect(&client, &target).await.unwrap();
+            assert_eq!(run(&mut session, &format!("say {number}")).await.unwrap().0.stdout, number.to_string().as_bytes());
+            session.close().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = waiting => panic!("it was waited for: {:?}", done.map(drop)),
+        () = working => {}
+    }
+}

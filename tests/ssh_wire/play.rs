@@ -302,6 +302,8 @@ impl server::Handler for Play {
                 });
             }
             1 => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+            // Packets to it vanish.
+            3 => self.ignored.push(reply),
             1024.. => match TcpStream::connect(("127.0.0.1", u16::try_from(port).expect("a port"))).await {
                 Ok(mut socket) => {
                     reply.accept().await;

@@ -76,10 +76,11 @@ impl Ways<'_> {
         let (session, bandwidth) = match Leads::of(host, self.role) {
             None => {
                 let _permit = self.limits.handshake(target.dial, target.port).await;
-                (self.connect(&target, &login, step).await??, Bandwidth::default())
+                let connecting = async { Ok::<_, Halt>(self.transport.connect(&target, &login).await?) };
+                (within(step, connecting).await?, Bandwidth::default())
             }
             Some(leads) => {
-                let (session, chosen) = self.through(leads, (&mut target, &login), step).await?;
+                let (session, chosen) = self.through(leads, (&mut target, &login)).await?;
                 let bandwidth = chosen.bandwidth.clone();
                 (chosen.carry(session), bandwidth)
             }
@@ -89,22 +90,16 @@ impl Ways<'_> {
     }
 
     /// Through the gateways that lead there, one after the other until one is no obstacle.
-    async fn through(
-        &self,
-        leads: Leads,
-        (target, login): (&mut Target, &Login),
-        step: Step,
-    ) -> Result<(Box<dyn Session>, Chosen), Halt> {
+    async fn through(&self, leads: Leads, (target, login): (&mut Target, &Login)) -> Result<(Box<dyn Session>, Chosen), Halt> {
         let mut tried = Vec::new();
         while let Some(mut chosen) = self.gateways.choose(leads, &tried) {
-            // It is the gateway that must not see too many handshakes at once.
-            let before = &chosen.gateway.target;
-            let _permit = self.limits.handshake(before.dial, before.port).await;
+            self.limits.start().await;
             if !self.gateways.is_well(&chosen) {
                 continue;
             }
             target.via = Some(chosen.gateway.clone());
-            let done = self.connect(target, login, step).await?;
+            // Its deadlines are the transport's: how long it waits for its turn at the gateway does not count.
+            let done = self.transport.connect(target, login).await;
             match done.as_ref().err().map(|error| (error, blames_gateway(error))) {
                 // Whoever dials a host that does not answer may hang as well as the host.
                 Some((TransportError::TimedOut { .. }, None)) => {}
@@ -118,17 +113,5 @@ impl Ways<'_> {
             return Ok((done?, chosen));
         }
         Err(self.gateways.none(leads).into())
-    }
-
-    /// One try within the step's deadline; every gateway on the way has as much time as the host.
-    async fn connect(
-        &self,
-        target: &Target,
-        login: &Login,
-        step: Step,
-    ) -> Result<Result<Box<dyn Session>, TransportError>, Halt> {
-        let hops = std::iter::successors(Some(target), |hop| hop.via.as_ref().map(|gateway| &gateway.target)).count();
-        let step = Step { timeout_s: step.timeout_s.saturating_mul(hops as u64), ..step };
-        within(step, async { Ok::<_, Halt>(self.transport.connect(target, login).await) }).await
     }
 }

@@ -4,6 +4,8 @@
 //! host ─► Tunnel (a channel that is always drained) ─┐
 //! host ─► Tunnel ────────────────────────────────────┴─► Shared: one of 1 to 4 connections to the gateway
 //! ```
+//! No more than eight hosts are logged in to at once through one gateway; one that does not answer at once leaves its turn to
+//! others, so that hosts which are gone hold up nobody.
 //! What a host's session has not read yet is bounded by its own windows, far below what a channel keeps. A connection is made
 //! by whoever needs it first; all who wait meanwhile get what came of it, an error too: a dead gateway is dialled once, not
 //! once per host. One that nobody uses any more stays for a moment, for the next host.
@@ -11,17 +13,20 @@
 //! Never here: which gateway is taken, and whether another one is tried (the engine's).
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use russh::ChannelOpenFailure;
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::transport::{Gateway, Target, TransportError};
 
-use super::channel::{self, Fate, NotOpen, Order};
+use super::channel::{self, Fate, NotOpen, Opened, Order};
 use super::dial::{self, Dialled, Hangup};
 use super::listener::{Link, Notes};
 use super::tunnel::Tunnel;
@@ -33,6 +38,9 @@ const LINGER: Duration = Duration::from_secs(15);
 /// How long a gateway may take to answer when a host behind it has fallen silent.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// Whose host has not answered by then leaves its turn to others: a host that is gone is waited for much longer.
+const PROMPT: Duration = Duration::from_secs(1);
+
 /// Connections for so many hosts: one connection is one core of ours and one of the gateway's, and one window.
 fn wanted(hosts: usize) -> usize {
     match hosts {
@@ -43,16 +51,18 @@ fn wanted(hosts: usize) -> usize {
 }
 
 /// All gateways this process has connections to.
-#[derive(Default)]
 pub(super) struct Gateways {
     pools: Mutex<HashMap<String, Arc<Pool>>>,
+    /// Logins of hosts at once through one of them.
+    handshakes: usize,
 }
 
 /// The connections to one gateway.
-#[derive(Default)]
 struct Pool {
     /// Whoever makes a connection has it.
     turn: tokio::sync::Mutex<()>,
+    /// Whoever logs in to a host has one.
+    handshakes: Arc<Semaphore>,
     lines: Mutex<Vec<Weak<Shared>>>,
     /// How many tries failed so far, and with what the last one did.
     failed: Mutex<(u64, Option<Arc<TransportError>>)>,
@@ -96,6 +106,8 @@ impl Shared {
 pub(super) struct Way {
     shared: Arc<Shared>,
     fate: Fate,
+    /// Held until the login is over.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Way {
@@ -151,6 +163,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gateways {
+    /// None yet; through each of them so many hosts are logged in to at once.
+    pub(super) fn new(handshakes: usize) -> Self {
+        Self { pools: Mutex::default(), handshakes: handshakes.max(1) }
+    }
+
     /// A line to `target` through its `gateway`, within `after` once that is connected.
     pub(super) async fn line(
         &self,
@@ -161,19 +178,20 @@ impl Gateways {
         let failed = |cause| TransportError::Gateway { gateway: gateway.target.endpoint(), cause };
         let order = || Order::Connect { host: target.dial.to_string(), port: target.port };
         let endpoint = target.endpoint();
-        let mut lease = self.pool(gateway).lease(transport, gateway).await.map_err(failed)?;
-        let mut opened = timeout(after, channel::open(Arc::clone(&lease.0.link), order())).await;
+        let pool = self.pool(gateway);
+        let mut lease = pool.lease(transport, gateway).await.map_err(failed)?;
+        let mut opened = pool.open(&lease, order(), after).await;
         if let Ok(Err(NotOpen::Lost)) = opened {
             // It had gone away while nobody looked, which says nothing of the gateway.
             lease.0.silent.store(true, Ordering::Relaxed);
-            lease = self.pool(gateway).lease(transport, gateway).await.map_err(failed)?;
-            opened = timeout(after, channel::open(Arc::clone(&lease.0.link), order())).await;
+            lease = pool.lease(transport, gateway).await.map_err(failed)?;
+            opened = pool.open(&lease, order(), after).await;
         }
         let words = || lease.0.notes.refusal().filter(|words| !words.is_empty());
         match opened {
-            Ok(Ok(opened)) => {
+            Ok(Ok((opened, turn))) => {
                 let tunnel = Tunnel::new(opened);
-                let way = Way { shared: Arc::clone(&lease.0), fate: tunnel.fate() };
+                let way = Way { shared: Arc::clone(&lease.0), fate: tunnel.fate(), _turn: turn };
                 Ok((dial::through(tunnel, lease), way))
             }
             Ok(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) => {
@@ -192,7 +210,7 @@ impl Gateways {
 
     fn pool(&self, gateway: &Gateway) -> Arc<Pool> {
         let key = format!("{}@{}", gateway.login.account, gateway.target.endpoint());
-        lock(&self.pools).entry(key).or_default().clone()
+        lock(&self.pools).entry(key).or_insert_with(|| Arc::new(Pool::new(self.handshakes))).clone()
     }
 }
 
@@ -209,6 +227,32 @@ fn not_reached(endpoint: String, words: String, after: Duration) -> TransportErr
 }
 
 impl Pool {
+    fn new(handshakes: usize) -> Self {
+        let handshakes = Arc::new(Semaphore::new(handshakes));
+        Self { turn: tokio::sync::Mutex::default(), handshakes, lines: Mutex::default(), failed: Mutex::default() }
+    }
+
+    /// Opens a channel to a host within `after`, and gives the turn to log in there.
+    async fn open(
+        &self,
+        lease: &Lease,
+        order: Order,
+        after: Duration,
+    ) -> Result<Result<(Opened, Option<OwnedSemaphorePermit>), NotOpen>, Elapsed> {
+        // It is never closed.
+        let turn = || async { Arc::clone(&self.handshakes).acquire_owned().await.ok() };
+        let own = turn().await;
+        let mut opening = pin!(channel::open(Arc::clone(&lease.0.link), order));
+        if let Ok(opened) = timeout(PROMPT.min(after), &mut opening).await {
+            return Ok(opened.map(|opened| (opened, own)));
+        }
+        drop(own);
+        match timeout(after.saturating_sub(PROMPT), opening).await? {
+            Ok(opened) => Ok(Ok((opened, turn().await))),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
     /// A place on a connection: on the least loaded one, or on a new one when there are too few for so many hosts.
     async fn lease(&self, transport: &SshTransport, gateway: &Gateway) -> Result<Lease, Arc<TransportError>> {
         if let Some(lease) = self.free(true) {

@@ -84,6 +84,8 @@ pub struct SshSettings {
     pub progress_timeout: Duration,
     /// Silence after which a server is asked for a sign of life; three times that is the end of the connection.
     pub keepalive: Duration,
+    /// Logins of hosts that are under way at once through one gateway.
+    pub handshakes_per_gateway: usize,
     /// Where ssh-agent listens (`SSH_AUTH_SOCK`).
     pub agent: Option<PathBuf>,
 }
@@ -97,6 +99,7 @@ impl Default for SshSettings {
             login_timeout: LOGIN_TIMEOUT,
             progress_timeout: PROGRESS_TIMEOUT,
             keepalive: KEEPALIVE,
+            handshakes_per_gateway: 8,
             agent: None,
         }
     }
@@ -129,8 +132,9 @@ impl SshTransport {
         if settings.host_keys == HostKeyPolicy::Off {
             hostkey::warn_unchecked();
         }
+        let gateways = Gateways::new(settings.handshakes_per_gateway);
         let (configs, keys) = (Configs::build(settings.keepalive), Keys::new(settings.agent.clone()));
-        Self { configs, settings, host_keys, keys, gateways: Gateways::default() }
+        Self { configs, settings, host_keys, keys, gateways }
     }
 
     /// A line to the target: a TCP connection of our own, or a channel of its gateway.
