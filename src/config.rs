@@ -254,8 +254,9 @@ impl Settings {
     pub fn site(&self) -> Result<Site, ConfigError> {
         let Some(path) = self.site_file.clone() else { return Ok(Site::default()) };
         let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        let site: Site =
+        let mut site: Site =
             toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.clone(), source: Box::new(source) })?;
+        site.look_in(path.parent().unwrap_or(Path::new("")));
         let faults = site.faults();
         if faults.is_empty() { Ok(site) } else { Err(ConfigError::Site { path, faults }) }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{Auth, Config, Handler, Msg, Session, VerifiedPublicKey};
@@ -64,7 +65,17 @@ impl Handler for Anybody {
 pub fn serve() {
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap();
     let preferred = Preferred { cipher: Cow::Borrowed(&[cipher::AES_128_GCM]), ..Preferred::DEFAULT };
-    let config = Arc::new(Config { keys: vec![key], nodelay: true, preferred, ..Config::default() });
+    // By default russh lets whoever is refused wait for a second, and `none` always is.
+    let (auth_rejection_time, auth_rejection_time_initial) = (Duration::ZERO, Some(Duration::ZERO));
+    let config = Config {
+        keys: vec![key],
+        nodelay: true,
+        preferred,
+        auth_rejection_time,
+        auth_rejection_time_initial,
+        ..Config::default()
+    };
+    let config = Arc::new(config);
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
         println!("{}", listener.local_addr().unwrap().port());

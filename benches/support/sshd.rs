@@ -37,6 +37,8 @@ impl Sshd {
             format!("PidFile {}", at("pid")),
             "StrictModes no\nPermitRootLogin yes\nUsePAM no\nUseDNS no\nMaxStartups 2000\nPrintMotd no".to_owned(),
             "Subsystem sftp internal-sftp\nLogLevel QUIET".to_owned(),
+            // What the login shell of this machine's root reads first is none of the clients' cost.
+            format!("SetEnv HOME={}", dir.path().display()),
         ];
         std::fs::File::create(dir.path().join("config")).unwrap().write_all(config.join("\n").as_bytes()).unwrap();
         // For OpenSSH's clients, also for the one that goes to a jump host: it takes the file, and no options.

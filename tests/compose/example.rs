@@ -91,7 +91,9 @@ fn the_inner_host_is_behind_the_gateway_only_and_gets_its_agent_through_it() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "inner\n", "{}", told(&output));
 
     let landfall = Landfall::with(&package::node_exporter());
-    landfall.site(&std::fs::read_to_string(project.file("site.toml")).expect("site.toml"));
+    // Its key is beside the example's site file, as its README has it.
+    let site = std::fs::read_to_string(project.file("site.toml")).expect("site.toml");
+    landfall.site(&site.replace("id_ed25519", &key));
     let done = landfall.call(&["run", &project.file("zone.json")]);
     assert_eq!(done.exit, 0, "{}{}", done.stdout, done.stderr);
     let metrics =

@@ -195,6 +195,14 @@ mod tests {
     }
 
     #[test]
+    fn a_relative_file_of_a_secret_is_beside_the_site_file() {
+        let mut site = site(&SITE.replace("/k", "k"));
+        site.look_in("/etc/landfall".as_ref());
+        let key = site.install_channel[1].jump[0].key.as_ref();
+        assert!(matches!(key, Some(Given::File(path)) if path.as_os_str() == "/etc/landfall/k"), "{key:?}");
+    }
+
+    #[test]
     fn all_that_is_wrong_with_a_channel_is_told() {
         let wrong = "[[install_channel]]\nid = 5\ncloud = 3\njump = []\nbehind_proxy = true\n".repeat(2);
         let faults = site(&wrong).faults().join("\n");

@@ -3,7 +3,7 @@
 //! Never here: reading what a secret refers to (`config`), and connections through a proxy (`transport`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -68,6 +68,15 @@ pub enum Given {
     Env(String),
     /// A file that has it.
     File(PathBuf),
+}
+
+impl Given {
+    /// A relative file is looked up in `base`.
+    pub(super) fn look_in(&mut self, base: &Path) {
+        if let Self::File(path) = self {
+            *path = base.join(&*path);
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Given {
@@ -162,6 +171,16 @@ impl Proxy {
 }
 
 impl Site {
+    /// Relative files of secrets are those of this directory: the site file's own.
+    pub fn look_in(&mut self, base: &Path) {
+        let proxies = self.proxy.iter_mut();
+        let of_proxies =
+            proxies.flat_map(|proxy| [&mut proxy.password, &mut proxy.key, &mut proxy.passphrase, &mut proxy.sudo_password]);
+        let jumps = self.install_channel.iter_mut().flat_map(|channel| &mut channel.jump);
+        let of_jumps = jumps.flat_map(|jump| [&mut jump.password, &mut jump.key, &mut jump.passphrase]);
+        of_proxies.chain(of_jumps).flatten().for_each(|given| given.look_in(base));
+    }
+
     /// Where the declared proxies are.
     pub fn proxies(&self) -> impl Iterator<Item = Address> {
         self.proxy.iter().filter_map(Proxy::address)
