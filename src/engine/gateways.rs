@@ -45,13 +45,12 @@ pub enum Leads {
 }
 
 impl Leads {
-    /// What a host has to be taken through; `None`: it is reached directly, as proxies are, which are the way.
+    /// What a host has to be taken through; `None`: it is reached directly, as proxies are, which are the way themselves.
     #[must_use]
     pub fn of(host: &HostSpec, role: Role) -> Option<Self> {
         match host.install_channel_id {
-            _ if role == Role::Proxy => None,
             Some(id) if id != -1 => Some(Self::Channel(id)),
-            _ => (host.bk_cloud_id != 0).then_some(Self::Cloud(host.bk_cloud_id)),
+            _ => (host.bk_cloud_id != 0 && role == Role::Agent).then_some(Self::Cloud(host.bk_cloud_id)),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Proxy {
     pub outer_ip: String,
     /// Outer address, v6.
     pub outer_ipv6: Option<Ipv6Addr>,
+    /// The install channel through whose jump servers it is reached itself.
+    pub install_channel_id: Option<i64>,
     /// sshd's port.
     #[serde(default = "ssh_port")]
     pub port: u16,
@@ -159,6 +161,13 @@ impl Proxy {
         if self.host_id.is_some_and(|id| id < 1) {
             faults.push("host_id must be at least 1".to_owned());
         }
+        match self.install_channel_id.map(|id| (id, site.channel(id))) {
+            Some((id, None)) => faults.push(format!("there is no install channel {id}")),
+            Some((id, Some(channel))) if channel.behind_proxy => {
+                faults.push(format!("install channel {id} is behind the proxies of its cloud itself"));
+            }
+            _ => {}
+        }
         if self.port == 0 {
             faults.push("port must be between 1 and 65535".to_owned());
         }
@@ -241,7 +250,7 @@ mod tests {
     #[test]
     fn everything_wrong_with_a_proxy_is_told_with_its_place() {
         let text = "[[proxy]]\ncloud = 0\ninner_ip = \"192.0.2.10\"\n[[proxy]]\ncloud = 3\nport = 0\nhost_id = 0\nbusiness = 9\n\
-            [[proxy]]\ncloud = 2\ninner_ipv6 = \"fd00::1\"\nhost_id = 7\n\
+            [[proxy]]\ncloud = 2\ninner_ipv6 = \"fd00::1\"\nhost_id = 7\ninstall_channel_id = 9\n\
             [[proxy]]\ncloud = 2\ninner_ipv6 = \"fd00::1\"\nhost_id = 7\nouter_ip = \"192.0.2.1, x\"\n";
         let expected = [
             "proxy[0]: cloud 0 is reached directly and has no proxies",
@@ -250,6 +259,7 @@ mod tests {
             "proxy[1]: there is no business 9",
             "proxy[1]: host_id must be at least 1",
             "proxy[1]: port must be between 1 and 65535",
+            "proxy[2]: there is no install channel 9",
             "proxy[3]: outer_ip: `x` is not an IP address",
             "proxy[3]: fd00::1 (cloud 2) stands there twice",
             "proxy[3]: host_id 7 stands there twice",
