@@ -7,9 +7,10 @@ use landfall::transport::ssh::SshSettings;
 use landfall::transport::{Login, Target, Transport, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 
-use crate::client::{Client, password, settings, target};
+use crate::client::{Client, password, run, settings, target};
 use crate::server::{Ways, says, serve};
 
 /// How a connection to a listener that says this, and then closes or keeps silent, fails.
@@ -94,19 +95,45 @@ async fn a_connect_that_nobody_waits_for_any_more_hangs_up() {
 
 #[tokio::test]
 async fn a_handshake_that_nobody_waits_for_any_more_hangs_up() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let to = listener.local_addr().unwrap();
-    let client = Client::with(SshSettings { connect_timeout: Duration::from_secs(60), ..settings() });
-    let server = async {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        // From here on russh has a task of its own.
-        socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
-        let mut rest = Vec::new();
-        timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await
-    };
-    let (abandoned, end) = tokio::join!(timeout(Duration::from_millis(100), client.connect(to, password("x"))), server);
-    assert!(abandoned.is_err());
-    assert!(end.is_ok(), "the connection stays open");
+    for legacy in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target { legacy, ..target(listener.local_addr().unwrap()) };
+        let client = Client::with(SshSettings { connect_timeout: Duration::from_secs(60), ..settings() });
+        let login = Login { account: "root".into(), auth: password("x") };
+        let server = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            // From here on russh has a task of its own.
+            socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
+            let mut rest = Vec::new();
+            timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await
+        };
+        let connecting = timeout(Duration::from_millis(100), client.transport.connect(&target, &login));
+        let (abandoned, end) = tokio::join!(connecting, server);
+        assert!(abandoned.is_err());
+        assert!(end.is_ok(), "the connection stays open");
+    }
+}
+
+#[test]
+fn the_session_of_an_old_sshd_is_no_work_for_the_runtime_that_the_others_share() {
+    let there = Runtime::new().unwrap();
+    let old = there.block_on(serve(Ways { old: true, ..Ways::default() }));
+    let other = there.block_on(serve(Ways::default()));
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let work = || Handle::current().metrics().num_alive_tasks();
+        let client = Client::new();
+        let login = Login { account: "root".into(), auth: password("correct horse") };
+        let connect = |to, legacy| {
+            let target = Target { legacy, ..target(to) };
+            let (transport, login) = (&client.transport, &login);
+            async move { transport.connect(&target, login).await.expect("a session") }
+        };
+        let mut session = connect(old.address, true).await;
+        assert_eq!(work(), 0, "the handshake left work here");
+        run(&mut session, "say hello").await.expect("a session that works");
+        let _session = connect(other.address, false).await;
+        assert!(work() > 0, "nobody counts");
+    });
 }
 
 #[tokio::test]

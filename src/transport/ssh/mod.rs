@@ -11,7 +11,8 @@
 //!   ▲                          goodbye)     proofs)
 //!   └── gateway: a tunnel of a connection that many hosts share, in place of TCP
 //! ```
-//! One session is one TCP connection and one task of russh. Every channel adds one task (`channel`) that drains it.
+//! One session is one TCP connection and one task of russh; those of hosts that may use old algorithms have a thread of their
+//! own (`apart`). Every channel adds one task (`channel`) that drains it.
 //! A dropped session shuts its socket down, which ends all of them: russh alone would not notice while it is blocked.
 //!
 //! The log: target `russh` must be capped at `warn` by whoever sets up telemetry, whatever the level asked for. Below that
@@ -20,6 +21,7 @@
 //! To add a way to log in: a variant of [`crate::domain::credential::Auth`], its preparation in `key`, its exchange in
 //! `auth`. To add an algorithm: `config`; a form of private keys: `pem`.
 
+mod apart;
 mod auth;
 mod channel;
 mod config;
@@ -56,7 +58,7 @@ use dial::Dialled;
 use gateway::{Gateways, Way};
 use hostkey::Expectation;
 pub use hostkey::fingerprint_of;
-use key::Keys;
+use key::{Keys, Proofs};
 use listener::{Link, Listener, Notes};
 use session::SshSession;
 
@@ -146,20 +148,6 @@ impl SshTransport {
         }
     }
 
-    /// Version exchange, key exchange and host key, under one deadline.
-    async fn handshake(&self, target: &Target, dialled: Dialled, notes: &Arc<Notes>) -> Result<Established, TransportError> {
-        let Dialled { line, hangup, greeting } = dialled;
-        let config = self.configs.pick(target.legacy, notes.expectation());
-        let handshake = russh::client::connect_stream(config, line, Listener::new(Arc::clone(notes)));
-        let after = self.settings.connect_timeout;
-        match timeout(after, handshake).await {
-            Ok(Ok(link)) => Ok(Established { link, hangup }),
-            // A host key that was refused ends the handshake with an error of its own.
-            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &greeting))),
-            Err(_) => Err(notes.handshake_silence(&greeting, after)),
-        }
-    }
-
     /// [`Self::log_in`] for a gateway, whose own way may lead through another one.
     fn log_in_before<'a>(
         &'a self,
@@ -176,13 +164,20 @@ impl SshTransport {
         let notes = Arc::new(Notes::new(target, expectation));
 
         let (dialled, way) = self.line(target).await?;
-        let logged_in = async {
-            let Established { mut link, hangup } = self.handshake(target, dialled, &notes).await?;
-            let exchange = Exchange::new(&mut link, &notes, &login.account, target.legacy);
-            exchange.run(proofs, self.settings.login_timeout).await?;
-            Ok(Established { link, hangup })
+        let entry = Entry {
+            config: self.configs.pick(target.legacy, notes.expectation()),
+            notes: Arc::clone(&notes),
+            account: login.account.clone(),
+            legacy: target.legacy,
+            timeouts: (self.settings.connect_timeout, self.settings.login_timeout),
         };
-        let Established { link, hangup } = match (logged_in.await, way) {
+        let entered = if target.legacy {
+            let lost = |cause| TransportError::Closed { endpoint: target.endpoint(), phase: "handshake", cause };
+            apart::run(entry.enter(dialled, proofs)).await.map_err(lost).flatten()
+        } else {
+            entry.enter(dialled, proofs).await
+        };
+        let Established { link, hangup } = match (entered, way) {
             (Ok(established), _) => established,
             (Err(error), Some(way)) => return Err(way.blamed(error).await),
             (Err(error), None) => return Err(error),
@@ -194,7 +189,41 @@ impl SshTransport {
     }
 }
 
-/// A connection whose host key was accepted, before the login.
+/// What it takes to get in once there is a line.
+struct Entry {
+    config: Arc<russh::client::Config>,
+    notes: Arc<Notes>,
+    account: String,
+    legacy: bool,
+    /// Deadlines of the handshake and of the login.
+    timeouts: (Duration, Duration),
+}
+
+impl Entry {
+    /// Handshake and login.
+    async fn enter(self, dialled: Dialled, proofs: Proofs) -> Result<Established, TransportError> {
+        let Established { mut link, hangup } = self.handshake(dialled).await?;
+        let exchange = Exchange::new(&mut link, &self.notes, &self.account, self.legacy);
+        exchange.run(proofs, self.timeouts.1).await?;
+        Ok(Established { link, hangup })
+    }
+
+    /// Version exchange, key exchange and host key, under one deadline.
+    async fn handshake(&self, dialled: Dialled) -> Result<Established, TransportError> {
+        let Dialled { line, hangup, greeting } = dialled;
+        let notes = &self.notes;
+        let handshake = russh::client::connect_stream(Arc::clone(&self.config), line, Listener::new(Arc::clone(notes)));
+        let after = self.timeouts.0;
+        match timeout(after, handshake).await {
+            Ok(Ok(link)) => Ok(Established { link, hangup }),
+            // A host key that was refused ends the handshake with an error of its own.
+            Ok(Err(error)) => Err(notes.verdict().unwrap_or_else(|| notes.handshake_failure(&error, &greeting))),
+            Err(_) => Err(notes.handshake_silence(&greeting, after)),
+        }
+    }
+}
+
+/// A connection whose host key was accepted.
 struct Established {
     link: Link,
     hangup: dial::Hangup,
