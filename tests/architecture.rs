@@ -57,6 +57,7 @@ const BACKENDS: &[&str] = &["transport::ssh", "store::sqlite", "store::postgres"
 /// External crates that have a room of their own.
 const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["transport/ssh"]),
+    ("russh_sftp", &["transport/ssh"]),
     ("aes", &["transport/ssh/pem"]),
     ("cbc", &["transport/ssh/pem"]),
     ("des", &["transport/ssh/pem"]),

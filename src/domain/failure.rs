@@ -117,6 +117,7 @@ codes! {
     NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"
     NotSsh              "not_ssh"               Incompatible    "correct `port`: what answers there does not speak SSH 2"
     NoShell             "no_shell"              Incompatible    "let the account run `sh -c`: its login shell, rc files that ask, exit or exec, ForceCommand in sshd_config, `command=` in authorized_keys"
+    NoStdin             "no_stdin"              Incompatible    "let sshd give commands their stdin (ForceCommand, `command=`); or allow the account SFTP in the same directories, and root or sudo without a password"
     UnsupportedOs       "unsupported_os"        Incompatible    "take the host out of the job"
     OsMismatch          "os_mismatch"           Incompatible    "correct `os_type`, or leave it out"
     MissingTool         "missing_tool"          Incompatible    "install the named tool on the host"

@@ -23,7 +23,7 @@ use super::bucket::Bucket;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
 use crate::domain::package::Role;
-use crate::transport::{ForwardError, Gateway, Process, ReplacedKey, Session, Stream, TransportError};
+use crate::transport::{ForwardError, Gateway, Process, ReplacedKey, Session, Sftp, Stream, TransportError};
 
 /// First and longest time that a gateway which failed is left alone; doubled with every failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -275,6 +275,10 @@ impl Session for Carried {
 
     async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
         self.session.exec_on_terminal(line).await
+    }
+
+    async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError> {
+        self.session.sftp().await
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {

@@ -203,6 +203,22 @@ pub enum TransportError {
         /// Address and port.
         endpoint: String,
     },
+    /// The server has no file service.
+    #[error("{endpoint} offers no SFTP: {cause}")]
+    NoSftp {
+        /// Address and port.
+        endpoint: String,
+        /// What it said.
+        cause: String,
+    },
+    /// The file service did not do what it was asked for.
+    #[error("{path} cannot be written by SFTP: {cause}")]
+    File {
+        /// The file or directory.
+        path: String,
+        /// What the server says.
+        cause: String,
+    },
     /// An established connection went away.
     #[error("the connection to {endpoint} was lost: {cause}")]
     Lost {
@@ -280,6 +296,8 @@ impl From<TransportError> for Failure {
             TransportError::NoChannel { .. } => Code::NoChannel,
             TransportError::NoExec { .. } => Code::NoShell,
             TransportError::NoTerminal { .. } => Code::NoTerminal,
+            TransportError::NoSftp { .. } => Code::NoStdin,
+            TransportError::File { .. } => Code::WriteFailed,
             TransportError::Lost { .. } | TransportError::Ended | TransportError::Overrun => Code::ConnectionLost,
             TransportError::Stalled(_) => Code::TransferStalled,
             TransportError::HostKeyRecord { .. } => Code::Store,

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! Transport::connect ──► Session ──exec──► Process: next() / write() / finish()
-//!                               └─forward─► Stream (a connection opened by the host itself)
+//!                               ├─forward─► Stream (a connection opened by the host itself)
+//!                               └─sftp────► Sftp: files, where a command cannot be given its input
 //! ```
 //! Drop-safety: every future may be dropped at any await (the engine stops a call by dropping it). A dropped `Process`
 //! closes its channel, a dropped `Session` its connection.
@@ -13,7 +14,7 @@
 //! A target may be behind a [`Gateway`]: the transport then shares few connections to that among all hosts behind it. Which
 //! gateway is taken, and what follows when one fails, is the engine's.
 //!
-//! To add a transport: implement [`Transport`], [`Session`] and [`Process`], name it in `app`, run `tests/ssh_real` on it.
+//! To add a transport: implement [`Transport`], [`Session`], [`Process`] and [`Sftp`], name it in `app`, run `tests/ssh_real` on it.
 
 pub mod error;
 pub mod ssh;
@@ -105,6 +106,9 @@ pub trait Session: Send + Sync {
     /// expect, and has no end of input. Both streams come as stdout.
     async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError>;
 
+    /// The server's file service, in the place of a command.
+    async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError>;
+
     /// A TCP connection opened by the host itself (direct-tcpip).
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError>;
 
@@ -132,6 +136,24 @@ pub trait Process: Send {
     async fn write(&mut self, bytes: Bytes) -> Result<(), TransportError>;
 
     /// Closes the command's stdin.
+    async fn finish(&mut self) -> Result<(), TransportError>;
+}
+
+/// Files of a host over SFTP: one at a time is written. Paths are absolute and in the server's own form: `/` between the
+/// parts, on Windows `/C:/...` before them. Dropped, it ends; what it has opened keeps the bytes that arrived.
+#[async_trait]
+pub trait Sftp: Send {
+    /// Makes a directory that only the account may enter; one that is there is closed to all others.
+    async fn make_dir(&mut self, path: &str) -> Result<(), TransportError>;
+
+    /// Opens a file for writing from `offset` on, made if it is not there and emptied when `offset` is 0.
+    async fn open(&mut self, path: &str, offset: u64) -> Result<(), TransportError>;
+
+    /// Writes on in the open file: returns when the bytes are on their way and few enough writes wait for their answer.
+    /// Ends with [`TransportError::Stalled`] when none was answered for 30 s.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), TransportError>;
+
+    /// Waits until the host has taken every write, and closes the file.
     async fn finish(&mut self) -> Result<(), TransportError>;
 }
 

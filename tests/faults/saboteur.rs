@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use landfall::transport::ssh::SshTransport;
-use landfall::transport::{ForwardError, Login, Output, Process, Session, Stream, Target, Transport, TransportError};
+use landfall::transport::{ForwardError, Login, Output, Process, Session, Sftp, Stream, Target, Transport, TransportError};
 
 use crate::asks::{Ask, Command};
 use crate::cells::{Cell, Moment};
@@ -158,6 +158,10 @@ impl Session for Watched {
 
     async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
         self.session.exec_on_terminal(line).await
+    }
+
+    async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError> {
+        self.session.sftp().await
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {

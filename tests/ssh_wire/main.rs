@@ -16,6 +16,7 @@ mod proxy;
 
 mod broken;
 mod factors;
+mod files;
 mod gateways;
 mod hostcerts;
 mod hostkeys;

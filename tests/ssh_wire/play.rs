@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::files::Clerk;
 use crate::server::{Book, Lie, Ways};
 
 /// What came on the stdin of each command that has its place.
@@ -33,6 +34,7 @@ pub(crate) struct Play {
     /// Proofs that were taken.
     stage: usize,
     stdin: Stdins,
+    clerks: HashMap<ChannelId, Clerk>,
     /// Requests for channels that are never answered: a dropped one would be a refusal.
     ignored: Vec<ChannelOpenHandle>,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Play {
 impl Play {
     /// A connection to a server of these ways.
     pub(crate) fn new(ways: Ways, book: Arc<Book>) -> Self {
-        Self { ways, book, round: 0, stage: 0, stdin: Arc::default(), ignored: Vec::new() }
+        Self { ways, book, round: 0, stage: 0, stdin: Arc::default(), clerks: HashMap::new(), ignored: Vec::new() }
     }
 
     /// Stays silent for ever when that is the server's lie.
@@ -337,7 +339,23 @@ impl server::Handler for Play {
         Ok(())
     }
 
-    async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut Session) -> Result<(), russh::Error> {
+    async fn subsystem_request(&mut self, id: ChannelId, name: &str, session: &mut Session) -> Result<(), russh::Error> {
+        match self.ways.sftp {
+            Some(pile) if name == "sftp" => {
+                self.clerks.insert(id, Clerk::new(Arc::clone(&self.book.files), pile));
+                session.channel_success(id)
+            }
+            _ => session.channel_failure(id),
+        }
+    }
+
+    async fn data(&mut self, id: ChannelId, data: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+        if let Some(clerk) = self.clerks.get_mut(&id) {
+            let said = clerk.hear(data);
+            if !said.is_empty() {
+                session.data(id, said)?;
+            }
+        }
         if let Some(stdin) = self.stdin.lock().unwrap().get_mut(&id) {
             stdin.update(data);
         }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::files::Files;
 use crate::play::Play;
 
 /// What the server is like.
@@ -51,6 +52,8 @@ pub(crate) struct Ways {
     pub(crate) host_keys: Vec<PrivateKey>,
     /// Certificates of these keys.
     pub(crate) certificates: Vec<Certificate>,
+    /// Does it serve SFTP, and how many writes must wait before they are answered?
+    pub(crate) sftp: Option<usize>,
     /// Window for the client's bytes.
     pub(crate) window: u32,
     /// Does it know SHA-1 and CBC only?
@@ -98,6 +101,7 @@ impl Default for Ways {
             max_sessions: 10,
             host_keys: vec![new_key(Algorithm::Ed25519)],
             certificates: Vec::new(),
+            sftp: None,
             window: 2 * 1024 * 1024,
             old: false,
             packet: 32 * 1024,
@@ -129,6 +133,8 @@ pub(crate) struct Book {
     pub(crate) refused: AtomicUsize,
     /// Channels that the client closed.
     pub(crate) closed: AtomicUsize,
+    /// What was written by SFTP.
+    pub(crate) files: Files,
     /// Something of the above changed.
     pub(crate) changed: Notify,
 }

@@ -48,6 +48,8 @@ pub(super) enum Order {
     Exec(Vec<u8>),
     /// The same on a terminal.
     ExecOnTerminal(Vec<u8>),
+    /// The file service.
+    Sftp,
     /// A TCP connection made by the host.
     Connect {
         /// Where to.
@@ -82,7 +84,7 @@ pub(super) enum End {
 pub(super) enum NotOpen {
     /// The server refused the channel.
     Channel(russh::ChannelOpenFailure),
-    /// The server refused the command.
+    /// The server refused the command, or the file service.
     Command,
     /// The server refused the terminal.
     Terminal,
@@ -188,9 +190,8 @@ type Ready = oneshot::Sender<Result<Arc<ChannelWriteHalf<Msg>>, NotOpen>>;
 impl Drain {
     /// From the request to open until the channel is closed.
     async fn live(self, link: Arc<Link>, order: Order, ready: Ready) {
-        let terminal = matches!(order, Order::ExecOnTerminal(_));
-        let (channel, line) = match request(&link, order).await {
-            Ok(opened) => opened,
+        let channel = match request(&link, &order).await {
+            Ok(channel) => channel,
             Err(why) => return drop(ready.send(Err(why))),
         };
         // From here on only the channel keeps the connection's queue.
@@ -198,15 +199,7 @@ impl Drain {
         let (mut read, write) = channel.split();
         let write = Arc::new(write);
         let mut course = Course::default();
-        let started = async {
-            let Some(line) = line else { return Ok(()) };
-            if terminal {
-                terminal::request(&write).await.map_err(|_| NotOpen::Lost)?;
-                self.granted(&mut read, NotOpen::Terminal, &mut course).await?;
-            }
-            write.exec(true, line).await.map_err(|_| NotOpen::Lost)?;
-            self.granted(&mut read, NotOpen::Command, &mut course).await
-        };
+        let started = self.begin(order, (&mut read, &write), &mut course);
         let started = started.await;
         match started {
             Ok(()) => drop(ready.send(Ok(Arc::clone(&write)))),
@@ -223,6 +216,26 @@ impl Drain {
         drop(self);
         // Also when the server closed it: russh drops what is meant for a channel that is gone.
         close(&write).await;
+    }
+
+    /// Asks for what the open channel is for.
+    async fn begin(
+        &self,
+        order: Order,
+        (read, write): (&mut ChannelReadHalf, &ChannelWriteHalf<Msg>),
+        course: &mut Course,
+    ) -> Result<(), NotOpen> {
+        let lost = |_| NotOpen::Lost;
+        if let Order::ExecOnTerminal(_) = &order {
+            terminal::request(write).await.map_err(lost)?;
+            self.granted(read, NotOpen::Terminal, course).await?;
+        }
+        match order {
+            Order::Exec(line) | Order::ExecOnTerminal(line) => write.exec(true, line).await.map_err(lost)?,
+            Order::Sftp => write.request_subsystem(true, "sftp").await.map_err(lost)?,
+            Order::Connect { .. } => return Ok(()),
+        }
+        self.granted(read, NotOpen::Command, course).await
     }
 
     /// Waits for the answer to a request; `refused` is what a no means. Output that comes before the answer is kept.
@@ -337,15 +350,15 @@ impl Course {
     }
 }
 
-/// Opens the channel itself; gives the command line back.
-async fn request(link: &Link, order: Order) -> Result<(Channel<Msg>, Option<Vec<u8>>), NotOpen> {
-    let (opened, line) = match order {
-        Order::Exec(line) | Order::ExecOnTerminal(line) => (link.channel_open_session().await, Some(line)),
+/// Opens the channel itself.
+async fn request(link: &Link, order: &Order) -> Result<Channel<Msg>, NotOpen> {
+    let opened = match order {
+        Order::Exec(_) | Order::ExecOnTerminal(_) | Order::Sftp => link.channel_open_session().await,
         // The originator is for the server's log only.
-        Order::Connect { host, port } => (link.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await, None),
+        Order::Connect { host, port } => link.channel_open_direct_tcpip(host.clone(), u32::from(*port), "127.0.0.1", 0).await,
     };
     match opened {
-        Ok(channel) => Ok((channel, line)),
+        Ok(channel) => Ok(channel),
         Err(russh::Error::ChannelOpenFailure(why)) => Err(NotOpen::Channel(why)),
         Err(_) => Err(NotOpen::Lost),
     }

@@ -7,8 +7,8 @@
 //! record ──pinned──► hostkey ─┐ expectation                        ┌──► process   a command
 //!                             ▼                                    │
 //! dial ──► line ──► russh ──► listener ──► auth ──► pin ──► session┤
-//! (TCP)    (stream)  (task)   (host key,   (none, its              └──► tunnel    a connection of the host
-//!   ▲                          goodbye)     proofs)
+//! (TCP)    (stream)  (task)   (host key,   (none, its              ├──► tunnel    a connection of the host
+//!   ▲                          goodbye)     proofs)               └──► sftp      its files
 //!   └── gateway: a tunnel of a connection that many hosts share, in place of TCP
 //! ```
 //! One session is one TCP connection and one task of russh; those of hosts that may use old algorithms have a thread of their
@@ -36,6 +36,7 @@ mod pem;
 mod process;
 mod questions;
 mod session;
+mod sftp;
 mod signer;
 mod terminal;
 mod tunnel;

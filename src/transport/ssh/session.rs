@@ -1,4 +1,4 @@
-//! An authenticated connection: opens commands and tunnels on it, says goodbye.
+//! An authenticated connection: opens commands, tunnels and the file service on it, says goodbye.
 //!
 //! Never here: the login ([`super::auth`]), the life of a channel ([`super::channel`]).
 
@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use russh::{ChannelOpenFailure, Disconnect};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::transport::{ForwardError, Process, ReplacedKey, Session, Stream, TransportError};
+use crate::transport::{ForwardError, Process, ReplacedKey, Session, Sftp, Stream, TransportError};
 
 use super::channel::{self, NotOpen, Opened, Order};
 use super::dial::Hangup;
 use super::listener::{Link, Notes};
 use super::process::SshProcess;
+use super::sftp::SshSftp;
 use super::tunnel::Tunnel;
 
 /// How long the goodbye may take.
@@ -36,7 +37,7 @@ pub(super) struct SshSession {
     notes: Arc<Notes>,
     /// Deadline of answers and of progress.
     patience: Duration,
-    /// Had it a command before?
+    /// Had it a session channel before?
     used: bool,
     hangup: Hangup,
 }
@@ -52,7 +53,7 @@ impl SshSession {
         timeout(self.patience, channel::open(Arc::clone(&self.link), order)).await.ok()
     }
 
-    /// Opens a channel with a command; waits for the place of an earlier one where the server has only so many.
+    /// [`Self::open`], which waits for the place of an earlier one where the server has only so many.
     async fn start(&mut self, order: Order) -> Option<Result<Opened, NotOpen>> {
         let give_up = Instant::now() + SLOT;
         let mut pause = SLOT_PAUSE;
@@ -78,31 +79,41 @@ impl SshSession {
         TransportError::Lost { endpoint: self.notes.endpoint(), cause }
     }
 
-    /// Runs a command.
-    async fn run(&mut self, order: Order) -> Result<Box<dyn Process>, TransportError> {
+    /// Opens a channel with a command or the file service on it.
+    async fn run(&mut self, order: Order) -> Result<Opened, TransportError> {
         let endpoint = self.notes.endpoint();
+        let is_sftp = matches!(order, Order::Sftp);
+        let cause = "the request failed".to_owned();
         match self.start(order).await {
-            Some(Ok(opened)) => {
-                Ok(Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience, self.hangup.traffic())))
-            }
+            Some(Ok(opened)) => Ok(opened),
             // Another session may find a place.
             Some(Err(NotOpen::Channel(why))) => Err(TransportError::NoChannel { endpoint, cause: self.words(&why) }),
-            Some(Err(NotOpen::Command)) => Err(TransportError::NoExec { endpoint, cause: "the request failed".to_owned() }),
+            Some(Err(NotOpen::Command)) if is_sftp => Err(TransportError::NoSftp { endpoint, cause }),
+            Some(Err(NotOpen::Command)) => Err(TransportError::NoExec { endpoint, cause }),
             Some(Err(NotOpen::Terminal)) => Err(TransportError::NoTerminal { endpoint }),
             Some(Err(NotOpen::Lost)) => Err(self.notes.lost()),
             None => Err(self.silent()),
         }
+    }
+
+    fn process(&self, opened: Opened) -> Box<dyn Process> {
+        Box::new(SshProcess::new(opened, Arc::clone(&self.notes), self.patience, self.hangup.traffic()))
     }
 }
 
 #[async_trait]
 impl Session for SshSession {
     async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
-        self.run(Order::Exec(line)).await
+        self.run(Order::Exec(line)).await.map(|opened| self.process(opened))
     }
 
     async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
-        self.run(Order::ExecOnTerminal(line)).await
+        self.run(Order::ExecOnTerminal(line)).await.map(|opened| self.process(opened))
+    }
+
+    async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError> {
+        let opened = self.run(Order::Sftp).await?;
+        Ok(Box::new(SshSftp::begin(opened, Arc::clone(&self.notes), self.patience).await?))
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {

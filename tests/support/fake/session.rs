@@ -9,7 +9,7 @@ use bytes::Bytes;
 use landfall::domain::credential::Auth;
 use landfall::domain::outcome::ExitReport;
 use landfall::transport::{
-    ForwardError, Gateway, HostKeys, Login, Output, Process, Session, Stream, Target, Transport, TransportError,
+    ForwardError, Gateway, HostKeys, Login, Output, Process, Session, Sftp, Stream, Target, Transport, TransportError,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -157,6 +157,10 @@ impl Session for FakeSession {
 
     async fn exec_on_terminal(&mut self, _line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
         panic!("no host of the fleet wants a terminal")
+    }
+
+    async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError> {
+        Err(TransportError::NoSftp { endpoint: self.link.host.ip.to_string(), cause: "a fake has none".into() })
     }
 
     async fn forward(&mut self, _host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
