@@ -3,7 +3,8 @@
 #
 # It travels as ONE line inside sh -c with single quotes, to a login shell nobody knows yet (csh, fish, a restricted one).
 # So: no single quote, no backslash, no exclamation mark; comments only on lines of their own; and every line must still
-# be valid when the next one follows after a blank. stdin: the setup path and the temp path, a line each, or nothing.
+# be valid when the next one follows after a blank. stdin: the setup path and the temp path, a line each, or nothing;
+# where a server gives commands no stdin they come as the two arguments.
 # shellcheck shell=sh disable=SC2046,SC2005 # words are split on purpose, and joined with single blanks
 # shellcheck disable=SC2034,SC2209 # columns that are read past; plain words as values
 echo;
@@ -44,10 +45,12 @@ while read -r device point kind words rest; do if [ "$point" = "$mount" ]; then 
 fi;
 case ,$options, in *,ro,*) access=ro ;; *,noexec,*) [ "$access" = rw ] && access=noexec ;; esac;
 };
-setup=; temp=;
-IFS= read -r setup || setup=${setup:-};
-IFS= read -r temp || temp=${temp:-};
+setup=${1:-}; temp=${2:-}; stdin=;
+if [ $# = 0 ]; then
+if IFS= read -r setup; then IFS= read -r temp || temp=${temp:-}; else stdin=none; fi;
+fi;
 echo "@@lf:begin@@";
+[ -z "$stdin" ] || p "stdin=$stdin";
 p "os=$(uname -s)";
 p "release=$(uname -r)";
 p "cpu=$(uname -m)";

@@ -2,7 +2,8 @@
 # It resumes where an earlier upload broke, proves the bytes on this machine, and only then gives the file its name.
 # It never unpacks or runs what it receives, and never trusts a name or a size it has not checked itself.
 #
-# Arguments: STATE SHA256 SIZE DIGESTTOOL(sha256sum|shasum|openssl|none). Payload on stdin, after the answer `want`.
+# Arguments: STATE SHA256 SIZE DIGESTTOOL(sha256sum|shasum|openssl|none). Payload on stdin, after the answer `want`. With an
+# inbox it takes the whole payload from there, or answers `part` and leaves what is not whole yet.
 # Needs prelude.sh, state.sh and stdin.sh before it.
 
 digest_of() { # FILE
@@ -38,6 +39,8 @@ if [ -f "$blob" ] && [ ! -h "$blob" ] && [ "$(size_of "$blob")" -eq "$size" ] &&
     exit 0
 fi
 rm -rf "$blob"
+# From the inbox it comes in one piece.
+[ -z "$inbox" ] || rm -rf "$part"
 if [ -h "$part" ] || { [ -e "$part" ] && [ ! -f "$part" ]; }; then rm -rf "$part"; fi
 # An upload whose connection stands still may be waiting, and would append what comes late to the file that it has open,
 # whatever its name is by then. It keeps that file; this upload goes on with a copy.
@@ -54,6 +57,17 @@ offset=$(size_of "$part")
 needed=$(((size - offset + 1023) / 1024 + 1024))
 free=$(free_kb "$state/blobs")
 [ "$free" -ge "$needed" ] || fail no_space "$state/blobs has $free kB free, $needed kB are needed"
+
+if [ -n "$inbox" ]; then
+    brought=$(size_of "$inbox")
+    if [ "$brought" -lt "$size" ]; then
+        trap - EXIT
+        digest=none
+        if [ "$brought" -gt 0 ]; then digest=$(digest_of "$inbox"); fi
+        echo "@@lf:part=$brought $digest@@"
+        exit 0
+    fi
+fi
 
 echo "@@lf:want=$offset@@"
 if ! incoming $((size - offset)) "$part"; then

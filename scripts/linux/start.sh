@@ -10,4 +10,6 @@ shift 6
 case $run_id in *[!A-Za-z0-9_-]*) fail bad_argument "run id $run_id" ;; [A-Za-z0-9]*) ;; *) fail bad_argument "run id $run_id" ;; esac
 # A directory per call: a second call for the same run must not pull the files from under the first.
 receive "$state/stage/$run_id.$$" "$@"
+# Nothing is left of the inbox by who takes over.
+[ -z "$inbox" ] || empty_inbox
 exec sh "$state/stage/$run_id.$$/runner.sh" start "$state" "$run_id" "$action" "$task" "$epoch" "$deadline"

@@ -26,6 +26,12 @@ pub struct Facts {
     pub uid: u32,
     /// Name of the account.
     pub user: String,
+    /// Home directory of the account.
+    #[serde(default)]
+    pub home: String,
+    /// Are commands given no stdin? Only found when something was sent to it.
+    #[serde(default)]
+    pub no_stdin: bool,
     /// Changes with every boot.
     pub boot: String,
     /// `systemd`, `sysv` or `rc`.
@@ -102,6 +108,12 @@ impl Facts {
         ["sha256sum", "shasum", "openssl"].into_iter().find(|tool| self.has(tool)).unwrap_or("none")
     }
 
+    /// A directory of ours in the account's home, where commands get no stdin.
+    #[must_use]
+    pub fn inbox(&self) -> Option<String> {
+        self.no_stdin.then(|| format!("{}/.landfall-inbox", self.home.trim_end_matches('/')))
+    }
+
     /// Reads the output of `probe.sh`.
     ///
     /// # Errors
@@ -146,6 +158,8 @@ impl Facts {
             "shell" => self.shell = text,
             "uid" => self.uid = value.trim().parse().unwrap_or(u32::MAX),
             "user" => self.user = text,
+            "home" => self.home = text,
+            "stdin" => self.no_stdin = value == "none",
             "boot" => self.boot = text,
             "init" => self.init = text,
             "tools" => self.tools = value.split_whitespace().map(str::to_owned).collect(),

@@ -272,6 +272,9 @@ pub struct Plan {
     pub dialect: Dialect,
     /// How root is reached.
     pub privilege: Privilege,
+    /// Where SFTP puts what a command should have been given as its stdin, on a host that gives commands none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<String>,
     /// Tool that checks digests there.
     pub digest_tool: String,
     /// Places on the host.

@@ -133,10 +133,17 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
         }
         Ok(Ok((facts, privilege))) => {
             findings.push(Finding::ok(Subject::Privilege, privilege.word()));
+            // Then all that a job brings comes by SFTP.
+            if facts.no_stdin
+                && let Err(error) = session.sftp().await
+            {
+                findings.push(Finding::failed(Subject::System, &error.into()));
+            }
             let known = Known { job: &round.job, task: &task, facts: &facts, privilege };
             findings.extend(known.examine_system());
             findings.extend(package(round, &known).await);
-            let root = Become { privilege, dialect: facts.dialect(), password: sudo_password.as_ref() };
+            let root =
+                Become { privilege, dialect: facts.dialect(), password: sudo_password.as_ref().filter(|_| !facts.no_stdin) };
             findings.extend(access_point(&mut *session, &task, root).await);
         }
     }

@@ -457,7 +457,8 @@ impl HostTask {
     /// Starts a program as root, as the plan says how.
     pub(super) async fn talk(&mut self, program: &str, args: &[&str]) -> Result<Talk, Failure> {
         let plan = self.plan()?;
-        let password = self.access.sudo_password.clone();
+        // Without stdin nothing can be answered.
+        let password = self.access.sudo_password.clone().filter(|_| plan.inbox.is_none());
         let root = Become { privilege: plan.privilege, dialect: plan.dialect, password: password.as_ref() };
         Talk::open_as_root(self.session()?, program, args, root).await
     }

@@ -24,6 +24,7 @@ mod dispatcher;
 pub mod gateways;
 mod host_keys;
 mod host_task;
+mod inbox;
 mod job_run;
 pub mod journal;
 pub mod limits;

@@ -46,6 +46,12 @@ impl Payload {
     fn new(bytes: Bytes, form: Form) -> Self {
         Self { reference: PayloadRef { sha256: archive::digest(&bytes), size: bytes.len() as u64, form }, bytes }
     }
+
+    /// Have its first `count` bytes this SHA-256?
+    pub(super) async fn starts_with_digest(&self, count: usize, digest: &str) -> Result<bool, Failure> {
+        let start = self.bytes.slice(..count.min(self.bytes.len()));
+        Ok(count == 0 || compute(move || Ok(archive::digest(&start))).await? == digest)
+    }
 }
 
 fn failure(error: &PackageError) -> Failure {

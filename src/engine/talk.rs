@@ -325,11 +325,13 @@ fn refusal(text: &str) -> Failure {
         "short" => Code::ConnectionLost,
         "not_started" => Code::RunLost,
         "no_stty" => Code::MissingTool,
+        "no_inbox" => Code::NoStdin,
         _ => Code::Internal,
     };
     let message = match word {
         "checksum" => format!("the host stored other bytes than were sent: {text}"),
         "write_failed" => format!("the host could not write {text}"),
+        "no_inbox" => format!("what SFTP wrote to {text} is not there for commands"),
         "state_refused" => format!("the state directory cannot be used: {text}"),
         _ => text.to_owned(),
     };

@@ -190,6 +190,7 @@ impl Known<'_> {
             state_dir,
             dialect: self.facts.dialect(),
             privilege: self.privilege,
+            inbox: self.facts.inbox(),
             digest_tool: self.facts.digest_tool().into(),
             paths,
             work,

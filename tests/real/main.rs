@@ -45,6 +45,7 @@ mod life;
 mod link;
 mod lists;
 mod logins;
+mod no_stdin;
 mod privilege;
 mod refusals;
 mod secrets;

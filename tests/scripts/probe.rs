@@ -112,3 +112,17 @@ fn mounts_that_cannot_be_written_or_run_from_are_told() {
         assert_eq!(values(&probe(host, "/opt/noexec/a b/c"), "setup"), ["/opt/noexec 5120 noexec"]);
     });
 }
+
+#[test]
+fn what_is_asked_for_may_come_as_arguments_where_there_is_no_stdin() {
+    under_every_shell(|host| {
+        let by_stdin = probe(host, "/opt/land/agents\n/tmp/agents\n");
+        assert!(values(&by_stdin, "stdin").is_empty());
+        assert_eq!(values(&probe(host, ""), "stdin"), ["none"]);
+        let by_arguments = facts(&host.script(&PROBE_LINE, &["/opt/land/agents", "/tmp/agents"], b""));
+        assert!(values(&by_arguments, "stdin").is_empty());
+        for key in ["setup", "temp"] {
+            assert_eq!(values(&by_arguments, key)[0].split(' ').next(), values(&by_stdin, key)[0].split(' ').next(), "{key}");
+        }
+    });
+}

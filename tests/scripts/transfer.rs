@@ -183,3 +183,44 @@ fn a_connection_that_dies_in_the_middle_leaves_a_partial_to_go_on_from() {
         assert_eq!(resumed.words(), ["ready", "want=200000", "stored"], "{}", host.sh("cat /tmp/said"));
     });
 }
+
+#[test]
+fn what_sftp_brought_is_taken_from_the_inbox_whole_or_not_at_all() {
+    under_every_shell(|host| {
+        let blob = noise(300_000);
+        let digest = sha256(&blob);
+        let inbox = "/tmp/inbox/a.part";
+        let argument = format!("inbox={inbox}");
+        let put =
+            || host.script(&landfall::assets::PUT, &[argument.as_str(), STATE, &digest, "300000", "sha256sum"], b"not this");
+        assert_eq!(put().words(), ["ready", "part=0 none"]);
+        host.sh("mkdir -p /tmp/inbox");
+        host.write(inbox, &blob[..200_000], 0o600);
+        assert_eq!(put().words(), ["ready", &format!("part=200000 {}", sha256(&blob[..200_000]))]);
+        host.write(inbox, &noise(300_001)[1..], 0o600);
+        let wrong = put().words();
+        assert!(wrong[1] == "want=0" && wrong[2].starts_with("fail=checksum "), "{wrong:?}");
+        assert_eq!(host.sh("ls -d /tmp/in* 2>/dev/null || :"), "");
+        host.sh("mkdir -p /tmp/inbox");
+        // A partial upload by stdin does not count.
+        put_as(host, STATE, (&digest, blob.len(), "sha256sum"), &blob[..100_000]);
+        host.write(inbox, &blob, 0o600);
+        assert_eq!(put().words(), ["ready", "want=0", "stored"]);
+        assert_eq!(put().words(), ["ready", "have"]);
+        assert_eq!(host.sh(&format!("ls -d /tmp/in* 2>/dev/null; ls -A {STATE}/blobs")), digest);
+    });
+}
+
+#[test]
+fn a_bundle_comes_out_of_the_inbox_and_leaves_what_else_is_there() {
+    under_every_shell(|host| {
+        let dir = format!("{STATE}/stage/task");
+        let bundle = || host.script(&landfall::assets::BUNDLE, &["inbox=/tmp/in/a", &dir, "x", "600", "4"], b"");
+        assert_eq!(bundle().words(), ["ready", "fail=no_inbox /tmp/in/a"]);
+        host.sh("mkdir /tmp/in && echo kept >/tmp/in/b && printf text >/tmp/in/a");
+        assert_eq!(bundle().words(), ["ready", "stored"]);
+        assert_eq!(host.sh(&format!("cat {dir}/x; ls /tmp/in")), "textb");
+        host.sh("ln -s /etc/passwd /tmp/in/a");
+        assert_eq!(bundle().words(), ["ready", "fail=no_inbox /tmp/in/a"], "a link is no inbox");
+    });
+}

@@ -7,10 +7,8 @@ use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::plan::Step;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
-use crate::engine::talk::Talk;
 use crate::plan::params;
 use crate::plan::render::{self, RenderedFile, Values};
-use crate::transport::TransportError;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
@@ -30,8 +28,8 @@ async fn bring(task: &mut HostTask, stage: &str, files: &[RenderedFile]) -> Resu
     let list = triples(files);
     let mut args = vec![stage];
     args.extend(list.iter().map(String::as_str));
-    let mut talk = task.talk(&assets::BUNDLE, &args).await?;
-    send(&mut talk, files).await?;
+    let name = format!("{}.files", task.row.id);
+    let mut talk = task.talk_with(&assets::BUNDLE, &args, (&name, stream(files))).await?;
     match talk.last().await?.as_deref() {
         Some("stored") => Ok(()),
         other => {
@@ -46,15 +44,7 @@ pub(super) fn triples(files: &[RenderedFile]) -> Vec<String> {
     files.iter().flat_map(|file| [file.name.clone(), file.mode.clone(), file.bytes.len().to_string()]).collect()
 }
 
-/// Sends the files' bytes one after another; the program says itself when it did not want them.
-pub(super) async fn send(talk: &mut Talk, files: &[RenderedFile]) -> Result<(), Halt> {
-    let stream: Bytes = files.iter().flat_map(|file| file.bytes.iter().copied()).collect();
-    let sent = async {
-        talk.send(stream).await?;
-        talk.finish().await
-    };
-    match sent.await {
-        Ok(()) | Err(TransportError::Ended) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// The files' bytes one after another.
+pub(super) fn stream(files: &[RenderedFile]) -> Bytes {
+    files.iter().flat_map(|file| file.bytes.iter().copied()).collect()
 }

@@ -11,6 +11,7 @@ use crate::domain::host::{HostSpec, Os};
 use crate::domain::installed::Installed;
 use crate::domain::job::JobKind;
 use crate::domain::plan::{Plan, Privilege, Step};
+use crate::domain::shell;
 use crate::domain::site::{HostPaths, Method, Site};
 use crate::engine::become_root::Become;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
@@ -48,7 +49,18 @@ pub(in crate::engine) async fn ask(
 ) -> Result<(Facts, Privilege), Halt> {
     let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
     let talk = Talk::open(session, line).await?;
-    let facts = answer(talk, paths).await?;
+    let mut facts = answer(talk, Some(paths)).await?;
+    // What was sent did not arrive; the shell is known now, so it may come as arguments.
+    let arguments = [paths.setup_path.as_str(), paths.temp_path.as_str()];
+    if facts.no_stdin {
+        let line = shell::command_line(facts.dialect(), &[&["sh", "-c", &*assets::PROBE_LINE, "lf"], &arguments[..]].concat());
+        facts = Facts { no_stdin: true, ..answer(Talk::open(session, line).await?, None).await? };
+        if !facts.home.starts_with('/') {
+            let message =
+                format!("commands get no stdin, and the account's home is `{}`: no place for SFTP to write to", facts.home);
+            return Err(Failure::new(Code::NoStdin, message).into());
+        }
+    }
     if facts.uid == 0 {
         return Ok((facts, Privilege::Root));
     }
@@ -56,28 +68,59 @@ pub(in crate::engine) async fn ask(
         let message = format!("the account {} is not root and there is no {} on the host", facts.user, method.word());
         return Err(Failure::new(Code::NotRoot, message).into());
     }
-    let mut root = Become { privilege: Become::first(method), dialect: facts.dialect(), password: sudo_password };
-    let talk = loop {
-        match Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await {
-            Ok(talk) => break talk,
-            Err(failure) => match root.otherwise(&failure) {
-                Some(privilege) => root = Become { privilege, ..root },
-                None => return Err(failure.into()),
-            },
-        }
+    let root = Become { privilege: Become::first(method), dialect: facts.dialect(), password: sudo_password };
+    let (talk, root, sent) = if facts.no_stdin {
+        (as_root_unasked(session, &arguments, root).await?, root, None)
+    } else {
+        let (talk, root) = as_root(session, root).await?;
+        (talk, root, Some(paths))
     };
-    // As root everything but the login shell of the account is known better.
-    let facts = Facts { shell: facts.shell.clone(), ..answer(talk, paths).await? };
-    if facts.uid == 0 {
-        Ok((facts, root.privilege))
+    let known = answer(talk, sent).await?;
+    if known.uid == 0 {
+        // As root everything but what is the account's own is known better.
+        Ok((Facts { shell: facts.shell, home: facts.home, no_stdin: facts.no_stdin, ..known }, root.privilege))
     } else {
         Err(Failure::new(Code::NotRoot, format!("{} did not make the account root", root.privilege.word())).into())
     }
 }
 
-async fn answer(mut talk: Talk, paths: &HostPaths) -> Result<Facts, Halt> {
+/// The probe as root, by the first way that leads there.
+async fn as_root<'a>(session: &mut dyn Session, mut root: Become<'a>) -> Result<(Talk, Become<'a>), Failure> {
+    loop {
+        match Talk::open_as_root(session, &assets::PROBE_LINE, &[], root).await {
+            Ok(talk) => return Ok((talk, root)),
+            Err(failure) => match root.otherwise(&failure) {
+                Some(privilege) => root = Become { privilege, ..root },
+                None => return Err(failure),
+            },
+        }
+    }
+}
+
+/// The probe as root where no question can be answered: only by a way that asks none.
+async fn as_root_unasked(session: &mut dyn Session, arguments: &[&str], root: Become<'_>) -> Result<Talk, Failure> {
+    let unasked = Become { password: None, ..root };
+    let asks = |why: &str| Failure::new(Code::NoStdin, format!("commands get no stdin, and {why}"));
+    if root.privilege.is_on_terminal() {
+        return Err(asks(&format!("{} asks for a password", root.privilege.word())));
+    }
+    let opened = Talk::open_as_root(session, &assets::PROBE_LINE, arguments, unasked).await;
+    let is = |failure: &Failure, code: Code| failure.code == code.row().word;
+    opened.map_err(|failure| {
+        if is(&failure, Code::SudoPasswordMissing) || is(&failure, Code::DoasPasswordMissing) {
+            asks(&format!("{} asks for a password", root.privilege.word())).because(failure)
+        } else {
+            failure
+        }
+    })
+}
+
+/// What the probe says, after it was sent what it asks for.
+async fn answer(mut talk: Talk, sent: Option<&HostPaths>) -> Result<Facts, Halt> {
     // A shell that is gone already gives no answer, which says more than the write's error.
-    if talk.send(Bytes::from(format!("{}\n{}\n", paths.setup_path, paths.temp_path))).await.is_ok() {
+    if let Some(paths) = sent
+        && talk.send(Bytes::from(format!("{}\n{}\n", paths.setup_path, paths.temp_path))).await.is_ok()
+    {
         let _ = talk.finish().await;
     }
     let output = talk.rest(ANSWER_CAP).await?;

@@ -13,7 +13,7 @@ use crate::domain::plan::{Plan, Step, StepKind};
 use crate::domain::run::{RunEnd, last_message, last_warning};
 use crate::engine::host_task::{Halt, HostTask, Went};
 use crate::engine::retry::is_link;
-use crate::engine::steps::files::{send, triples};
+use crate::engine::steps::files::{stream, triples};
 use crate::engine::talk::Raw;
 use crate::plan::params::{self, Run};
 use crate::plan::render::RenderedFile;
@@ -90,8 +90,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
     let mut args = vec![plan.state_dir.as_str(), &id, plan.work.action(), &owner, &epoch, &deadline];
     args.extend(list.iter().map(String::as_str));
     let starting = async {
-        let mut talk = task.talk(&assets::START_RUN, &args).await?;
-        send(&mut talk, &files).await?;
+        let mut talk = task.talk_with(&assets::START_RUN, &args, (&id, stream(&files))).await?;
         match talk.last().await {
             Ok(Some(word)) if word == "started" || word == "attached" => Ok(()),
             // A slow machine: the run is there, its process was not seen yet. Following tells.

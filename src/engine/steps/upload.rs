@@ -1,5 +1,8 @@
 //! upload_package: the payload goes to its content address: skipped when it is there, taken up where it broke off, verified
 //! on the target, renamed last.
+//!
+//! It is one exec, or two with SFTP between them where commands get no stdin: the first tells what is there of it, the second
+//! takes what was brought.
 
 use std::time::Duration;
 
@@ -9,20 +12,39 @@ use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::outcome::StepOutcome;
-use crate::domain::plan::{StepKind, Work};
+use crate::domain::plan::{Plan, StepKind, Work};
 use crate::engine::bucket::Bucket;
 use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::inbox::Inbox;
 use crate::engine::payload::Payload;
 use crate::engine::progress::Progress;
 use crate::engine::talk::Talk;
 use crate::meters;
-use crate::transport::TransportError;
+use crate::transport::{Sftp, TransportError};
 
 /// Bytes given to a budget and to the session at once: OpenSSH's packet.
 const PIECE: usize = 32 * 1024;
 
 /// The target hashes what it got: slow disks and old CPUs do a MB/s or two.
 const DIGEST_DEADLINE: Duration = Duration::from_secs(600);
+
+/// How the payload came to be there.
+enum Came {
+    /// It was.
+    Before,
+    /// It was brought.
+    Now(Brought),
+}
+
+/// What was brought.
+struct Brought {
+    /// From where on.
+    offset: u64,
+    /// Bytes sent.
+    sent: u64,
+    /// What the host says of the whole.
+    stored: String,
+}
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
     let plan = task.plan()?;
@@ -36,34 +58,28 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     }
     let job = task.job.clone();
     let _permit = job.limits.upload().await;
-    let size = wanted.size.to_string();
-    // A payload that is there already is hashed before the first answer.
-    let opening = async {
-        let mut talk = task.talk(&assets::PUT, &[&plan.state_dir, &wanted.sha256, &size, &plan.digest_tool]).await?;
-        let first = answer(&mut talk).await?;
-        Ok((talk, first))
+    let came = match &plan.inbox {
+        None => by_stdin(task, &plan, &payload).await?,
+        Some(dir) => {
+            let inbox = Inbox::new(dir, &format!("{}.part", wanted.sha256));
+            by_sftp(task, &plan, &payload, &inbox).await?
+        }
     };
-    let (mut talk, first) = in_time("say what it has of the package", opening).await?;
     let figures = |sent: u64| Figures {
         bytes_sent: Some(sent),
         stored_bytes: Some(package.size),
         payload_bytes: Some(wanted.size),
         detail: None,
     };
-    if first == "have" {
-        talk.end().await;
+    let Came::Now(Brought { offset, sent, stored }) = came else {
         let outcome = StepOutcome::Skipped { why: "the host has these bytes already".into() };
         return Ok(Went::new(outcome, figures(0)));
-    }
-    let offset =
-        first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok()).filter(|offset| *offset <= wanted.size);
-    let offset = offset.ok_or_else(|| Failure::new(Code::Internal, format!("unexpected answer `{first}`")))?;
-    task.has_bytes(offset);
-    let sent = send(task, &mut talk, &payload, offset).await?;
-    let stored = in_time("confirm the package", answer(&mut talk)).await?;
-    talk.end().await;
+    };
     let mut went = Went::changed(figures(sent));
     let mut notes = vec![format!("{} bytes as {}", wanted.size, wanted.form.word())];
+    if plan.inbox.is_some() {
+        notes.push("by SFTP".into());
+    }
     if offset > 0 {
         notes.push(format!("taken up at {offset}"));
     }
@@ -73,6 +89,93 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
             StepOutcome::Warned { message: "the host has no tool to verify SHA-256 with; only the size was checked".into() };
     }
     Ok(went)
+}
+
+/// The program that takes the payload in, and the first thing it says: what is there already is hashed before that.
+async fn put(task: &mut HostTask, plan: &Plan, payload: &Payload, inbox: Option<&Inbox>) -> Result<(Talk, String), Failure> {
+    let argument = inbox.map(Inbox::argument);
+    let size = payload.reference.size.to_string();
+    let args = [&plan.state_dir, &payload.reference.sha256, &size, &plan.digest_tool].map(String::as_str);
+    let args: Vec<&str> = argument.as_deref().into_iter().chain(args).collect();
+    let opening = async {
+        let mut talk = task.talk(&assets::PUT, &args).await?;
+        let first = answer(&mut talk).await?;
+        Ok((talk, first))
+    };
+    in_time("say what it has of the package", opening).await
+}
+
+fn unexpected(answer: &str) -> Failure {
+    Failure::new(Code::Internal, format!("unexpected answer `{answer}`"))
+}
+
+async fn by_stdin(task: &mut HostTask, plan: &Plan, payload: &Payload) -> Result<Came, Halt> {
+    let (mut talk, first) = put(task, plan, payload, None).await?;
+    if first == "have" {
+        talk.end().await;
+        return Ok(Came::Before);
+    }
+    let offset = first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok());
+    let offset = offset.filter(|offset| *offset <= payload.reference.size).ok_or_else(|| unexpected(&first))?;
+    task.has_bytes(offset);
+    let sent = send(task, &mut Sink::Stdin(&mut talk), payload, offset).await?;
+    let stored = in_time("confirm the package", answer(&mut talk)).await?;
+    talk.end().await;
+    Ok(Came::Now(Brought { offset, sent, stored }))
+}
+
+async fn by_sftp(task: &mut HostTask, plan: &Plan, payload: &Payload, inbox: &Inbox) -> Result<Came, Halt> {
+    let mut brought = None;
+    loop {
+        let (mut talk, first) = put(task, plan, payload, Some(inbox)).await?;
+        let (part, digest) = match first.as_str() {
+            "have" => {
+                talk.end().await;
+                return Ok(Came::Before);
+            }
+            "want=0" => {
+                let stored = in_time("confirm the package", answer(&mut talk)).await?;
+                talk.end().await;
+                let (offset, sent) = brought.unwrap_or((payload.reference.size, 0));
+                return Ok(Came::Now(Brought { offset, sent, stored }));
+            }
+            other => other.strip_prefix("part=").and_then(|part| part.split_once(' ')).ok_or_else(|| unexpected(other))?,
+        };
+        talk.end().await;
+        if brought.is_some() {
+            let message = format!("what SFTP wrote to {} is not there for commands", inbox.path());
+            return Err(Failure::new(Code::NoStdin, message).into());
+        }
+        let there = part.parse().ok().and_then(|part| payload.bytes.get(..part)).ok_or_else(|| unexpected(&first))?;
+        // Its end may have been written before something in the middle was.
+        let is_ours = plan.digest_tool == "none" || payload.starts_with_digest(there.len(), digest).await?;
+        let offset = if is_ours { there.len() as u64 } else { 0 };
+        task.has_bytes(offset);
+        let mut sink = Sink::Inbox(inbox.open(task, offset).await?);
+        brought = Some((offset, send(task, &mut sink, payload, offset).await?));
+    }
+}
+
+/// Where the payload goes.
+enum Sink<'a> {
+    Stdin(&'a mut Talk),
+    Inbox(Box<dyn Sftp>),
+}
+
+impl Sink<'_> {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), TransportError> {
+        match self {
+            Self::Stdin(talk) => talk.send(bytes).await,
+            Self::Inbox(sftp) => sftp.write(bytes).await,
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), TransportError> {
+        match self {
+            Self::Stdin(talk) => talk.finish().await,
+            Self::Inbox(sftp) => sftp.finish().await,
+        }
+    }
 }
 
 /// Progress is the deadline of the transfer; an answer has one of its own.
@@ -90,7 +193,7 @@ async fn answer(talk: &mut Talk) -> Result<String, Failure> {
 }
 
 /// Sends the payload from `offset` within all budgets; gives the bytes sent.
-async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) -> Result<u64, Halt> {
+async fn send(task: &HostTask, sink: &mut Sink<'_>, payload: &Payload, offset: u64) -> Result<u64, Halt> {
     let total = payload.reference.size;
     let entry = task.job.board.enter(Progress { host: task.row.address, step: StepKind::UploadPackage, done: offset, total });
     let own = Bucket::new(task.row.spec.host.bt_speed_limit);
@@ -106,7 +209,7 @@ async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) 
         for budget in &budgets {
             budget.pass(size).await;
         }
-        match talk.send(piece).await {
+        match sink.send(piece).await {
             Ok(()) => {}
             // It says why in its answer.
             Err(TransportError::Ended) => return Ok(sent),
@@ -116,7 +219,7 @@ async fn send(task: &HostTask, talk: &mut Talk, payload: &Payload, offset: u64) 
         meters::sent(size as u64);
         entry.at(offset + sent);
     }
-    match talk.finish().await {
+    match sink.finish().await {
         Ok(()) | Err(TransportError::Ended) => Ok(sent),
         Err(error) => Err(error.into()),
     }

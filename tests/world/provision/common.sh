@@ -70,6 +70,19 @@ root_for_su() {
     login "sudo_password=Ro ot\$'s"
 }
 
+# Every command has an empty stdin; SFTP is as it always is.
+commands_without_stdin() {
+    cat >/usr/local/sbin/no-stdin <<-'COMMAND'
+	#!/bin/sh
+	case $SSH_ORIGINAL_COMMAND in
+	    */sftp-server) exec "$SSH_ORIGINAL_COMMAND" ;;
+	esac
+	exec /bin/sh -c "$SSH_ORIGINAL_COMMAND" </dev/null
+	COMMAND
+    chmod 755 /usr/local/sbin/no-stdin
+    sshd_setting 'ForceCommand /usr/local/sbin/no-stdin'
+}
+
 doas_rule() { # LINE
     printf '%s\n' "$1" >/etc/doas.conf
     chmod 400 /etc/doas.conf
