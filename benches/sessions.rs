@@ -25,7 +25,6 @@ mod support {
     pub mod sshd;
 }
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,19 +34,13 @@ use support::child::{self, Client};
 use support::gauge::{self, Cost, median};
 use support::light::Light;
 use support::ours::Ours;
-use support::sshd::Sshd;
+use support::sshd::{Sshd, address};
 use tokio::sync::Semaphore;
 
 const RUNS: usize = 5;
 const AT_ONCE: usize = 64;
 /// Between the last session and the look at the memory.
 const REST: Duration = Duration::from_millis(500);
-
-/// Host `index`: a loopback address of its own.
-fn address(index: usize, port: u16) -> SocketAddr {
-    let [high, low] = u16::try_from(index + 1).unwrap().to_be_bytes();
-    (Ipv4Addr::new(127, 20, high, low), port).into()
-}
 
 struct Bench<'a> {
     key: &'a Path,

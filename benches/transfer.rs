@@ -38,7 +38,7 @@ use support::bare::Bare;
 use support::child::{self, Client};
 use support::gauge::{Cost, Watch, children_cpu, median};
 use support::ours::{Ours, Pace};
-use support::sshd::Sshd;
+use support::sshd::{Sshd, address};
 use tokio::sync::Barrier;
 
 const MB: usize = 1_000_000;
@@ -168,12 +168,6 @@ impl<'a> Load<'a> {
 fn stored(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { stored(&path) } else { path.metadata().unwrap().len() }).sum()
-}
-
-/// Host `index`: a loopback address of its own.
-fn address(index: usize, port: u16) -> SocketAddr {
-    let [high, low] = u16::try_from(index + 1).unwrap().to_be_bytes();
-    (Ipv4Addr::new(127, 20, high, low), port).into()
 }
 
 fn report(load: &Load<'_>, ways: &[Way], runs: usize) {

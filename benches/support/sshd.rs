@@ -1,7 +1,7 @@
 //! One OpenSSH server on all loopback addresses, for root with a key; nothing about it slows a client down.
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -61,6 +61,12 @@ impl Sshd {
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
+}
+
+/// Host `index`: a loopback address of its own.
+pub fn address(index: usize, port: u16) -> SocketAddr {
+    let [high, low] = u16::try_from(index + 1).unwrap().to_be_bytes();
+    (Ipv4Addr::new(127, 20, high, low), port).into()
 }
 
 impl Drop for Sshd {

@@ -112,6 +112,7 @@ codes! {
     ConnectionClosed    "connection_closed"     Unreachable     "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"
     ServerBusy          "server_busy"           Unreachable     "wait, or raise MaxStartups or relax PerSourcePenalties in the sshd_config of that server"
     GatewaysRefused     "gateways_refused"      Unreachable     "make one of the named gateways reachable, and let its sshd forward (AllowTcpForwarding, PermitOpen)"
+    GatewayLoginRefused "gateway_login_refused" Unauthenticated "correct the login of the named gateways in the site file; after a changed host key: `landfall hostkey forget`"
     NoGateway           "no_gateway"            NotAdmitted     "give the cloud a [[proxy]], or the install channel a `jump`, with a login that can be read, in the site file"
     HandshakeGarbled    "handshake_garbled"     Unreachable     "look at sshd's log, and at what stands between here and the host: bytes arrive changed"
     NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"

@@ -92,8 +92,40 @@ struct State {
     on_trial: bool,
     /// What happened last.
     cause: String,
-    /// It was full, not broken.
-    busy: bool,
+    /// What kind of trouble that was.
+    trouble: Trouble,
+}
+
+/// What is to be expected of a gateway that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Trouble {
+    /// It may be repaired any time.
+    #[default]
+    Broken,
+    /// It is full, and will take us again.
+    Busy,
+    /// It does not let us in, until a person has done something about it.
+    Final,
+}
+
+impl Trouble {
+    fn of(cause: &TransportError) -> Self {
+        match root(cause) {
+            cause if cause.is_busy() => Self::Busy,
+            cause if cause.is_final() => Self::Final,
+            _ => Self::Broken,
+        }
+    }
+
+    /// How long it is left alone after so many failures.
+    fn pause(self, failures: u32) -> Duration {
+        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(failures.min(10) - 1);
+        match self {
+            Self::Broken => LONGEST_PAUSE.min(doubled),
+            Self::Busy => LONGEST_BUSY_PAUSE.min(doubled),
+            Self::Final => REFUSED_PAUSE,
+        }
+    }
 }
 
 impl State {
@@ -192,13 +224,12 @@ impl Gateways {
             return;
         }
         state.failures += 1;
-        let root = root(cause);
-        state.busy = root.is_busy();
-        let longest = if state.busy { LONGEST_BUSY_PAUSE } else { LONGEST_PAUSE };
-        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(state.failures.min(10) - 1);
-        let pause = if root.is_final() { REFUSED_PAUSE } else { longest.min(doubled) };
+        state.trouble = Trouble::of(cause);
+        let pause = state.trouble.pause(state.failures);
         state.until = Some(Instant::now() + pause);
-        state.cause = format!("{}: {cause}", chosen.gateway.target.endpoint());
+        let (gateway, told) = (chosen.gateway.target.endpoint(), cause.to_string());
+        // Most of what can happen says by itself where it did.
+        state.cause = if told.contains(&gateway) { told } else { format!("{gateway}: {told}") };
         tracing::warn!(gateway = chosen.gateway.target.endpoint(), %cause, pause_s = pause.as_secs(), "a gateway is left alone");
     }
 
@@ -206,7 +237,7 @@ impl Gateways {
     pub(super) fn works(&self, chosen: &mut Chosen) {
         chosen.load.on_trial = false;
         if let Some(state) = lock(&self.states).get_mut(&chosen.index) {
-            (state.failures, state.until, state.on_trial, state.busy) = (0, None, false, false);
+            (state.failures, state.until, state.on_trial) = (0, None, false);
         }
     }
 
@@ -225,8 +256,15 @@ impl Gateways {
         }
         let told: Vec<&State> =
             usable.iter().filter_map(|index| states.get(index)).filter(|state| !state.cause.is_empty()).collect();
-        // One that will take us is worth waiting for, and that is no try of the host's.
-        let code = if told.iter().any(|state| state.busy) { Code::ServerBusy } else { Code::GatewaysRefused };
+        let is = |trouble: Trouble| move |state: &&State| state.trouble == trouble;
+        let code = if told.iter().any(is(Trouble::Busy)) {
+            // One that will take us is worth waiting for, and that is no try of the host's.
+            Code::ServerBusy
+        } else if told.len() == usable.len() && told.iter().all(is(Trouble::Final)) {
+            Code::GatewayLoginRefused
+        } else {
+            Code::GatewaysRefused
+        };
         let failure = Failure::new(code, format!("there is no way to reach {what} right now"));
         told.iter().fold(failure, |failure, state| failure.because(&state.cause))
     }
@@ -413,10 +451,21 @@ mod tests {
             tokio::time::advance(LONGEST_PAUSE * 2).await;
             assert!(gateways.choose(ZONE, &[]).is_none());
             let failure = gateways.none(ZONE);
-            assert_eq!(failure.code, "gateways_refused");
+            assert_eq!(failure.code, "gateway_login_refused", "nothing to wait for");
             let told = failure.to_string();
             assert!(told.contains("192.0.2.1:22: ") && told.contains("g refused the password"), "{failure}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_long_as_one_gateway_may_come_back_it_is_waited_for() {
+        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
+        let refusal = TransportError::Refusal { endpoint: "192.0.2.1:22".into(), method: "key", account: "root".into() };
+        gateways.failed(&gateways.choose(ZONE, &[]).unwrap(), &refusal);
+        gateways.failed(&gateways.choose(ZONE, &[]).unwrap(), &lost());
+        let failure = gateways.none(ZONE);
+        assert_eq!(failure.code, "gateways_refused");
+        assert_eq!(failure.causes[0], refusal.to_string(), "the gateway is named once");
     }
 
     #[test]

@@ -208,6 +208,23 @@ fn a_zone_whose_proxy_has_no_login_says_so_and_touches_nothing() {
     assert!(report.stdout.contains("id_that_is_not_there"), "{}", report.stdout);
 }
 
+#[test]
+fn a_zone_whose_only_proxy_refuses_the_login_is_told_so_at_once_and_its_proxy_is_asked_once() {
+    let names = ["h1", "h2"];
+    let world = World::up(&[("wary", "password"), ("h1", "password"), ("h2", "password")]);
+    world.hide(&names);
+    let (landfall, _dir) = with(Package::tiny("tiny"));
+    landfall.site(&format!("[[cloud]]\nid = {ZONE}\n{}", proxy_by_password(world.host("wary"), "not the one")));
+    let report = landfall.run(&in_zone(names.iter().map(|name| world.host(name))));
+    for name in &names {
+        let ip = &world.host(name).ip;
+        assert_eq!(report.failure(ip), ("unauthenticated", "gateway_login_refused", "connect"), "{name}");
+        assert_eq!(report.events_of(ip, "attempt_failed").count(), 0, "{name}: nothing to wait for");
+        assert!(report.host(ip)["failure"]["remedy"].as_str().unwrap().contains("site file"), "{name}");
+    }
+    assert_eq!(sshd_said(&world, "wary", "Failed password"), 1);
+}
+
 /// From now on the host's sshd turns away whoever comes while three others have not logged in yet.
 fn three_at_a_time(world: &World, name: &str) {
     let listening = || sshd_said(world, name, "Server listening on 0.0.0.0");

@@ -141,6 +141,17 @@ fn render(site: &Site, settings: &Settings) -> String {
         let number = proxy.host_id.map_or_else(String::new, |id| format!(", number {id}"));
         Some(("proxy", format!("{}: {} at port {}{number}", proxy.address()?, proxy.account, proxy.port)))
     }));
+    lines.extend(site.install_channel.iter().map(|channel| {
+        let jumps: Vec<String> =
+            channel.jump.iter().map(|jump| format!("{} at {} port {}", jump.account, jump.ip, jump.port)).collect();
+        let behind = if channel.behind_proxy { ", behind the proxies" } else { "" };
+        ("install channel", format!("{} {} (cloud {}): {}{behind}", channel.id, channel.name, channel.cloud, jumps.join(", ")))
+    }));
+    lines.extend(site.privilege.iter().map(|rule| ("privilege", format!("{} by {}", rule.hosts.join(", "), rule.method.word()))));
+    lines.extend(site.vault.iter().map(|vault| {
+        // The arguments and the address may hold what is nobody's business.
+        ("vault", vault.command.first().map_or_else(|| "an HTTP service".to_owned(), |program| format!("asks {program}")))
+    }));
     lines.extend(site.default_package.iter().map(|(role, name)| ("default package", format!("{role}: {name}"))));
     lines.extend(door(site));
     lines.iter().map(|(name, value)| format!("{name:<16} {}\n", text::one_line(value).trim_end())).collect()

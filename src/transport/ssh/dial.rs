@@ -119,23 +119,35 @@ impl Drop for Hangup {
 #[derive(Clone, Default)]
 pub(super) struct Traffic(Arc<Passed>);
 
-#[derive(Default)]
 struct Passed {
     bytes: AtomicU64,
+    /// What the first of those who wait is waiting for. Nobody is woken before: a wake-up for each write of the kernel's costs
+    /// more than the write's own share of an upload.
+    wanted: AtomicU64,
     moved: Notify,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Self { bytes: AtomicU64::new(0), wanted: AtomicU64::new(u64::MAX), moved: Notify::new() }
+    }
 }
 
 impl Traffic {
     /// Bytes so far, what SSH adds to them included.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.bytes.load(Ordering::Acquire)
+        self.0.bytes.load(Ordering::SeqCst)
     }
 
     /// Waits until at least `bytes` have passed.
     pub(super) async fn reach(&self, bytes: u64) {
         loop {
-            // Registered before the look, so that no step between is missed.
+            // Registered and said before the look, so that no step between is missed.
             let moved = self.0.moved.notified();
+            if self.bytes() >= bytes {
+                return;
+            }
+            self.0.wanted.fetch_min(bytes, Ordering::SeqCst);
             if self.bytes() >= bytes {
                 return;
             }
@@ -144,8 +156,13 @@ impl Traffic {
     }
 
     fn add(&self, count: usize) {
-        self.0.bytes.fetch_add(count as u64, Ordering::AcqRel);
-        self.0.moved.notify_waiters();
+        let count = count as u64;
+        let bytes = self.0.bytes.fetch_add(count, Ordering::SeqCst) + count;
+        if bytes >= self.0.wanted.load(Ordering::SeqCst) {
+            // Whoever wants more says so again.
+            self.0.wanted.store(u64::MAX, Ordering::SeqCst);
+            self.0.moved.notify_waiters();
+        }
     }
 }
 

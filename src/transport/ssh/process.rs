@@ -23,6 +23,9 @@ const SLICE: usize = 32 * 1024;
 /// Bytes that russh may hold for a session: enough to keep the kernel's send buffer full.
 const BACKLOG: u64 = 256 * 1024;
 
+/// A writer that had to wait goes on when this much of it is left, so that each time it is woken it has more than one write.
+const LOW: u64 = BACKLOG / 2;
+
 /// A running command; dropped, its channel is closed.
 pub(super) struct SshProcess {
     pieces: Pieces,
@@ -90,7 +93,9 @@ impl Process for SshProcess {
             let slice = bytes.split_to(bytes.len().min(SLICE));
             let size = slice.len() as u64;
             self.send(async {
-                self.traffic.reach(self.due.saturating_sub(BACKLOG)).await;
+                if self.traffic.bytes() < self.due.saturating_sub(BACKLOG) {
+                    self.traffic.reach(self.due.saturating_sub(LOW)).await;
+                }
                 self.write.data_bytes(slice).await
             })
             .await?;
