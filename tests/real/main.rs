@@ -48,6 +48,7 @@ mod logins;
 mod privilege;
 mod refusals;
 mod secrets;
+mod servers;
 mod statuses;
 mod stop;
 mod systemd;
