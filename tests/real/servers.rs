@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::landfall::{Landfall, install, uninstall};
+use crate::landfall::{Landfall, entry, install, job, uninstall};
 use crate::package;
 use crate::target::{assert_answers, assert_gone, assert_no_run_twice, sshd_said};
 use crate::world::{Host, World};
@@ -46,4 +46,23 @@ fn an_openssh_of_2020_and_one_of_2025_are_as_good_by_password_and_by_key() {
             ["password", "publickey"].map(|method| sshd_said(&world, &host.name, &format!("Accepted {method} for root")));
         assert_eq!(logins, [1, 1], "{}: one connection a job", host.name);
     }
+}
+
+#[test]
+fn a_server_that_ends_the_connection_after_each_command_is_logged_in_to_for_each() {
+    let world = World::up(&[("a", "tinyssh")]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let host = world.host("a");
+    assert!(version(host).starts_with("SSH-2.0-tinyssh"));
+    for kind in ["INSTALL_AGENT", "RESTART_AGENT", "UNINSTALL_AGENT"] {
+        let mut wanted = job(kind, world.hosts());
+        wanted["hosts"] = json!([entry(host)]);
+        let report = landfall.succeed(&wanted);
+        assert_eq!(report.events_of(&host.ip, "attempt_failed").count(), 0, "{kind}: {}", report.result);
+        match kind {
+            "UNINSTALL_AGENT" => assert_gone(&world, host),
+            _ => assert_answers(host),
+        }
+    }
+    assert_eq!(assert_no_run_twice(&world, "a").len(), 3);
 }
