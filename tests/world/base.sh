@@ -114,7 +114,7 @@ others() { # DIRECTORY
     for other in "${OTHERS[@]}"; do
         read -r name release packages <<<"$other"
         mkdir "$apt/$name"
-        # shellcheck disable=SC2086  # several packages
+        # shellcheck disable=SC2046,SC2086  # several packages
         (cd "$apt/$name" && apt-get "${settings[@]}" download $(printf "%s/$release " $packages)) || return
         find "$apt/$name" -name '*.deb' -exec dpkg-deb -x {} "$1/opt/$name" \; || return
         find "$1/opt/$name" -depth \( -path '*/share/man' -o -path '*/share/locale' -o -path '*/gconv' -o -path '*/etc' \) -exec rm -r {} +

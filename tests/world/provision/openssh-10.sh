@@ -12,6 +12,7 @@ server_of openssh-10
 libraries=$(dirname /opt/openssh-10/usr/lib/*/libc.so.6)
 loader=$(find "$libraries" -name 'ld-linux*' | head -n 1)
 run() { # PROGRAM PLACE
+    # shellcheck disable=SC2016  # they are the wrapper's own
     printf '#!/bin/sh\nexec %s --argv0 "$0" --library-path %s /opt/openssh-10%s "$@"\n' "$loader" "$libraries" "$1" >"$2"
     chmod 755 "$2"
 }
