@@ -40,7 +40,7 @@ impl JobRun {
     /// The ways to its hosts.
     pub(super) fn ways(&self) -> Ways<'_> {
         Ways {
-            transport: &*self.transport,
+            transport: &self.transport,
             limits: &self.limits,
             site: &self.site,
             gateways: &self.gateways,

@@ -31,6 +31,7 @@ pub mod limits;
 mod orders;
 mod payload;
 pub mod progress;
+mod renewed;
 pub mod retry;
 mod steps;
 mod stopwatch;
@@ -170,7 +171,7 @@ impl Engine {
     /// The ways to hosts of that role.
     fn ways(&self, role: Role) -> Ways<'_> {
         Ways {
-            transport: &*self.transport,
+            transport: &self.transport,
             limits: &self.limits,
             site: &self.site,
             gateways: &self.gateways,

@@ -227,6 +227,15 @@ pub enum TransportError {
         /// What was seen.
         cause: String,
     },
+    /// The server ended the connection between two commands: some do so after each. Nothing of the next one was begun, and on
+    /// another connection it can be.
+    #[error("{endpoint} ended the connection after a command: {cause}")]
+    Spent {
+        /// Address and port.
+        endpoint: String,
+        /// What was seen.
+        cause: String,
+    },
     /// The command ended before all input was written.
     #[error("the command ended before it had read its input")]
     Ended,
@@ -298,7 +307,9 @@ impl From<TransportError> for Failure {
             TransportError::NoTerminal { .. } => Code::NoTerminal,
             TransportError::NoSftp { .. } => Code::NoStdin,
             TransportError::File { .. } => Code::WriteFailed,
-            TransportError::Lost { .. } | TransportError::Ended | TransportError::Overrun => Code::ConnectionLost,
+            TransportError::Lost { .. } | TransportError::Spent { .. } | TransportError::Ended | TransportError::Overrun => {
+                Code::ConnectionLost
+            }
             TransportError::Stalled(_) => Code::TransferStalled,
             TransportError::HostKeyRecord { .. } => Code::Store,
         };

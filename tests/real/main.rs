@@ -49,6 +49,7 @@ mod no_stdin;
 mod privilege;
 mod refusals;
 mod secrets;
+mod servers;
 mod statuses;
 mod stop;
 mod systemd;

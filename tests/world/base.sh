@@ -11,12 +11,19 @@ CACHE=${LANDFALL_WORLD_CACHE:-/var/cache/landfall-world}
 
 # What the kinds need. minbase has bash, dash, coreutils, perl-base and util-linux already.
 PACKAGES=(
-    openssh-server dropbear-bin passwd procps iproute2          # hosts
+    openssh-server dropbear-bin tinysshd passwd procps iproute2 # hosts
     ucspi-tcp                                                   # who listens for a server of one connection
     sudo opendoas                                               # ways to root; su is util-linux's
     busybox dash csh tcsh fish ksh zsh                          # login shells
     gzip tar zstd openssl wget                                  # tools that kinds take away again
     systemd libpam-systemd dbus                                 # pid 1 and logins of systemd's kinds, idle in the others
+)
+
+# Servers of other releases of Debian, each below /opt/NAME with what of its libraries a root of this release lacks:
+# NAME RELEASE PACKAGE... One that is newer than this release brings its own libc, and so its own loader.
+OTHERS=(
+    "openssh-8-4 bullseye openssh-server openssh-sftp-server libssl1.1"
+    "openssh-10 trixie openssh-server openssh-sftp-server libssl3t64 libzstd1 libwtmpdb0 libc6"
 )
 
 fail() {
@@ -91,6 +98,30 @@ bootstrap() { # ROOT
     fi
 }
 
+# What OTHERS names, from the mirror of this machine's own release; only Debian's has those releases too.
+others() { # DIRECTORY
+    local apt=$1/apt uri keyring other name release packages
+    uri=$(own_sources | while read -r u r c; do [ "$r $c" != "$CODENAME main" ] || printf '%s\n' "$u"; done | head -n 1)
+    keyring=$(sources_list | sed -n 's/^deb \[\(signed-by=[^]]*\)\].*/\1/p' | head -n 1)
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$1/opt"
+    for other in "${OTHERS[@]}"; do
+        read -r name release packages <<<"$other"
+        printf 'deb [target=Packages lang=none %s] %s %s main\n' "$keyring" "$uri" "$release"
+    done >"$apt/sources.list"
+    local settings=(-o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null
+        -o "Dir::State::lists=$apt/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root)
+    apt-get "${settings[@]}" update || return
+    for other in "${OTHERS[@]}"; do
+        read -r name release packages <<<"$other"
+        mkdir "$apt/$name"
+        # shellcheck disable=SC2046,SC2086  # several packages
+        (cd "$apt/$name" && apt-get "${settings[@]}" download $(printf "%s/$release " $packages)) || return
+        find "$apt/$name" -name '*.deb' -exec dpkg-deb -x {} "$1/opt/$name" \; || return
+        find "$1/opt/$name" -depth \( -path '*/share/man' -o -path '*/share/locale' -o -path '*/gconv' -o -path '*/etc' \) -exec rm -r {} +
+    done
+    rm -r "$apt"
+}
+
 # Takes out what would differ between two hosts' first boots or betray the machine it was built on.
 tidy() { # ROOT
     rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/ssh/ssh_host_* "$1"/var/cache/apt/archives/*.deb "$1"/var/lib/dbus/machine-id
@@ -101,7 +132,7 @@ tidy() { # ROOT
 }
 
 main() {
-    local want dir build
+    local want dir build fetching
     # shellcheck source=/dev/null
     . /etc/os-release
     DISTRIBUTION=$ID CODENAME=${VERSION_CODENAME:-}
@@ -122,10 +153,16 @@ main() {
         build=$(mktemp -d "$CACHE/build.XXXXXX")
         chmod 755 "$build"
         printf 'building the base root %s (once; about a minute)\n' "$dir" >&2
+        others "$build" >"$CACHE/others.log" 2>&1 &
+        fetching=$!
         bootstrap "$build/root" >"$CACHE/build.log" 2>&1 || {
             tail -n 20 "$CACHE/build.log" >&2
             fail "the base root could not be built; the whole log is $CACHE/build.log"
         }
+        # What cannot be had is missed by its kind, not by all of them.
+        wait "$fetching" || printf 'no servers of other releases: %s\n' "$(tail -n 1 "$CACHE/others.log")" >&2
+        [ ! -d "$build/opt" ] || cp -a "$build/opt" "$build/root/"
+        rm -rf "$build/opt" "$build/apt"
         tidy "$build/root"
         mkdir "$build/kinds"
         mv -T "$build" "$dir"

@@ -1,5 +1,7 @@
 //! connect: one session for everything that follows.
 
+use std::sync::Arc;
+
 use crate::domain::credential::{Credential, Secret};
 use crate::domain::event::{EventKind, Figures};
 use crate::domain::failure::{Code, Failure};
@@ -10,6 +12,7 @@ use crate::domain::site::Site;
 use crate::engine::gateways::{Bandwidth, Chosen, Gateways, Leads, blames_gateway};
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::limits::Limits;
+use crate::engine::renewed::{Again, Renewed};
 use crate::engine::vault;
 use crate::transport::{Login, ReplacedKey, Session, Target, Transport, TransportError};
 
@@ -52,8 +55,8 @@ pub(in crate::engine) struct Reached {
 
 /// The way to hosts, within the limits of this process.
 pub(in crate::engine) struct Ways<'a> {
-    pub(in crate::engine) transport: &'a dyn Transport,
-    pub(in crate::engine) limits: &'a Limits,
+    pub(in crate::engine) transport: &'a Arc<dyn Transport>,
+    pub(in crate::engine) limits: &'a Arc<Limits>,
     pub(in crate::engine) site: &'a Site,
     pub(in crate::engine) gateways: &'a Gateways,
     /// May another host key take the place of the pinned one?
@@ -86,6 +89,8 @@ impl Ways<'_> {
             }
         };
         let how = format!("{} at {} by {method}", login.account, target.endpoint());
+        let again = Again { transport: self.transport.clone(), limits: self.limits.clone(), target, login };
+        let session = Box::new(Renewed::new(session, again));
         Ok(Reached { session, sudo_password, how, bandwidth })
     }
 

@@ -88,6 +88,8 @@ pub(super) enum NotOpen {
     Command,
     /// The server refused the terminal.
     Terminal,
+    /// The connection was gone before the server said anything about the channel: nothing was begun.
+    Gone,
     /// The connection went away.
     Lost,
 }
@@ -360,7 +362,7 @@ async fn request(link: &Link, order: &Order) -> Result<Channel<Msg>, NotOpen> {
     match opened {
         Ok(channel) => Ok(channel),
         Err(russh::Error::ChannelOpenFailure(why)) => Err(NotOpen::Channel(why)),
-        Err(_) => Err(NotOpen::Lost),
+        Err(_) => Err(NotOpen::Gone),
     }
 }
 

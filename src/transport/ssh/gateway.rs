@@ -181,7 +181,7 @@ impl Gateways {
         let pool = self.pool(gateway);
         let mut lease = pool.lease(transport, gateway).await.map_err(failed)?;
         let mut opened = pool.open(&lease, order(), after).await;
-        if let Ok(Err(NotOpen::Lost)) = opened {
+        if let Ok(Err(NotOpen::Lost | NotOpen::Gone)) = opened {
             // It had gone away while nobody looked, which says nothing of the gateway.
             lease.0.silent.store(true, Ordering::Relaxed);
             lease = pool.lease(transport, gateway).await.map_err(failed)?;
@@ -201,7 +201,9 @@ impl Gateways {
                 let cause = words().unwrap_or_else(|| why.description().to_owned());
                 Err(failed(Arc::new(TransportError::NoForwarding { endpoint: gateway.target.endpoint(), cause })))
             }
-            Ok(Err(NotOpen::Command | NotOpen::Terminal | NotOpen::Lost)) => Err(failed(Arc::new(lease.0.notes.lost()))),
+            Ok(Err(NotOpen::Command | NotOpen::Terminal | NotOpen::Lost | NotOpen::Gone)) => {
+                Err(failed(Arc::new(lease.0.notes.lost())))
+            }
             // The gateway is still trying, which takes minutes where packets are dropped; or it is gone itself.
             Err(_) if lease.0.answers().await => Err(TransportError::TimedOut { endpoint, phase: "connect", after }),
             Err(_) => Err(failed(Arc::new(lease.0.trouble()))),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::transport::{ForwardError, Process, ReplacedKey, Session, Sftp, Stream, TransportError};
 
-use super::channel::{self, NotOpen, Opened, Order};
+use super::channel::{self, Fate, NotOpen, Opened, Order};
 use super::dial::Hangup;
 use super::listener::{Link, Notes};
 use super::process::SshProcess;
@@ -37,15 +37,15 @@ pub(super) struct SshSession {
     notes: Arc<Notes>,
     /// Deadline of answers and of progress.
     patience: Duration,
-    /// Had it a session channel before?
-    used: bool,
+    /// What became of the command before, if there was one.
+    last: Option<Fate>,
     hangup: Hangup,
 }
 
 impl SshSession {
     /// A session on a connection that has logged in.
     pub(super) fn new(link: Link, hangup: Hangup, notes: Arc<Notes>, patience: Duration) -> Self {
-        Self { link: Arc::new(link), notes, patience, used: false, hangup }
+        Self { link: Arc::new(link), notes, patience, last: None, hangup }
     }
 
     /// Opens a channel; `None` when the server does not answer in time.
@@ -60,8 +60,10 @@ impl SshSession {
         loop {
             let opened = self.open(order.clone()).await;
             let refused = matches!(&opened, Some(Err(NotOpen::Channel(_))));
-            if !(refused && self.used && Instant::now() < give_up) {
-                self.used |= matches!(&opened, Some(Ok(_)));
+            if !(refused && self.last.is_some() && Instant::now() < give_up) {
+                if let Some(Ok(opened)) = &opened {
+                    self.last = Some(opened.pieces.fate());
+                }
                 return opened;
             }
             sleep(pause).await;
@@ -72,6 +74,16 @@ impl SshSession {
     /// The server's own words on the channel it refused, or what its code means.
     fn words(&self, why: &ChannelOpenFailure) -> String {
         self.notes.refusal().filter(|words| !words.is_empty()).unwrap_or_else(|| why.description().to_owned())
+    }
+
+    /// The connection was gone before anything was begun on it; no fault, where a command had its end before.
+    fn gone(&self) -> TransportError {
+        match (self.notes.lost(), &self.last) {
+            (TransportError::Lost { endpoint, cause }, Some(last)) if !last.is_lost() => {
+                TransportError::Spent { endpoint, cause }
+            }
+            (lost, _) => lost,
+        }
     }
 
     fn silent(&self) -> TransportError {
@@ -91,6 +103,7 @@ impl SshSession {
             Some(Err(NotOpen::Command)) if is_sftp => Err(TransportError::NoSftp { endpoint, cause }),
             Some(Err(NotOpen::Command)) => Err(TransportError::NoExec { endpoint, cause }),
             Some(Err(NotOpen::Terminal)) => Err(TransportError::NoTerminal { endpoint }),
+            Some(Err(NotOpen::Gone)) => Err(self.gone()),
             Some(Err(NotOpen::Lost)) => Err(self.notes.lost()),
             None => Err(self.silent()),
         }
@@ -122,6 +135,7 @@ impl Session for SshSession {
             // No answer: the host is still trying, which takes minutes where packets are dropped.
             Some(Err(NotOpen::Channel(ChannelOpenFailure::ConnectFailed))) | None => Err(ForwardError::NotYet),
             Some(Err(NotOpen::Channel(why))) => Err(ForwardError::NotAllowed(self.words(&why))),
+            Some(Err(NotOpen::Gone)) => Err(self.gone().into()),
             Some(Err(NotOpen::Command | NotOpen::Terminal | NotOpen::Lost)) => Err(self.notes.lost().into()),
         }
     }

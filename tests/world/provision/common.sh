@@ -88,6 +88,15 @@ doas_rule() { # LINE
     chmod 400 /etc/doas.conf
 }
 
+# The SSH server is another release's, of the base's own: /opt/NAME.
+server_of() { # NAME
+    [ -x "/opt/$1/usr/sbin/sshd" ] || {
+        printf 'the base root has no %s: it is fetched from the mirror of a Debian machine when the base root is built\n' "$1" >&2
+        exit 1
+    }
+    cp "/opt/$1/usr/lib/openssh/sftp-server" /usr/lib/openssh/sftp-server
+}
+
 # Takes commands away, wherever PATH would find them.
 without() { # COMMAND...
     for command in "$@"; do
@@ -102,7 +111,7 @@ under_systemd() {
     # What a host of its own hardware would need; here it would only wait for devices and consoles that never come.
     for unit in systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket \
         console-getty.service getty.target systemd-update-utmp.service \
-        ssh.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
+        ssh.socket tinysshd.socket systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
         sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
         ln -sf /dev/null "/etc/systemd/system/$unit"
     done
