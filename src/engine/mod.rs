@@ -36,6 +36,7 @@ mod stopwatch;
 mod talk;
 mod terminate;
 mod vault;
+mod way_back;
 
 use std::sync::Arc;
 

@@ -52,3 +52,4 @@ mod statuses;
 mod stop;
 mod systemd;
 mod transfer;
+mod upgrade;
