@@ -54,8 +54,9 @@ pub static COLLECT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, LOG, 
 pub static CLEANUP: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, RUNS, part!("cleanup")]));
 /// Asks the agent where the executor cannot.
 pub static HEALTH: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, part!("health")]));
-/// Installs, uninstalls, restarts, reloads.
-pub static AGENT: LazyLock<String> = LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("service"), part!("agent")]));
+/// Installs, upgrades, uninstalls, restarts, reloads.
+pub static AGENT: LazyLock<String> =
+    LazyLock::new(|| program(&[PRELUDE, PROCESS, part!("service"), part!("upgrade"), part!("agent")]));
 
 /// The probe as one line without newline, quote, backslash or `!`.
 pub static PROBE_LINE: LazyLock<String> = LazyLock::new(|| {

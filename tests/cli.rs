@@ -153,7 +153,8 @@ fn all_faults_are_told_at_once_each_with_its_path() {
 #[test]
 fn a_job_of_which_no_host_is_accepted_exits_3_with_every_reason() {
     let desk = Desk::new();
-    desk.job(&json!({"job_type": "UPGRADE_AGENT", "hosts": [host("10.0.0.1"), host("10.0.0.2"), host("10.0.0.1")]}));
+    let windows = |ip| with(host(ip), "os_type", json!("WINDOWS"));
+    desk.job(&json!({"job_type": "RESTART_AGENT", "hosts": [windows("10.0.0.1"), windows("10.0.0.2"), windows("10.0.0.1")]}));
     let said = desk.landfall("run job.json").exits(3).complains(&[
         "10.0.0.1: unsupported: ",
         "10.0.0.2: unsupported: ",

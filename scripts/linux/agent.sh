@@ -1,10 +1,10 @@
-# Installs, removes, restarts and reloads one agent on this machine. Called by the runner as `agent.sh ACTION RUNDIR`;
+# Installs, upgrades, removes, restarts and reloads one agent on this machine. Called by the runner as `agent.sh ACTION RUNDIR`;
 # everything else is in RUNDIR/params. One log line per fact, the exit code says the rest.
 # It never fetches anything, never knows which agent it installs, never touches a service or a file it did not make, and
 # never unpacks over a running program.
 #
-# Needs prelude.sh, process.sh and service.sh before it.
-# shellcheck shell=sh disable=SC2154,SC2034 # service.sh sets pid, and uses exit codes that this half does not
+# Needs prelude.sh, process.sh, service.sh and upgrade.sh before it.
+# shellcheck shell=sh disable=SC2154,SC2034 # service.sh sets pid; it and upgrade.sh use what this half does not
 # scripts/exit_codes.toml is the table.
 EXIT_BAD_PARAMS=20
 EXIT_DISK_FULL=21
@@ -34,12 +34,13 @@ die() { # EXIT STEP MESSAGE
 # --- parameters and guards ---
 
 read_params() { # FILE
-    name='' release='' digest='' blob='' form='' stage='' state='' need_kb=0 user='' process=own
+    task='' name='' release='' digest='' blob='' form='' stage='' state='' need_kb=0 user='' process=own
     setup_path='' data_path='' run_path='' log_path='' temp_path=''
     [ -f "$1" ] || die $EXIT_BAD_PARAMS check_env "$1 is missing"
     while IFS= read -r line || [ -n "$line" ]; do
         value=${line#*=}
         case $line in
+            task=*) task=$value ;;
             name=*) name=$value ;;
             release=*) release=$value ;;
             digest=*) digest=$value ;;
@@ -78,6 +79,8 @@ read_params() { # FILE
     init=/etc/init.d/$name
     made=$state/made
     uses=$state/packages/$name
+    kept=$home/previous
+    services=$stage
 }
 
 trimmed() { # PATH without the slashes at its end
@@ -188,11 +191,11 @@ check_env() {
     for tool in $tools; do
         command -v "$tool" >/dev/null 2>&1 || die $EXIT_TOOL_MISSING check_env "$tool is not on the machine"
     done
-    [ -f "$blob" ] || die $EXIT_BLOB_MISSING check_env "$blob is missing"
+    [ -f "$blob" ] || is_unpacked || die $EXIT_BLOB_MISSING check_env "$blob is missing"
     [ -d "$stage" ] || die $EXIT_BAD_PARAMS check_env "stage directory '$stage' is missing"
     check_foreign
     free=$(free_kb "$setup_path")
-    [ "$free" -ge "$need_kb" ] || die $EXIT_DISK_FULL check_env "$setup_path has $free kB free, $need_kb kB are needed"
+    [ "$free" -ge "$need_kb" ] || is_unpacked || die $EXIT_DISK_FULL check_env "$setup_path has $free kB free, $need_kb kB are needed"
     probe=$home/.landfall-probe
     if ! { make_dir "$home" && printf '#!/bin/sh\n' >"$probe" && chmod 700 "$probe"; }; then
         no_room $EXIT_SETUP_UNWRITABLE check_env "$home cannot be written"
@@ -219,12 +222,17 @@ expand() {
     esac
 }
 
-unpack_pkg() {
-    say INFO unpack_pkg START "$blob"
+# Is this very release there already, and whole?
+is_unpacked() {
     target=$home/releases/$release
     digest_file=$home/releases/.$release.digest
+    [ -d "$target" ] && [ -n "$digest" ] && [ "$(cat "$digest_file" 2>/dev/null)" = "$digest" ]
+}
+
+unpack_pkg() {
+    say INFO unpack_pkg START "$blob"
     remove_leftovers
-    if [ -d "$target" ] && [ -n "$digest" ] && [ "$(cat "$digest_file" 2>/dev/null)" = "$digest" ]; then
+    if is_unpacked; then
         say INFO unpack_pkg DONE "$target is there already"
         return
     fi
@@ -265,8 +273,11 @@ setup_agent() {
     say INFO setup_agent START "$home"
     make_paths
     link_current
+    prune_releases "$previous"
     install_files "$home/releases/$release"
     remove_leftovers
+    # Nothing of an earlier upgrade is gone back to from here.
+    remove_tree "$kept"
     say INFO setup_agent DONE "current is $release"
 }
 
@@ -284,7 +295,7 @@ make_paths() {
 
 # A link to a directory swallows what is moved onto it. Moved into the parent under its own name it is replaced by one
 # rename, also by busybox.
-link_current() {
+link_current() { # sets previous
     if [ -d "$home/current" ] && [ ! -h "$home/current" ]; then die $EXIT_SETUP_FAILED setup_agent "$home/current is no link"; fi
     previous=$(current_release)
     remove_tree "$home/.switch"
@@ -292,11 +303,13 @@ link_current() {
         no_room $EXIT_SETUP_FAILED setup_agent "$home/current cannot be switched"
     fi
     remove_tree "$home/.switch"
-    # One release stays beside the new one, to go back to.
-    if [ -z "$previous" ] || [ "$previous" = "$release" ]; then return; fi
+}
+
+prune_releases() { # OTHER: it stays beside this one, to go back to
+    if [ -z "$1" ] || [ "$1" = "$release" ]; then return; fi
     for dir in "$home"/releases/*; do
         case ${dir##*/} in
-            "$release" | "$previous" | '*') ;;
+            "$release" | "$1" | '*') ;;
             *) remove_tree "$dir" && rm -f "$home/releases/.${dir##*/}.digest" ;;
         esac
     done
@@ -315,27 +328,41 @@ install_files() { # RELEASE_DIR
         grep -q '^config=' "$rundir/params" || return 0
         die $EXIT_BAD_PARAMS setup_agent "stage directory '$stage' is missing"
     fi
+    each_config put_rendered "$1"
+    install_services
+}
+
+# Calls FUNCTION RELEASE_DIR for every configuration file of the package, with path and mode set.
+each_config() { # FUNCTION RELEASE_DIR
     while IFS= read -r line || [ -n "$line" ]; do
         case $line in config=*) ;; *) continue ;; esac
         line=${line#config=}
         mode=${line%% *} path=${line#* }
         case $mode in '' | *[!0-7]*) die $EXIT_BAD_PARAMS setup_agent "mode of config '$line'" ;; esac
         case /$path/ in // | *//* | */./* | */../*) die $EXIT_UNSAFE_PATH setup_agent "config '$path' is refused" ;; esac
-        put_file "$stage/config/$path" "$1/$path" "$mode" || no_room $EXIT_SETUP_FAILED setup_agent "config $path"
+        "$1" "$2"
     done <"$rundir/params"
+}
+
+put_rendered() { # RELEASE_DIR
+    put_file "$stage/config/$path" "$1/$path" "$mode" || no_room $EXIT_SETUP_FAILED setup_agent "config $path"
+}
+
+# What starts and stops the agent, and says what is installed.
+install_services() {
     for file in start:755 stop:755 reload:755 landfall.toml:600 init:755; do
         mode=${file##*:} file=${file%:*}
         to=$home/$file
         if [ "$file" = init ]; then to=$home/service; fi
-        if [ -f "$stage/$file" ]; then
-            put_file "$stage/$file" "$to" "$mode" || no_room $EXIT_SETUP_FAILED setup_agent "$to cannot be written"
+        if [ -f "$services/$file" ]; then
+            put_file "$services/$file" "$to" "$mode" || no_room $EXIT_SETUP_FAILED setup_agent "$to cannot be written"
         elif [ "$file" = stop ] || [ "$file" = reload ]; then
             # The package no longer has one.
             rm -f "$to"
         fi
     done
     if [ "$process" = own ] && { [ ! -f "$home/start" ] || [ ! -f "$home/service" ]; }; then
-        die $EXIT_BAD_PARAMS setup_agent "start or init is missing in $stage"
+        die $EXIT_BAD_PARAMS setup_agent "start or init is missing in $services"
     fi
 }
 
@@ -436,7 +463,7 @@ uninstall() {
 [ $# -eq 2 ] || die $EXIT_BAD_PARAMS check_env "ACTION and RUNDIR expected"
 action=$1 rundir=$2
 case $action in
-    install | uninstall | restart | reload | status) ;;
+    install | upgrade | switch_back | uninstall | restart | reload | status) ;;
     *) die $EXIT_UNSUPPORTED_ACTION check_env "action '$action' is unknown here" ;;
 esac
 [ "$(id -u)" = 0 ] || die $EXIT_NOT_ROOT check_env "only root can do this"

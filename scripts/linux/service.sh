@@ -125,7 +125,7 @@ setup_startup_scripts() {
     say INFO setup_startup_scripts START "$name"
     if under_systemd; then
         way=systemd
-        put_file "$stage/unit" "$unit" 644 && systemctl daemon-reload && systemctl -q enable "$name.service"
+        put_file "$services/unit" "$unit" 644 && systemctl daemon-reload && systemctl -q enable "$name.service"
     elif [ -d /etc/init.d ]; then
         way=init.d
         put_file "$home/service" "$init" 755 && link_rc

@@ -84,6 +84,15 @@ pub enum EventKind {
         /// The plan.
         plan: Box<Plan>,
     },
+    /// A step that the outline did not have joins the plan. Durable with what made it necessary.
+    StepAdded {
+        /// Which.
+        step: StepKind,
+        /// Deadline of one attempt, seconds.
+        timeout_s: u64,
+        /// The step that it comes after.
+        after: StepKind,
+    },
     /// A step begins. Durable before the step's first byte.
     StepStarted {
         /// Which.
@@ -193,6 +202,7 @@ impl EventKind {
             Self::HostStarted => "host_started",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::PlanSettled { .. } => "plan_settled",
+            Self::StepAdded { .. } => "step_added",
             Self::StepStarted { .. } => "step_started",
             Self::StepFinished { .. } => "step_finished",
             Self::AttemptFailed { .. } => "attempt_failed",

@@ -346,6 +346,9 @@ pub struct ScriptExit {
     pub class: FailureClass,
     /// May one more attempt be made?
     pub retry: bool,
+    /// Did the script touch nothing that runs?
+    #[serde(default)]
+    pub untouched: bool,
     /// What it means.
     pub message: String,
     /// What to do about it.

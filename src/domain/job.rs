@@ -130,8 +130,15 @@ impl JobKind {
                 | Self::ReinstallAgent
                 | Self::UninstallAgent
                 | Self::RemoveAgent
+                | Self::UpgradeAgent
                 | Self::ReloadAgent
         )
+    }
+
+    /// Does it put another release beside the one that is there?
+    #[must_use]
+    pub fn upgrades(self) -> bool {
+        matches!(self, Self::UpgradeAgent | Self::UpgradeProxy)
     }
 }
 

@@ -31,6 +31,8 @@ pub enum StepKind {
     Verify,
     /// Make sure that it is gone.
     VerifyGone,
+    /// After an upgrade in vain: start the old release again, and ask it. In the record only then.
+    SwitchBack,
     /// Write the inventory.
     Register,
     /// Take the host out of the inventory, with its kept logins. The machine is not touched.
@@ -51,6 +53,7 @@ impl StepKind {
             Self::RunScript => "run_script",
             Self::Verify => "verify",
             Self::VerifyGone => "verify_gone",
+            Self::SwitchBack => "switch_back",
             Self::Register => "register",
             Self::Forget => "forget",
             Self::Cleanup => "cleanup",
@@ -62,10 +65,14 @@ impl StepKind {
     pub fn effect(self) -> Effect {
         match self {
             Self::Connect | Self::Probe | Self::Verify | Self::VerifyGone => Effect::ReadOnly,
-            // run_script is guarded by its run id on the target (DESIGN 11).
-            Self::UploadPackage | Self::UploadFiles | Self::RunScript | Self::Register | Self::Forget | Self::Cleanup => {
-                Effect::Idempotent
-            }
+            // A run is guarded by its run id on the target (DESIGN 11).
+            Self::UploadPackage
+            | Self::UploadFiles
+            | Self::RunScript
+            | Self::SwitchBack
+            | Self::Register
+            | Self::Forget
+            | Self::Cleanup => Effect::Idempotent,
         }
     }
 
@@ -75,10 +82,16 @@ impl StepKind {
         !matches!(self, Self::Connect | Self::Register | Self::Forget)
     }
 
+    /// Does it start a script on the host, detached?
+    #[must_use]
+    pub fn is_run(self) -> bool {
+        matches!(self, Self::RunScript | Self::SwitchBack)
+    }
+
     /// Does a person see the host changed by it?
     #[must_use]
     pub fn changes_host(self) -> bool {
-        matches!(self, Self::UploadPackage | Self::UploadFiles | Self::RunScript | Self::Cleanup)
+        matches!(self, Self::UploadPackage | Self::UploadFiles | Self::RunScript | Self::SwitchBack | Self::Cleanup)
     }
 }
 
@@ -206,6 +219,9 @@ pub enum Work {
         payload: PayloadRef,
         /// What will stand in `landfall.toml`.
         installed: Box<Installed>,
+        /// An upgrade: what is there, and is gone back to when the new release does not answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Box<Installed>>,
     },
     /// Take away what is there.
     Uninstall {
@@ -247,10 +263,21 @@ impl Work {
         }
     }
 
-    /// The action word of the script.
+    /// What an upgrade goes back to.
     #[must_use]
-    pub fn action(&self) -> &'static str {
+    pub fn previous(&self) -> Option<&Installed> {
         match self {
+            Self::Install { previous, .. } => previous.as_deref(),
+            Self::Uninstall { .. } | Self::Restart { .. } | Self::Reload { .. } => None,
+        }
+    }
+
+    /// The action word of the script in that step.
+    #[must_use]
+    pub fn action(&self, step: StepKind) -> &'static str {
+        match self {
+            _ if step == StepKind::SwitchBack => "switch_back",
+            Self::Install { previous: Some(_), .. } => "upgrade",
             Self::Install { .. } => "install",
             Self::Uninstall { .. } => "uninstall",
             Self::Restart { .. } => "restart",
@@ -259,7 +286,8 @@ impl Work {
     }
 }
 
-/// The settled plan of one host. Immutable once journaled; there is nothing left to choose at run time.
+/// The settled plan of one host; there is nothing left to choose at run time. Once journaled it stays as it is, but for steps
+/// that are added to it, journaled too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Version of this shape.
@@ -281,4 +309,21 @@ pub struct Plan {
     pub paths: HostPaths,
     /// What to do.
     pub work: Work,
+}
+
+impl Plan {
+    /// Was an upgrade in vain, so that the old release has to run again?
+    #[must_use]
+    pub fn goes_back(&self) -> bool {
+        self.steps.iter().any(|step| step.kind == StepKind::SwitchBack)
+    }
+
+    /// Adds a step behind another one; once only.
+    pub fn add(&mut self, step: Step, after: StepKind) {
+        if self.steps.iter().any(|known| known.kind == step.kind) {
+            return;
+        }
+        let at = self.steps.iter().position(|known| known.kind == after).map_or(self.steps.len(), |at| at + 1);
+        self.steps.insert(at, step);
+    }
 }

@@ -10,7 +10,7 @@ use super::event::{EventKind, Figures};
 use super::failure::Failure;
 use super::id::RunId;
 use super::outcome::{Outcome, StepOutcome};
-use super::plan::{Plan, StepKind};
+use super::plan::{Plan, Step, StepKind};
 use super::state::{HostState, IllegalEvent};
 
 /// One step as it went.
@@ -76,6 +76,11 @@ impl HostRecord {
             }
             EventKind::AttemptStarted { attempt } => self.attempts = *attempt,
             EventKind::PlanSettled { plan } => self.plan = Some((**plan).clone()),
+            EventKind::StepAdded { step, timeout_s, after } => {
+                if let Some(plan) = &mut self.plan {
+                    plan.add(Step { kind: *step, timeout_s: *timeout_s }, *after);
+                }
+            }
             EventKind::StepStarted { step, attempt, run_id } => self.begin(*step, *attempt, run_id.clone(), at),
             EventKind::StepFinished { step, outcome, figures, .. } => {
                 if let Some(record) = self.step_mut(*step) {
@@ -106,6 +111,7 @@ impl HostRecord {
                     self.plan = None;
                     self.steps.iter_mut().for_each(|record| record.is_past = true);
                 }
+                self.forget_way_back();
             }
             EventKind::HostKeyReplaced { .. } => self.key_replaced = true,
             EventKind::JobAccepted { .. }
@@ -144,6 +150,14 @@ impl HostRecord {
         });
     }
 
+    /// The old release was switched back to: another try of the upgrade switches anew.
+    fn forget_way_back(&mut self) {
+        let Some(plan) = self.plan.as_mut().filter(|plan| plan.goes_back()) else { return };
+        plan.steps.retain(|step| step.kind != StepKind::SwitchBack);
+        let undone = [StepKind::RunScript, StepKind::Verify, StepKind::SwitchBack];
+        self.steps.iter_mut().filter(|record| undone.contains(&record.step)).for_each(|record| record.is_past = true);
+    }
+
     fn step_mut(&mut self, step: StepKind) -> Option<&mut StepRecord> {
         self.steps.iter_mut().find(|record| record.step == step)
     }
@@ -164,7 +178,32 @@ impl HostRecord {
     /// Was a script started on the host, or may have been, whose end was not seen?
     #[must_use]
     pub fn run_in_flight(&self) -> bool {
-        self.step(StepKind::RunScript).is_some_and(|step| step.outcome.is_none())
+        let is_open = |kind| self.step(kind).is_some_and(|step| step.outcome.is_none());
+        is_open(StepKind::RunScript) || (self.goes_back() && is_open(StepKind::SwitchBack))
+    }
+
+    /// Was an upgrade in vain, so that the old release has to run again?
+    #[must_use]
+    pub fn goes_back(&self) -> bool {
+        self.plan.as_ref().is_some_and(Plan::goes_back)
+    }
+
+    /// Did an upgrade begin whose release has not proved itself? The old one may have been left.
+    #[must_use]
+    pub fn is_half_upgraded(&self) -> bool {
+        let is_upgrade = self.plan.as_ref().is_some_and(|plan| plan.work.previous().is_some());
+        let has_begun = self.step(StepKind::RunScript).is_some_and(|step| !step.is_past);
+        is_upgrade && has_begun && !self.is_done(StepKind::Verify)
+    }
+
+    /// Why an upgrade was in vain.
+    #[must_use]
+    pub fn gate_failure(&self) -> Option<&Failure> {
+        let outcome = |kind| self.step(kind).filter(|step| !step.is_past).and_then(|step| step.outcome.as_ref());
+        [StepKind::Verify, StepKind::RunScript].into_iter().filter_map(outcome).find_map(|outcome| match outcome {
+            StepOutcome::Failed { failure } => Some(failure),
+            StepOutcome::Done { .. } | StepOutcome::Warned { .. } | StepOutcome::Skipped { .. } => None,
+        })
     }
 
     /// Payload bytes sent to the host over all steps and attempts.

@@ -57,7 +57,9 @@ impl HostState {
                 Self::Pending | Self::Ready | Self::Running { .. } | Self::Finished(Outcome::Interrupted { .. }),
                 EventKind::HostStarted,
             ) => Ok(Self::Ready),
-            (Self::Ready, EventKind::AttemptStarted { .. } | EventKind::PlanSettled { .. }) => Ok(Self::Ready),
+            (Self::Ready, EventKind::AttemptStarted { .. } | EventKind::PlanSettled { .. } | EventKind::StepAdded { .. }) => {
+                Ok(Self::Ready)
+            }
             (Self::Ready, EventKind::StepStarted { step, attempt, .. }) => Ok(Self::Running { step: *step, attempt: *attempt }),
             // The probe settles the plan while it runs.
             (Self::Running { .. }, EventKind::PlanSettled { .. }) => Ok(self.clone()),

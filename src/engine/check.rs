@@ -154,7 +154,8 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
 
 /// The package of a job that installs, or what is there for one that acts on it.
 async fn package(round: &Round, known: &Known<'_>) -> Vec<Finding> {
-    if !round.job.kind.installs() {
+    let lacks = round.job.kind.upgrades() && matches!(known.installed(), Ok(None) | Err(_));
+    if !round.job.kind.installs() || lacks {
         return known.examine_installed();
     }
     let chosen = async {

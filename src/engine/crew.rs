@@ -177,7 +177,8 @@ impl<'a> Crew<'a> {
 
     /// Ends cancelled hosts that have nothing running; the others go to the front of the queue.
     async fn end_unbegun(&mut self, cancelled: Vec<(TaskRow, HostRecord)>) {
-        let (visited, ended): (Vec<_>, Vec<_>) = cancelled.into_iter().partition(|(_, record)| record.run_in_flight());
+        let (visited, ended): (Vec<_>, Vec<_>) =
+            cancelled.into_iter().partition(|(_, record)| record.run_in_flight() || record.is_half_upgraded());
         visited.into_iter().rev().for_each(|host| self.queue.push_front(host));
         let (job, journal) = (self.context.job, self.context.journal.clone());
         let (kind, at) = (self.context.spec.kind, self.context.clock.now());

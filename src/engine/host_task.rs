@@ -117,7 +117,7 @@ pub(super) struct HostTask {
     pub(super) record: HostRecord,
     pub(super) access: Access,
     pub(super) session: Option<Box<dyn Session>>,
-    stop: HostStop,
+    pub(super) stop: HostStop,
     stopwatch: Stopwatch,
     /// What happened and is not in the record yet.
     noted: Vec<EventKind>,
@@ -193,7 +193,7 @@ impl HostTask {
 
     /// The end of the step that decided the outcome. Durable in one transaction with it: between the two, whoever takes the
     /// host up would offer a refused password once more.
-    fn end_of_step(&self, outcome: &Outcome) -> Option<EventKind> {
+    pub(super) fn end_of_step(&self, outcome: &Outcome) -> Option<EventKind> {
         let HostState::Running { step, attempt } = self.record.state else { return None };
         let (outcome, figures) = match outcome {
             Outcome::Failed { failure } | Outcome::Unknown { failure } => {
@@ -211,8 +211,8 @@ impl HostTask {
 
     fn interrupted_in(&self) -> String {
         let when = match &self.record.state {
-            HostState::Running { step: StepKind::RunScript, .. } => {
-                "during run_script; the script goes on by itself on the host".to_owned()
+            HostState::Running { step, .. } if step.is_run() => {
+                format!("during {step}; the script goes on by itself on the host")
             }
             HostState::Running { step, .. } => format!("during {step}"),
             _ => "between steps".into(),
@@ -226,16 +226,20 @@ impl HostTask {
         self.access.credential = self.job.store.credential(self.row.id).await?;
         loop {
             match self.pass().await {
+                Ok(()) if self.record.goes_back() => return Err(self.went_back()),
                 Ok(()) if self.job.spec.kind.touches_host() => return Ok(Outcome::Succeeded),
                 Ok(()) => return Ok(Outcome::Removed),
                 Err(Halt::Failed(failure)) => match self.after(failure).await {
                     Ok(()) => {}
+                    Err(halt) if self.record.goes_back() => return Err(self.strayed(halt)?),
+                    Err(Halt::Failed(failure)) if self.must_go_back(&failure) => self.turn_back(failure).await?,
                     Err(Halt::Failed(failure)) if self.is_registered() => {
                         self.leave_untidied(failure).await?;
                         return Ok(Outcome::Succeeded);
                     }
                     Err(halt) => return Err(halt),
                 },
+                Err(halt) if self.record.goes_back() => return Err(self.strayed(halt)?),
                 Err(halt) => return Err(halt),
             }
         }
@@ -267,8 +271,8 @@ impl HostTask {
     }
 
     /// Does every step that is not done yet, in order.
-    async fn pass(&mut self) -> Result<(), Halt> {
-        for step in self.row.spec.outline.clone() {
+    pub(super) async fn pass(&mut self) -> Result<(), Halt> {
+        for step in self.steps().to_vec() {
             if self.is_due(step.kind) {
                 self.step(step).await?;
             }
@@ -276,9 +280,16 @@ impl HostTask {
         Ok(())
     }
 
+    /// Its steps: the plan's, until there is one the outline's.
+    fn steps(&self) -> &[Step] {
+        self.record.plan.as_ref().map_or(&self.row.spec.outline, |plan| &plan.steps)
+    }
+
     fn is_due(&self, step: StepKind) -> bool {
         match step {
             StepKind::Connect => self.session.is_none() && self.needs_session(),
+            // On the way back nothing else is done.
+            _ if self.record.goes_back() && step != StepKind::SwitchBack => false,
             // What the probe found is in the plan.
             StepKind::Probe => self.record.plan.is_none(),
             _ => !self.record.is_done(step),
@@ -287,7 +298,7 @@ impl HostTask {
 
     /// Is anything left that is done on the host itself?
     fn needs_session(&self) -> bool {
-        self.row.spec.outline.iter().any(|step| step.kind.is_on_host() && self.is_due(step.kind))
+        self.steps().iter().any(|step| step.kind.is_on_host() && self.is_due(step.kind))
     }
 
     async fn step(&mut self, step: Step) -> Result<(), Halt> {
@@ -296,7 +307,7 @@ impl HostTask {
         }
         let kind = step.kind;
         let attempt = self.attempt_of(kind);
-        let run_id = (kind == StepKind::RunScript).then(|| RunId::new(self.row.id, kind, attempt));
+        let run_id = kind.is_run().then(|| RunId::new(self.row.id, kind, attempt));
         self.append(vec![EventKind::StepStarted { step: kind, attempt, run_id }]).await?;
         let stop = self.stop.clone();
         let let_go = async {
@@ -328,6 +339,7 @@ impl HostTask {
             StepKind::UploadFiles => steps::files::carry_out(self, step).await,
             StepKind::RunScript => steps::script::carry_out(self, attempt, step).await,
             StepKind::Verify => within(step, steps::verify::carry_out(self)).await,
+            StepKind::SwitchBack => steps::switch_back::carry_out(self, attempt, step).await,
             StepKind::VerifyGone => within(step, steps::verify::gone(self)).await,
             StepKind::Register => steps::finish::register(self).await,
             StepKind::Forget => steps::finish::forget(self).await,
@@ -341,7 +353,9 @@ impl HostTask {
         let same = match kind {
             // The run goes on by itself while we reconnect or are replaced. One whose end was seen needs another id, and so
             // does one of before a retry from the first step: starting the new one ends it.
-            StepKind::RunScript => self.in_flight && !self.record.step(kind).is_some_and(|record| record.is_past),
+            StepKind::RunScript | StepKind::SwitchBack => {
+                self.in_flight && !self.record.step(kind).is_some_and(|record| record.is_past)
+            }
             _ => self.taken_over.take_if(|taken| *taken == kind).is_some(),
         };
         if same { before.max(1) } else { before + 1 }
@@ -377,8 +391,9 @@ impl HostTask {
 
     /// How long a host may stay out of reach while its script is known to run; `None` when that is not the case.
     fn in_flight_until(&self, failure: &Failure) -> Option<Duration> {
-        let run = self.record.step(StepKind::RunScript).filter(|_| self.in_flight && is_link(failure))?;
-        let timeout = self.row.spec.outline.iter().find(|step| step.kind == StepKind::RunScript).and_then(Step::deadline)?;
+        let kind = self.run_step();
+        let run = self.record.step(kind).filter(|_| self.in_flight && is_link(failure))?;
+        let timeout = self.steps().iter().find(|step| step.kind == kind).and_then(Step::deadline)?;
         let gone = self.job.clock.now().duration_since(run.attempt_started).unsigned_abs();
         Some(timeout.saturating_sub(gone))
     }
@@ -394,7 +409,7 @@ impl HostTask {
 
     /// Makes events part of our own state. They are durable with what follows, in one transaction: nothing happens on the
     /// host in between.
-    fn note(&mut self, events: Vec<EventKind>) -> Result<(), Halt> {
+    pub(super) fn note(&mut self, events: Vec<EventKind>) -> Result<(), Halt> {
         let at = self.job.clock.now();
         for event in &events {
             self.record

@@ -38,6 +38,7 @@ mod stopwatch;
 mod talk;
 mod terminate;
 mod vault;
+mod way_back;
 
 use std::sync::Arc;
 

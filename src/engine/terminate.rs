@@ -15,14 +15,16 @@ use crate::domain::state::HostState;
 impl HostTask {
     /// The job was cancelled: what was started on the host is ended, as far as it can be reached.
     pub(super) async fn terminate(&mut self) -> Result<Outcome, Halt> {
-        if !self.in_flight {
-            let when = match &self.record.state {
-                HostState::Running { step, .. } => format!("during {step}"),
-                _ => "between steps".into(),
-            };
-            return Ok(Outcome::Terminated { why: format!("cancelled {when}") });
+        let when = match &self.record.state {
+            HostState::Running { step, .. } => format!("during {step}"),
+            _ => "between steps".into(),
+        };
+        // A way back is gone to its end.
+        if !self.in_flight || self.record.goes_back() {
+            let back = if self.record.is_half_upgraded() { format!("; {}", self.back_to_old().await?) } else { String::new() };
+            return Ok(Outcome::Terminated { why: format!("cancelled {when}{back}") });
         }
-        let why = match self.end_run().await {
+        let mut why = match self.end_run().await {
             Ok(()) => {
                 self.in_flight = false;
                 "the script was ended on the host".to_owned()
@@ -32,11 +34,14 @@ impl HostTask {
             }
             Err(halt) => return Err(halt),
         };
+        if !self.in_flight && self.record.is_half_upgraded() {
+            why = format!("{why}; {}", self.back_to_old().await?);
+        }
         Ok(Outcome::Terminated { why: format!("cancelled during run_script; {why}") })
     }
 
     /// The session is of no use any more; the step it was used for will be taken up.
-    async fn lose_session(&mut self, failure: Failure) -> Result<(), Halt> {
+    pub(super) async fn lose_session(&mut self, failure: Failure) -> Result<(), Halt> {
         self.session = None;
         match self.record.state {
             HostState::Running { step, .. } => {

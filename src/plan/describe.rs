@@ -50,10 +50,15 @@ pub fn describe(step: &Step, subject: &Subject<'_>) -> String {
             let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
             format!("{action} {what}{place}, detached, within {} s", step.timeout_s)
         }
-        StepKind::Verify => match subject.health {
-            Some(health) => format!("ask the agent: {health}"),
-            None => "ask the agent by the health check it was installed with".into(),
-        },
+        StepKind::Verify => {
+            let back = if job.kind.upgrades() { "; without an answer, switch back to the release before" } else { "" };
+            match subject.health {
+                Some(health) => format!("ask the agent: {health}{back}"),
+                None if job.kind.installs() => format!("ask the agent by its health check{back}"),
+                None => "ask the agent by the health check it was installed with".into(),
+            }
+        }
+        StepKind::SwitchBack => "start the release before again, and ask it".into(),
         StepKind::VerifyGone => "make sure that neither process nor files are left".into(),
         StepKind::Register if job.kind.installs() => format!("note {what} in the inventory"),
         StepKind::Register => "take the host out of the inventory".into(),
@@ -78,6 +83,9 @@ fn files(subject: &Subject<'_>) -> String {
     let names: Vec<&str> = configs.iter().map(|config| config.to.as_str()).collect();
     match (names.as_slice(), subject.job.kind.installs()) {
         ([], true) => "bring its service files".into(),
+        (names, true) if subject.job.kind.upgrades() => {
+            format!("bring its service files, and {} where the release before has none", names.join(", "))
+        }
         (names, true) => format!("bring its service files and {}", names.join(", ")),
         (_, false) => "bring its configuration, rendered anew".into(),
     }

@@ -62,7 +62,7 @@ fn timeout(kind: StepKind, script_timeout_s: u64) -> u64 {
         // Progress is its deadline: a thin link may take as long as it moves.
         StepKind::UploadPackage => 0,
         StepKind::UploadFiles => FILES_S,
-        StepKind::RunScript => script_timeout_s,
+        StepKind::RunScript | StepKind::SwitchBack => script_timeout_s,
         StepKind::Verify => VERIFY_S,
         StepKind::VerifyGone | StepKind::Register | StepKind::Forget | StepKind::Cleanup => SHORT_S,
     }

@@ -2,13 +2,15 @@
 
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::{Epoch, RunId, TaskId};
-use crate::domain::plan::{Plan, Work};
+use crate::domain::plan::{Plan, StepKind, Work};
 
 /// The run a parameter file is for.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Its id on the target.
     pub id: RunId,
+    /// The step that runs it.
+    pub step: StepKind,
     /// The host task.
     pub task: TaskId,
     /// Number of the claim.
@@ -25,7 +27,7 @@ pub fn render(plan: &Plan, run: &Run) -> Result<String, Failure> {
     let mut lines: Vec<(&str, String)> = vec![
         ("run_id", run.id.to_string()),
         ("task", run.task.to_string()),
-        ("action", plan.work.action().into()),
+        ("action", plan.work.action(run.step).into()),
         ("state", plan.state_dir.clone()),
         ("name", installed.name.clone()),
         ("version", installed.version.clone()),

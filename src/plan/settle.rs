@@ -100,19 +100,37 @@ impl Known<'_> {
     /// # Errors
     /// Templates, room, places.
     pub fn install(&self, package: Package<'_>) -> Result<Plan, Failure> {
-        let paths = self.paths();
-        let vars = render::vars(&package.entry.manifest.vars, self.job, self.task);
+        self.put(package, self.paths(), None)
+    }
+
+    /// The plan that puts a package beside the release that is there. Paths and variables that the request does not name stay
+    /// as they were installed.
+    ///
+    /// # Errors
+    /// Templates, room, places.
+    pub fn upgrade(&self, package: Package<'_>, there: Installed) -> Result<Plan, Failure> {
+        self.put(package, there.paths.clone(), Some(there))
+    }
+
+    fn put(&self, package: Package<'_>, paths: HostPaths, previous: Option<Installed>) -> Result<Plan, Failure> {
+        let mut known = package.entry.manifest.vars.clone();
+        known.extend(previous.iter().flat_map(|there| there.vars.clone()));
+        let vars = render::vars(&known, self.job, self.task);
         let values = Values::of(self.task, package.entry, &paths, &vars);
         let installed = render::installed(package.entry, &paths, &values)?;
         render::stage(&package.entry.manifest, &installed, &values, package.templates)?;
-        self.check_setup_room(package.entry)?;
+        let is_there = previous.as_ref().is_some_and(|there| there.digest == package.entry.sha256);
+        if !is_there {
+            self.check_setup_room(package.entry)?;
+        }
         let root = self.root();
-        let there = root.blobs.iter().any(|(digest, _)| *digest == package.payload.sha256);
+        let there = is_there || root.blobs.iter().any(|(digest, _)| *digest == package.payload.sha256);
         let need_kb = state_room_kb(if there { 0 } else { package.payload.size });
         let work = Work::Install {
             package: Box::new(package.entry.clone()),
             payload: package.payload.clone(),
             installed: Box::new(installed),
+            previous: previous.map(Box::new),
         };
         Ok(self.plan(state_dir(&root, need_kb)?, paths, work))
     }

@@ -118,7 +118,7 @@ const KINDS: [(&str, bool, &str, &str); 14] = [
     ("REINSTALL_AGENT", true, "connect", "cleanup"),
     ("UNINSTALL_AGENT", true, "connect", "cleanup"),
     ("REMOVE_AGENT", true, "forget", "forget"),
-    ("UPGRADE_AGENT", false, "connect", "cleanup"),
+    ("UPGRADE_AGENT", true, "connect", "cleanup"),
     ("RELOAD_AGENT", true, "connect", "verify"),
     ("INSTALL_PROXY", false, "connect", "cleanup"),
     ("RESTART_PROXY", false, "connect", "verify"),

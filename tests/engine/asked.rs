@@ -25,7 +25,7 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_764_000_500).unwrap()
 }
 
-async fn cancel(world: &World) {
+pub async fn cancel(world: &World) {
     let by = Asker::at_terminal("ops").asks(Action::Cancel);
     assert!(world.store.ask_cancel(Cancel { job: world.job, tasks: None, by: &by, at: now() }).await.unwrap() > 0);
 }
@@ -37,7 +37,7 @@ async fn cancel_hosts(world: &World, hosts: &[usize]) -> u64 {
     world.store.ask_cancel(Cancel { job: world.job, tasks: Some(&ids), by: &by, at: now() }).await.unwrap()
 }
 
-async fn retry(world: &World, hosts: &[usize]) -> usize {
+pub async fn retry(world: &World, hosts: &[usize]) -> usize {
     ask_again(world, hosts, false).await
 }
 
@@ -49,7 +49,7 @@ async fn ask_again(world: &World, hosts: &[usize], from_start: bool) -> usize {
     world.store.ask_retry(world.job, &retry).await.unwrap().len()
 }
 
-fn why(outcome: &Outcome) -> &str {
+pub fn why(outcome: &Outcome) -> &str {
     match outcome {
         Outcome::Terminated { why } => why,
         other => panic!("not cancelled: {other:?}"),

@@ -116,7 +116,7 @@ async fn a_restart_and_a_reload_act_on_what_is_installed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_installed_cannot_be_restarted_or_reloaded() {
-    for kind in [JobKind::RestartAgent, JobKind::ReloadAgent] {
+    for kind in [JobKind::RestartAgent, JobKind::ReloadAgent, JobKind::UpgradeAgent] {
         let mut world = World::install(1).await;
         world.host(0).fault(Ask::Connect, .., Trouble::Panic);
         world.run().await.unwrap();

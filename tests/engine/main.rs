@@ -32,4 +32,5 @@ mod runs;
 mod stops;
 mod takeover;
 mod together;
+mod upgrade;
 mod verify;

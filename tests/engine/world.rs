@@ -68,6 +68,15 @@ impl World {
         world
     }
 
+    /// Version 1.0 that was installed before, and a job that upgrades it to 2.0.
+    pub async fn upgrade(hosts: usize) -> Self {
+        let mut world = Self::install(hosts).await;
+        assert_eq!(world.run().await.unwrap(), Ended::Finished);
+        world.shelf = Arc::new(Shelf::version("2.0", 400_000));
+        world.submit(JobKind::UpgradeAgent).await;
+        world
+    }
+
     /// The next job, on all hosts.
     pub async fn submit(&mut self, kind: JobKind) {
         let new = order(&self.fleet, kind, &self.site, self.spec);

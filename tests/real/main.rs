@@ -54,3 +54,4 @@ mod statuses;
 mod stop;
 mod systemd;
 mod transfer;
+mod upgrade;

@@ -40,7 +40,7 @@ done
 env -i setsid "$@" </dev/null >/dev/null 2>&1 &
 "#;
 
-fn with_systemd(host: &Sandbox) {
+pub fn with_systemd(host: &Sandbox) {
     host.write("/usr/sbin/systemctl", SYSTEMCTL.as_bytes(), 0o755);
     host.write("/usr/sbin/systemd-run", SYSTEMD_RUN.as_bytes(), 0o755);
     host.sh("mkdir -p /run/systemd/system /run/stub /etc/systemd/system/multi-user.target.wants; touch /run/calls /run/unit.log");

@@ -112,6 +112,8 @@ fn uninstall_leaves_nothing_and_can_be_repeated() {
         agent.fails(host, "status", "not_installed");
         agent.fails(host, "restart", "not_installed");
         agent.fails(host, "reload", "not_installed");
+        agent.fails(host, "upgrade", "not_installed");
+        agent.fails(host, "switch_back", "not_installed");
     });
 }
 
@@ -179,7 +181,7 @@ fn guards_refuse_system_directories_and_crooked_paths() {
         ] {
             assert_eq!(Some(agent.judged(host, "install")), exit_code("bad_params"));
         }
-        assert_eq!(Some(Agent::default().judged(host, "switch_back")), exit_code("unsupported_action"));
+        assert_eq!(Some(Agent::default().judged(host, "dance")), exit_code("unsupported_action"));
         host.sh("rm -r /tmp/judged");
         assert_eq!(host.listing(), before);
     });

@@ -24,3 +24,4 @@ mod rules;
 mod runs;
 mod target;
 mod transfer;
+mod upgrade;

@@ -234,7 +234,7 @@ impl Agent {
             file("start", 0o755, &self.render("start.sh.j2")),
             file("unit", 0o644, &self.render("unit.service.j2")),
             file("init", 0o755, &self.render("init.sh.j2")),
-            file("landfall.toml", 0o600, "name = \"demo\"\n"),
+            file("landfall.toml", 0o600, &format!("name = \"demo\"\nrelease = \"{}\"\n", self.release)),
             file("config/etc/agent.conf", 0o640, "port = 1\n"),
             file("config/empty", 0o644, ""),
         ];

@@ -31,8 +31,8 @@ impl Ask {
             Self::Probe => &[StepKind::Probe],
             Self::Put => &[StepKind::UploadPackage],
             Self::Bundle => &[StepKind::UploadFiles],
-            Self::Start | Self::Follow | Self::Kill => &[StepKind::RunScript],
-            Self::Status | Self::Health | Self::Forward => &[StepKind::Verify, StepKind::VerifyGone],
+            Self::Start | Self::Follow | Self::Kill => &[StepKind::RunScript, StepKind::SwitchBack],
+            Self::Status | Self::Health | Self::Forward => &[StepKind::Verify, StepKind::VerifyGone, StepKind::SwitchBack],
             Self::Cleanup => &[StepKind::Cleanup],
         }
     }

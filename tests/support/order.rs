@@ -57,11 +57,17 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn of(size: usize) -> Self {
+        Self::version("1.0", size)
+    }
+
+    pub fn version(version: &str, size: usize) -> Self {
         let bytes: Bytes = (0..size).map(|at| (at % 251) as u8).collect();
-        let manifest = "name = \"agent\"\nversion = \"1.0\"\nrole = \"agent\"\nos = \"linux\"\ncpu = \"x86_64\"\n\
-            [process]\nstart = \"bin/agent\"\n[health]\nhttp = \"http://127.0.0.1:9100/metrics\"\ntimeout_s = 20\n";
+        let manifest = format!(
+            "name = \"agent\"\nversion = \"{version}\"\nrole = \"agent\"\nos = \"linux\"\ncpu = \"x86_64\"\n\
+            [process]\nstart = \"bin/agent\"\n[health]\nhttp = \"http://127.0.0.1:9100/metrics\"\ntimeout_s = 20\n"
+        );
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let entry = PackageEntry { sha256, size: size as u64, unpacked: 1 << 20, manifest: toml::from_str(manifest).unwrap() };
+        let entry = PackageEntry { sha256, size: size as u64, unpacked: 1 << 20, manifest: toml::from_str(&manifest).unwrap() };
         Self { entry, bytes, fetched: AtomicUsize::new(0), opening: AtomicU64::new(50) }
     }
 

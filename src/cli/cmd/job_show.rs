@@ -16,7 +16,7 @@ use crate::domain::audit::AuditLine;
 use crate::domain::event::{EventKind, HostRef};
 use crate::domain::id::{JobId, Seq};
 use crate::domain::job::Status;
-use crate::domain::plan::{Plan, Privilege, Work};
+use crate::domain::plan::{Plan, Privilege, StepKind, Work};
 use crate::service::ServiceError;
 use crate::service::feed::Feed;
 use crate::service::view::{HostView, JobView};
@@ -202,7 +202,7 @@ fn plan_facts(plan: &Plan) -> String {
     };
     let facts = format!(
         "  plan: {} {} {} ({what}) in {}, {privilege}; state in {}",
-        plan.work.action(),
+        plan.work.action(StepKind::RunScript),
         installed.name,
         installed.version,
         plan.paths.setup_path,

@@ -159,6 +159,7 @@ impl HostNow {
                 let installed = plan.work.installed();
                 self.package = Some(format!("{} {}", installed.name, installed.version));
                 self.did = match plan.work {
+                    Work::Install { previous: Some(_), .. } => Some("upgraded"),
                     Work::Install { .. } => None,
                     Work::Uninstall { .. } => Some("removed"),
                     Work::Restart { .. } => Some("restarted"),
@@ -179,6 +180,7 @@ impl HostNow {
             | EventKind::HostIgnored { .. }
             | EventKind::HostStarted
             | EventKind::AttemptStarted { .. }
+            | EventKind::StepAdded { .. }
             | EventKind::CancelAsked { .. }
             | EventKind::HostKeyReplaced { .. }
             | EventKind::RetryAsked { .. }

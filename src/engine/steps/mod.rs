@@ -7,5 +7,6 @@ pub(super) mod files;
 pub(super) mod finish;
 pub(super) mod probe;
 pub(super) mod script;
+pub(super) mod switch_back;
 pub(super) mod upload;
 pub(super) mod verify;

@@ -140,11 +140,12 @@ async fn settle(task: &HostTask, facts: &Facts, privilege: Privilege) -> Result<
     let kind = task.job.spec.kind;
     let known = Known { job: &task.job.spec, task: &task.row.spec, facts, privilege };
     let os = known.check_os()?;
-    if kind.installs() {
-        return install(task, &known, os).await.map(Some);
+    if kind.installs() && !kind.upgrades() {
+        return install(task, &known, os, None).await.map(Some);
     }
     let there = known.installed()?;
     match (kind, there) {
+        (JobKind::UpgradeAgent | JobKind::UpgradeProxy, Some(there)) => install(task, &known, os, Some(there)).await.map(Some),
         (JobKind::UninstallAgent | JobKind::UninstallProxy, None) => Ok(None),
         (JobKind::UninstallAgent | JobKind::UninstallProxy, Some(there)) => known.uninstall(there).map(Some),
         (JobKind::RestartAgent | JobKind::RestartProxy, Some(there)) => known.restart(there).map(Some),
@@ -154,14 +155,19 @@ async fn settle(task: &HostTask, facts: &Facts, privilege: Privilege) -> Result<
     }
 }
 
-async fn install(task: &HostTask, known: &Known<'_>, os: Os) -> Result<Plan, Failure> {
+/// The plan of an install; of an upgrade when something is `there`.
+async fn install(task: &HostTask, known: &Known<'_>, os: Os, there: Option<Installed>) -> Result<Plan, Failure> {
     let job = known.job;
     let index = task.job.payloads.index().await?;
     let entry = choose::pick(index, job.kind.role(), &job.package, (os, &known.facts.cpu))?;
     let form = known.form()?;
     let archive = task.job.payloads.archive(entry).await?;
     let payload = archive.payload(form, known.task.host.enable_compression).await?;
-    known.install(Package { entry: &archive.entry, payload: &payload.reference, templates: &archive.templates })
+    let package = Package { entry: &archive.entry, payload: &payload.reference, templates: &archive.templates };
+    match there {
+        Some(there) => known.upgrade(package, there),
+        None => known.install(package),
+    }
 }
 
 /// The templates of a reload are those of the very package that was installed.

@@ -33,7 +33,8 @@ const TAIL: usize = 8 * 1024;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step: Step) -> Result<Went, Halt> {
     let plan = task.plan()?;
-    let run = Run { id: RunId::new(task.row.id, StepKind::RunScript, attempt), task: task.row.id, epoch: task.claim.epoch };
+    let run =
+        Run { id: RunId::new(task.row.id, step.kind, attempt), step: step.kind, task: task.row.id, epoch: task.claim.epoch };
     let deadline = remaining(task, step);
     // From here on the run may be there, whatever becomes of the session.
     let was_in_flight = std::mem::replace(&mut task.in_flight, true);
@@ -43,7 +44,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
             task.in_flight = was_in_flight || !refused;
             return Err(halt);
         }
-        follow(task, &plan, &run.id, attempt).await
+        follow(task, &plan, &run, attempt).await
     };
     let (end, tail) = match tokio::time::timeout(deadline, whole).await {
         Ok(ended) => ended?,
@@ -63,7 +64,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
 /// What is left of the run's deadline; a takeover does not begin it anew.
 fn remaining(task: &HostTask, step: Step) -> Duration {
     let whole = step.deadline().unwrap_or(Duration::from_secs(600));
-    let began = task.record.step(StepKind::RunScript).map_or_else(|| task.job.clock.now(), |record| record.attempt_started);
+    let began = task.record.step(step.kind).map_or_else(|| task.job.clock.now(), |record| record.attempt_started);
     let gone = task.job.clock.now().duration_since(began).unsigned_abs();
     // A run that ended while nobody looked must still be asked for its result.
     whole.saturating_sub(gone).max(BEAT_DEADLINE)
@@ -72,7 +73,7 @@ fn remaining(task: &HostTask, step: Step) -> Duration {
 /// Starts the run, after the one before was ended: what that may have left running must not meet the new one.
 async fn begin(task: &mut HostTask, plan: &Plan, (run, attempt): (&Run, u32), step: Step) -> Result<(), Halt> {
     if attempt > 1 {
-        kill(task, plan, &RunId::new(run.task, StepKind::RunScript, attempt - 1)).await?;
+        kill(task, plan, &RunId::new(run.task, run.step, attempt - 1)).await?;
     }
     start(task, plan, run, step).await
 }
@@ -87,7 +88,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
     let (id, owner, epoch, deadline) =
         (run.id.to_string(), run.task.to_string(), run.epoch.0.to_string(), step.timeout_s.to_string());
     let list = triples(&files);
-    let mut args = vec![plan.state_dir.as_str(), &id, plan.work.action(), &owner, &epoch, &deadline];
+    let mut args = vec![plan.state_dir.as_str(), &id, plan.work.action(step.kind), &owner, &epoch, &deadline];
     args.extend(list.iter().map(String::as_str));
     let starting = async {
         let mut talk = task.talk_with(&assets::START_RUN, &args, (&id, stream(&files))).await?;
@@ -108,12 +109,13 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
 }
 
 /// Streams the log from where the record has it, until the run ended.
-async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> Result<(RunEnd, String), Halt> {
-    let mut offset = task.job.store.output_end(task.row.id, StepKind::RunScript, attempt).await?;
+async fn follow(task: &mut HostTask, plan: &Plan, run: &Run, attempt: u32) -> Result<(RunEnd, String), Halt> {
+    let mut offset = task.job.store.output_end(task.row.id, run.step, attempt).await?;
     let from = offset.to_string();
-    let opened = tokio::time::timeout(BEAT_DEADLINE, task.talk(&assets::FOLLOW, &[&plan.state_dir, run.as_str(), &from])).await;
+    let opened =
+        tokio::time::timeout(BEAT_DEADLINE, task.talk(&assets::FOLLOW, &[&plan.state_dir, run.id.as_str(), &from])).await;
     let mut talk = opened.map_err(|_| silent())??;
-    let mut tail = earlier(task, attempt, offset).await?;
+    let mut tail = earlier(task, (run.step, attempt), offset).await?;
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
         if let Some((end, _)) = end.take_if(|(_, size)| offset >= *size) {
@@ -127,7 +129,7 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
                 if tail.len() > 2 * TAIL {
                     tail.drain(..tail.len() - TAIL);
                 }
-                let chunk = OutputChunk { task: task.row.id, step: StepKind::RunScript, attempt, offset, data };
+                let chunk = OutputChunk { task: task.row.id, step: run.step, attempt, offset, data };
                 offset += chunk.data.len() as u64;
                 task.job.journal.output(chunk).await;
             }
@@ -143,11 +145,11 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &RunId, attempt: u32) -> 
 }
 
 /// The end of what came over earlier connections: a failure's reason may stand there.
-async fn earlier(task: &HostTask, attempt: u32, offset: u64) -> Result<Vec<u8>, Halt> {
+async fn earlier(task: &HostTask, (step, attempt): (StepKind, u32), offset: u64) -> Result<Vec<u8>, Halt> {
     let mut tail = Vec::new();
     if offset > 0 {
         let chunks = task.job.store.output(task.row.id).await?;
-        for chunk in chunks.iter().filter(|chunk| chunk.step == StepKind::RunScript && chunk.attempt == attempt) {
+        for chunk in chunks.iter().filter(|chunk| chunk.step == step && chunk.attempt == attempt) {
             tail.extend_from_slice(&chunk.data);
             if tail.len() > 2 * TAIL {
                 tail.drain(..tail.len() - TAIL);

@@ -48,9 +48,13 @@ struct Brought {
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
     let plan = task.plan()?;
-    let Work::Install { package, payload: wanted, .. } = &plan.work else {
+    let Work::Install { package, payload: wanted, previous, .. } = &plan.work else {
         return Ok(Went::unchanged("nothing to upload"));
     };
+    if previous.as_ref().is_some_and(|there| there.digest == package.sha256) {
+        let outcome = StepOutcome::Skipped { why: "this release is installed already".into() };
+        return Ok(Went::new(outcome, Figures { bytes_sent: Some(0), ..Figures::default() }));
+    }
     let archive = task.job.payloads.archive(package).await?;
     let payload = archive.payload(wanted.form, task.row.spec.host.enable_compression).await?;
     if payload.reference != *wanted {

@@ -12,7 +12,7 @@ use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::outcome::ExitReport;
-use crate::domain::package::Question;
+use crate::domain::package::{Health, Question};
 use crate::domain::plan::{Plan, StepKind};
 use crate::domain::shell;
 use crate::engine::ask::{self, Answer};
@@ -33,13 +33,17 @@ const MARGIN: Duration = Duration::from_secs(15);
 const STATUS_CAP: usize = 64 * 1024;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
-    let plan = task.plan()?;
-    let before = process(task).await?.ok_or_else(|| Failure::new(Code::AgentDied, "the agent's process is not running"))?;
-    let health = plan.work.installed().health.clone();
+    let health = task.plan()?.work.installed().health.clone();
+    proved(task, &health, StepKind::RunScript).await
+}
+
+/// Asks the agent that the run of `step` left.
+pub(in crate::engine) async fn proved(task: &mut HostTask, health: &Health, step: StepKind) -> Result<Went, Halt> {
+    let before = process(task, step).await?.ok_or_else(|| Failure::new(Code::AgentDied, "the agent's process is not running"))?;
     let question = health.question().ok_or_else(|| Failure::new(Code::BadPackage, "the package has no health check"))?;
     let begun = Instant::now();
     let answered = asked(task, question, Duration::from_secs(health.timeout_s)).await;
-    let after = process(task).await?;
+    let after = process(task, step).await?;
     // A dead agent explains a missing answer better than the silence does.
     match (after, answered) {
         (None, _) => Err(Failure::new(Code::AgentDied, "the agent ended while it was asked").into()),
@@ -81,7 +85,7 @@ fn in_current(plan: &Plan, command: &str) -> String {
 
 /// verify_gone: neither process nor files of the agent are there.
 pub(in crate::engine) async fn gone(task: &mut HostTask) -> Result<Went, Halt> {
-    let (exit, text) = status(task).await?;
+    let (exit, text) = status(task, StepKind::RunScript).await?;
     let not_installed = assets::script_exit_named("not_installed").map(|row| row.exit.unsigned_abs());
     match exit {
         ExitReport::Code(code) if Some(code) == not_installed => Ok(Went::changed(Figures::detail("process and files are gone"))),
@@ -93,8 +97,8 @@ pub(in crate::engine) async fn gone(task: &mut HostTask) -> Result<Went, Halt> {
 }
 
 /// Identity of the agent's process; `None` when it does not run.
-async fn process(task: &mut HostTask) -> Result<Option<String>, Failure> {
-    let (exit, text) = status(task).await?;
+async fn process(task: &mut HostTask, step: StepKind) -> Result<Option<String>, Failure> {
+    let (exit, text) = status(task, step).await?;
     let not_running = assets::script_exit_named("not_running").map(|row| row.exit.unsigned_abs());
     match exit {
         ExitReport::Code(0) => {
@@ -115,10 +119,10 @@ fn no_status(exit: &ExitReport) -> Failure {
     Failure::new(Code::NoExitStatus, format!("the agent's status cannot be had ({exit})"))
 }
 
-async fn status(task: &mut HostTask) -> Result<(ExitReport, String), Failure> {
+async fn status(task: &mut HostTask, step: StepKind) -> Result<(ExitReport, String), Failure> {
     let plan = task.plan()?;
-    let attempt = task.record.step(StepKind::RunScript).map_or(1, |record| record.attempts);
-    let run_dir = params::run_dir(&plan, &RunId::new(task.row.id, StepKind::RunScript, attempt));
+    let attempt = task.record.step(step).map_or(1, |record| record.attempts);
+    let run_dir = params::run_dir(&plan, &RunId::new(task.row.id, step, attempt));
     let mut talk = task.talk(AGENT_NOW, &[&run_dir, "status"]).await?;
     let text = talk.rest(STATUS_CAP).await?;
     let exit = talk.exit().cloned().unwrap_or(ExitReport::NoStatus);

@@ -255,6 +255,7 @@ impl Settled {
             EventKind::JobAccepted { .. }
             | EventKind::AttemptStarted { .. }
             | EventKind::PlanSettled { .. }
+            | EventKind::StepAdded { .. }
             | EventKind::StepStarted { .. }
             | EventKind::StepFinished { .. }
             | EventKind::AttemptFailed { .. }

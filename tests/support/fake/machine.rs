@@ -16,6 +16,10 @@ pub(super) struct Machine {
     pub(super) password: String,
     pub(super) sudo: Sudo,
     pub(super) behaviour: Agent,
+    /// The same of a release that an upgrade brought.
+    pub(super) upgraded: Agent,
+    /// What was installed before the upgrade whose release is current.
+    pub(super) before: Option<Vec<u8>>,
     pub(super) scripts: Vec<Script>,
     pub(super) troubles: Vec<(Ask, u64, u64, Trouble)>,
     pub(super) calls: Vec<Call>,
@@ -40,6 +44,8 @@ impl Default for Machine {
             password: PASSWORD.into(),
             sudo: Sudo::default(),
             behaviour: Agent::default(),
+            upgraded: Agent::default(),
+            before: None,
             scripts: vec![Script::takes(3)],
             troubles: Vec::new(),
             calls: Vec::new(),
@@ -159,20 +165,49 @@ impl Machine {
     /// Takes in what ended runs did.
     pub(super) fn settle(&mut self) {
         let now = Instant::now();
-        for run in self.runs.iter_mut().filter(|run| !run.settled && run.fate(now) == Fate::Exit(0)) {
+        let ended = |run: &Run| match run.fate(now) {
+            Fate::Exit(0) => true,
+            // With any other code it left the old release.
+            Fate::Exit(code) => {
+                let row = landfall::assets::script_exit(code);
+                run.action == "upgrade" && !row.is_some_and(|row| row.untouched)
+            }
+            _ => false,
+        };
+        for run in self.runs.iter_mut().filter(|run| !run.settled && ended(run)) {
             run.settled = true;
+            let well = run.fate(now) == Fate::Exit(0);
+            let mut lives = |behaviour| {
+                self.pids += 1;
+                (well && behaviour != Agent::Dead).then(|| (self.pids, run.begun + run.script.takes))
+            };
             match run.action.as_str() {
                 "install" => {
                     self.installed.clone_from(&run.record);
-                    self.pids += 1;
-                    self.pid = (self.behaviour != Agent::Dead).then(|| (self.pids, run.begun + run.script.takes));
+                    self.before = None;
+                    self.pid = lives(self.behaviour);
+                }
+                "upgrade" => {
+                    if self.before.is_none() {
+                        self.before.clone_from(&self.installed);
+                    }
+                    self.installed.clone_from(&run.record);
+                    self.pid = lives(self.upgraded);
+                }
+                "switch_back" => {
+                    let was_left = self.before.is_some();
+                    if was_left {
+                        self.installed = self.before.take();
+                    }
+                    if was_left || self.pid.is_none() {
+                        self.pid = lives(self.behaviour);
+                    }
                 }
                 "restart" | "reload" => {
                     if run.record.is_some() {
                         self.installed.clone_from(&run.record);
                     }
-                    self.pids += 1;
-                    self.pid = (self.behaviour != Agent::Dead).then(|| (self.pids, run.begun + run.script.takes));
+                    self.pid = lives(self.behaviour);
                 }
                 _ => (self.installed, self.pid) = (None, None),
             }
@@ -183,7 +218,8 @@ impl Machine {
     pub(super) fn knock(&mut self) -> Option<Knock> {
         self.settle();
         let (pid, since) = self.pid?;
-        match self.behaviour {
+        let behaviour = if self.before.is_some() { self.upgraded } else { self.behaviour };
+        match behaviour {
             Agent::Well => Some(Knock::Status(200)),
             Agent::WellAfter(delay) => (Instant::now() >= since + delay).then_some(Knock::Status(200)),
             Agent::Unwell => Some(Knock::Status(500)),
@@ -207,7 +243,7 @@ impl Machine {
         }
         let stage = self.stages.iter().find(|(dir, _)| dir.ends_with(&format!("/{task}"))).map(|(_, files)| files);
         let record = stage.and_then(|files| files.get("landfall.toml")).cloned();
-        if action == "install" {
+        if matches!(action, "install" | "upgrade") {
             if record.is_none() {
                 self.breaches.push(format!("run {id} was started without its files"));
             }

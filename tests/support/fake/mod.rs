@@ -277,6 +277,19 @@ impl Host {
         self
     }
 
+    /// How a release behaves that an upgrade brought.
+    pub fn upgraded(&self, agent: Agent) -> &Self {
+        self.lock().upgraded = agent;
+        self
+    }
+
+    /// Text of the `landfall.toml` that lies there.
+    pub fn installed(&self) -> String {
+        let mut machine = self.lock();
+        machine.settle();
+        machine.installed.as_deref().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
+    }
+
     pub fn sudo(&self, sudo: Sudo) -> &Self {
         self.lock().sudo = sudo;
         self
