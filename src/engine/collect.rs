@@ -109,6 +109,7 @@ async fn read(mut talk: Talk, most: usize) -> Result<Option<RunLog>, Failure> {
                 Some(("size", number)) => size = number.parse::<u64>().ok(),
                 _ => missing |= word == "missing",
             },
+            Raw::Overrun => return Err(Failure::new(Code::ConnectionLost, "the log came faster than it was read")),
             Raw::Exit => break,
         }
     }

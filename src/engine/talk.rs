@@ -64,6 +64,8 @@ pub(super) enum Raw {
     Bytes(Bytes),
     /// An answer on stderr.
     Word(String),
+    /// It printed faster than it was read, and its channel was closed: what was read before has come, the rest has not.
+    Overrun,
     /// It ended.
     Exit,
 }
@@ -204,11 +206,12 @@ impl Talk {
                     Some(Frame::Bytes(bytes)) => return Ok(Raw::Bytes(bytes)),
                     Some(Frame::Word(word)) => return Ok(Raw::Word(word)),
                     None if self.exit.is_some() => return Ok(Raw::Exit),
-                    None => {
-                        self.read().await?;
-                        continue;
-                    }
+                    None => match self.read().await {
+                        Err(TransportError::Overrun) => return Ok(Raw::Overrun),
+                        read => drop(read?),
+                    },
                 }
+                continue;
             }
             if !self.stdout.is_empty() {
                 return Ok(Raw::Bytes(self.stdout.split().freeze()));
@@ -223,7 +226,10 @@ impl Talk {
             if self.exit.is_some() {
                 return Ok(Raw::Exit);
             }
-            self.read().await?;
+            match self.read().await {
+                Err(TransportError::Overrun) => return Ok(Raw::Overrun),
+                read => drop(read?),
+            }
         }
     }
 

@@ -40,6 +40,7 @@ mod crash;
 mod doors;
 mod executors;
 mod gateways;
+mod giants;
 mod kinds;
 mod life;
 mod link;

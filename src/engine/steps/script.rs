@@ -108,19 +108,35 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
         .unwrap_or_else(|_| Err(Failure::new(Code::ConnectionLost, "starting the script got no answer").into()))
 }
 
-/// Streams the log from where the record has it, until the run ended.
+/// Streams the log from where the record has it, until the run ended. One that is printed faster than the record takes it is
+/// asked for again from where it broke off: that is our haste and no fault of the link, and each time much of it has come.
 async fn follow(task: &mut HostTask, plan: &Plan, run: &Run, attempt: u32) -> Result<(RunEnd, String), Halt> {
     let mut offset = task.job.store.output_end(task.row.id, run.step, attempt).await?;
+    let mut tail = earlier(task, (run.step, attempt), offset).await?;
+    loop {
+        if let Some(end) = listen(task, plan, (run, attempt), (&mut offset, &mut tail)).await? {
+            return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
+        }
+        tracing::debug!(host = %task.row.address, offset, "the output came too fast");
+    }
+}
+
+/// Streams the log from `offset` on over one channel; `None` when more came than could be taken.
+async fn listen(
+    task: &mut HostTask,
+    plan: &Plan,
+    (run, attempt): (&Run, u32),
+    (offset, tail): (&mut u64, &mut Vec<u8>),
+) -> Result<Option<RunEnd>, Halt> {
     let from = offset.to_string();
     let opened =
         tokio::time::timeout(BEAT_DEADLINE, task.talk(&assets::FOLLOW, &[&plan.state_dir, run.id.as_str(), &from])).await;
     let mut talk = opened.map_err(|_| silent())??;
-    let mut tail = earlier(task, (run.step, attempt), offset).await?;
     let mut end: Option<(RunEnd, u64)> = None;
     loop {
-        if let Some((end, _)) = end.take_if(|(_, size)| offset >= *size) {
+        if let Some((end, _)) = end.take_if(|(_, size)| *offset >= *size) {
             talk.end().await;
-            return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
+            return Ok(Some(end));
         }
         let next = tokio::time::timeout(BEAT_DEADLINE, talk.raw()).await;
         match next.map_err(|_| silent())?? {
@@ -129,11 +145,12 @@ async fn follow(task: &mut HostTask, plan: &Plan, run: &Run, attempt: u32) -> Re
                 if tail.len() > 2 * TAIL {
                     tail.drain(..tail.len() - TAIL);
                 }
-                let chunk = OutputChunk { task: task.row.id, step: run.step, attempt, offset, data };
-                offset += chunk.data.len() as u64;
+                let chunk = OutputChunk { task: task.row.id, step: run.step, attempt, offset: *offset, data };
+                *offset += chunk.data.len() as u64;
                 task.job.journal.output(chunk).await;
             }
-            Raw::Word(word) => end = end.or(ending(&word, offset)?),
+            Raw::Word(word) => end = end.or(ending(&word, *offset)?),
+            Raw::Overrun => return Ok(None),
             Raw::Exit => {
                 let how = talk.exit().map_or_else(String::new, ToString::to_string);
                 return Err(Failure::new(Code::ConnectionLost, format!("following the script ended ({how})"))

@@ -72,10 +72,10 @@ impl Service {
 /// The log of each step of a host.
 pub(in crate::service) fn step_logs(task: &TaskRow, record: &HostRecord, chunks: &[OutputChunk]) -> Vec<StepLog> {
     let mut output: BTreeMap<StepKind, Vec<u8>> = BTreeMap::new();
+    let mut ends: BTreeMap<(StepKind, u32), u64> = BTreeMap::new();
     for chunk in chunks {
         let text = output.entry(chunk.step).or_default();
-        mark_gap(text, chunk.offset);
-        text.extend_from_slice(&chunk.data);
+        join(text, ends.entry((chunk.step, chunk.attempt)).or_default(), chunk);
     }
     let log = |view: StepView| StepLog {
         step: view.step,
@@ -87,12 +87,15 @@ pub(in crate::service) fn step_logs(task: &TaskRow, record: &HostRecord, chunks:
     step_views(task, record).into_iter().map(log).collect()
 }
 
-/// Marks where the record left output out: the text so far ends before `offset`.
-fn mark_gap(text: &mut Vec<u8>, offset: u64) {
-    let have = text.len() as u64;
-    if offset > have && have > 0 && !text.ends_with(b"...\n") && offset - have > 0 {
-        text.extend_from_slice(format!("\n... {} bytes left out ...\n", offset - have).as_bytes());
+/// Adds a piece to the output of its attempt, which was had up to `end`. What the record left out is marked; what a second
+/// connection brought once more is there already.
+fn join(text: &mut Vec<u8>, end: &mut u64, piece: &OutputChunk) {
+    if piece.offset > *end {
+        text.extend_from_slice(format!("\n... {} bytes left out ...\n", piece.offset - *end).as_bytes());
     }
+    let again = usize::try_from(end.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
+    text.extend_from_slice(piece.data.get(again..).unwrap_or_default());
+    *end = (*end).max(piece.offset.saturating_add(piece.data.len() as u64));
 }
 
 /// What the record knows of a step, then what the target printed.
