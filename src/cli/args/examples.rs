@@ -44,7 +44,7 @@ Example of a job:
     {\"bk_biz_id\": 2, \"bk_cloud_id\": 0, \"ap_id\": 1, \"inner_ip\": \"10.0.0.5\", \"os_type\": \"LINUX\",
      \"account\": \"root\", \"port\": 22, \"auth_type\": \"PASSWORD\", \"password\": {\"env\": \"ROOT_PASSWORD\"}}]}
 
-`password`, `key` and the other secrets may be text, {\"env\": \"NAME\"} or {\"file\": \"PATH\"} (relative to the job file).
+`password`, `key` and the other secrets may be text, {\"env\": \"NAME\"} or {\"file\": \"PATH\"} (relative to the job file). \
 Ctrl-C once: no new host begins and running steps finish; twice: let go at once. Either way the job can be resumed.";
 
 pub(super) const PLAN: &str = "\
@@ -76,10 +76,10 @@ Examples:
   curl -s http://127.0.0.1:8420/api/job/12/details/ -d '{}'
   curl -sN http://127.0.0.1:8420/api/job/12/events/
 
-The API and the executor are one process, or any number of each over one PostgreSQL: executors share the hosts of a job, and
-what a killed one had is taken over by the others within `limits.lease_s`. SIGTERM or Ctrl-C once: no new host begins and
-running steps finish; twice: let go at once. Unfinished jobs that came in by HTTP go on at the next start; jobs of `run` are
-left to `landfall job resume`. Beyond loopback the site file must declare who may call ([[app]]) and TLS ([api]).
+The API and the executor are one process, or any number of each over one PostgreSQL: executors share the hosts of a job, and \
+what a killed one had is taken over by the others within `limits.lease_s`. SIGTERM or Ctrl-C once: no new host begins and \
+running steps finish; twice: let go at once. Unfinished jobs that came in by HTTP go on at the next start; jobs of `run` are \
+left to `landfall job resume`. Beyond loopback the site file must declare who may call ([[app]]) and TLS ([api]). \
 Exit code 0 after a stop.";
 
 pub(super) const JOB: &str = "\
@@ -126,16 +126,16 @@ Examples:
   landfall job retry 12 --credentials passwords.csv
   landfall job retry 12 --from-start
 
-Each host begins at its first step that is not known to be done. A login names its host by bk_cloud_id and inner_ip (or by
-bk_host_id), and brings any of account, port, auth_type, password, second_password, key, certificate, passphrase, sudo_password; secrets may be named as in
-a job file and in a host list. What it leaves out stays as it was. A process that works on the job takes the hosts up;
-without one this process does. Exit codes are those of `run`.";
+Each host begins at its first step that is not known to be done. A login names its host by bk_cloud_id and inner_ip (or by \
+bk_host_id), and brings any of account, port, auth_type, password, second_password, key, certificate, passphrase, \
+sudo_password; secrets may be named as in a job file and in a host list. What it leaves out stays as it was. A process that \
+works on the job takes the hosts up; without one this process does. Exit codes are those of `run`.";
 
 pub(super) const JOB_CANCEL: &str = "\
 Examples:
   landfall job cancel 12
 
-Hosts that ended keep their result. What runs on the others is ended there, and they become TERMINATED;
+Hosts that ended keep their result. What runs on the others is ended there, and they become TERMINATED; \
 `landfall job retry 12` goes on with them. Exit code 0 once the job has ended.";
 
 pub(super) const JOB_RESUME: &str = "\
@@ -144,7 +144,7 @@ Examples:
   landfall job resume 12 --output json
   landfall job resume 12 --credentials passwords.csv
 
-Unfinished hosts keep their logins for 7 days. `--credentials` gives those new ones that have none any more, in the form of
+Unfinished hosts keep their logins for 7 days. `--credentials` gives those new ones that have none any more, in the form of \
 `landfall job retry`.";
 
 pub(super) const KEY: &str = "\
@@ -158,9 +158,9 @@ Examples:
   landfall key rotate --output json
   landfall key rotate --prepare
 
-The key file has the old and the new key until everything is sealed anew, then the new one alone. Broken off at any moment,
-the next call goes on. A running `landfall serve` goes on, too: it reads the key file again when it has to. Where several
-machines share the record, `--prepare` first, copy the key file to each, then rotate on one and copy once more.
+The key file has the old and the new key until everything is sealed anew, then the new one alone. Broken off at any moment, \
+the next call goes on. A running `landfall serve` goes on, too: it reads the key file again when it has to. Where several \
+machines share the record, `--prepare` first, copy the key file to each, then rotate on one and copy once more. \
 JSON: how far it is, a line a step; the last line is the result.";
 
 pub(super) const KEY_PURGE: &str = "\
