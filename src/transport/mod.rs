@@ -14,7 +14,8 @@
 //! A target may be behind a [`Gateway`]: the transport then shares few connections to that among all hosts behind it. Which
 //! gateway is taken, and what follows when one fails, is the engine's.
 //!
-//! To add a transport: implement [`Transport`], [`Session`], [`Process`] and [`Sftp`], name it in `app`, run `tests/ssh_real` on it.
+//! To add a transport: implement [`Transport`], [`Session`], [`Process`] and [`Sftp`], name it in `app`, run `tests/faults` on
+//! it.
 
 pub mod error;
 pub mod ssh;

@@ -1,6 +1,6 @@
 //! SSH on the wire: our transport against servers in this process, good and bad ones.
 //!
-//! Everything goes over real loopback sockets. What only a real sshd can show is in `tests/ssh_real`.
+//! Everything goes over real loopback sockets. What only a real sshd can show is in `tests/real`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

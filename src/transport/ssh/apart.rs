@@ -2,9 +2,10 @@
 //!
 //! Classic Diffie-Hellman computes with big integers in russh's task of the session, again at every rekeying: 10 ms with
 //! group14, 76 ms with group16, 587 ms with a group of 8192 bits that an old server may insist on
-//! (`reference/performance.md` 1), while a handshake on an elliptic curve takes less than one. A fleet of such hosts would hold all workers of
-//! the runtime, and every deadline, heartbeat and lease on them. Which exchange comes is known too late to move a session
-//! that runs; so what counts is who may: hosts of `[ssh] legacy_algorithms`. Others offer a curve, or cost 10 to 14 ms once.
+//! (`reference/performance.md` 1), while a handshake on an elliptic curve takes less than one. A fleet of such hosts would
+//! hold all workers of the runtime, and every deadline, heartbeat and lease on them. Which exchange comes is known too late
+//! to move a session that runs; so what counts is who may: hosts of `[ssh] legacy_algorithms`. Others offer a curve, or cost
+//! 10 to 14 ms once.
 //!
 //! Here run the handshake, the login and russh's task. Dial, records, gateways' tunnels and channels stay where the caller
 //! is; a test that stops its clock does not stop this one. The thread is started at the first need and never ended: sessions

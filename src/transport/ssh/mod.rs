@@ -8,7 +8,7 @@
 //!                             ▼                                    │
 //! dial ──► line ──► russh ──► listener ──► auth ──► pin ──► session┤
 //! (TCP)    (stream)  (task)   (host key,   (none, its              ├──► tunnel    a connection of the host
-//!   ▲                          goodbye)     proofs)               └──► sftp      its files
+//!   ▲                          goodbye)     proofs)                └──► sftp      its files
 //!   └── gateway: a tunnel of a connection that many hosts share, in place of TCP
 //! ```
 //! One session is one TCP connection and one task of russh; those of hosts that may use old algorithms have a thread of their
