@@ -65,7 +65,10 @@ start_agent() {
 
 last_words() { # of this start, not of an earlier one
     if under_systemd; then
-        journalctl -u "$name.service" --since "$began" -n 5 --no-pager -o cat 2>/dev/null
+        # What systemd says of it first: the agent's own words tell more.
+        for whose in UNIT _SYSTEMD_UNIT; do
+            journalctl "$whose=$name.service" --since "$began" -n 5 --no-pager -o cat 2>/dev/null
+        done
     elif [ -f "$log" ]; then
         tail -c +$((log_size + 1)) "$log" | tail -n 5
     fi
