@@ -52,7 +52,8 @@ impl HostTask {
     fn cause(&self, how: &str) -> Failure {
         let cause = self.record.gate_failure().cloned();
         let cause = cause.unwrap_or_else(|| Failure::new(Code::Cancelled, "the upgrade was cancelled"));
-        Failure { message: format!("{}; {how}", cause.message), ..cause }
+        // Its own causes belong to it, and stand before what came after.
+        Failure { message: format!("{cause}; {how}"), causes: Vec::new(), ..cause }
     }
 
     /// The old release answers again; the upgrade failed all the same.
@@ -63,7 +64,7 @@ impl HostTask {
     /// The way back failed: the cause stays the new release's, and that of the way back is told behind it.
     pub(super) fn strayed(&mut self, halt: Halt) -> Result<Halt, Halt> {
         let (Halt::Failed(failure) | Halt::Unknown(failure)) = &halt else { return Ok(halt) };
-        let told = self.cause(&format!("{} does not answer again: {}", self.release_before(), failure.message));
+        let told = self.cause(&format!("{} does not answer again: {failure}", self.release_before()));
         let is_unknown = matches!(halt, Halt::Unknown(_));
         let ended = self.end_of_step(&Outcome::Failed { failure: failure.clone() });
         self.note(ended.into_iter().collect())?;

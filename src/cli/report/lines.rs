@@ -83,7 +83,9 @@ impl Wording {
             EventKind::StepFinished { step, outcome: StepOutcome::Warned { message }, .. } => {
                 about(format!("{step}: {} {}", self.paint.warn("warning:"), text::one_line(message)))
             }
-            EventKind::StepAdded { step, after, .. } => about(format!("{after}: {} {step} follows", self.paint.warn("in vain:"))),
+            EventKind::StepAdded { step, .. } => {
+                about(format!("{} the new release failed, {step} follows", self.paint.warn("warning:")))
+            }
             EventKind::HostKeyReplaced { pinned, shown } => {
                 about(format!("connect: {} host key {pinned} is replaced by {shown}", self.paint.warn("warning:")))
             }
