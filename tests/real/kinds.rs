@@ -1,6 +1,6 @@
 //! Every kind of host that real fleets have: what its shell, its sshd, its sudo or its missing tools do to us.
 
-use crate::landfall::{Landfall, Report, install, uninstall};
+use crate::landfall::{Landfall, Report, install, job, uninstall};
 use crate::package::{self, Package};
 use crate::scene::Scene;
 use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing, metrics};
@@ -34,6 +34,19 @@ fn comes_and_goes_where(site: &str, kinds: &[&str]) -> (World, Report) {
         assert_eq!(left, "", "{}", host.name);
     }
     (world, installed)
+}
+
+/// Restarts the agents and takes them away: no run was made twice, and every host is as its listing says it was.
+#[track_caller]
+pub fn restarts_and_goes(landfall: &Landfall, world: &World, before: &[String]) {
+    landfall.succeed(&job("RESTART_AGENT", world.hosts()));
+    world.hosts().iter().for_each(assert_answers);
+    landfall.succeed(&uninstall(world.hosts()));
+    for (host, before) in world.hosts().iter().zip(before) {
+        assert_gone(world, host);
+        assert_eq!(assert_no_run_twice(world, &host.name).len(), 3, "{}", host.name);
+        assert_eq!(difference(before, &listing(world, &host.name)), [""; 0], "{}", host.name);
+    }
 }
 
 #[test]

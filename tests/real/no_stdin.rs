@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::landfall::{Landfall, Report, install, job, uninstall};
+use crate::kinds::restarts_and_goes;
+use crate::landfall::{Landfall, Report, install, job};
 use crate::package::{self, Package};
 use crate::proxy::{Fault, Proxy};
 use crate::scene::Scene;
-use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing};
+use crate::target::{assert_answers, listing};
 use crate::world::World;
 
 /// What the upload of the package tells of itself.
@@ -30,13 +31,7 @@ fn an_agent_comes_and_goes_and_nothing_stays_in_the_home() {
             "{upload:?}"
         );
     }
-    landfall.succeed(&job("RESTART_AGENT", world.hosts()));
-    landfall.succeed(&uninstall(world.hosts()));
-    for (host, before) in world.hosts().iter().zip(&before) {
-        assert_gone(&world, host);
-        assert_eq!(assert_no_run_twice(&world, &host.name).len(), 3, "{}", host.name);
-        assert_eq!(difference(before, &listing(&world, &host.name)), [""; 0], "{}", host.name);
-    }
+    restarts_and_goes(&landfall, &world, &before);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Ways to root: without a question, behind a question, on a terminal; and what is told when there is none.
 
-use crate::kinds::comes_and_goes;
-use crate::landfall::{Landfall, install, job, uninstall};
+use crate::kinds::{comes_and_goes, restarts_and_goes};
+use crate::landfall::{Landfall, install, job};
 use crate::package;
-use crate::target::{assert_answers, assert_gone, assert_no_run_twice, difference, listing};
+use crate::target::{assert_answers, difference, listing};
 use crate::world::World;
 
 /// A rule of the site for each of these hosts.
@@ -40,14 +40,7 @@ fn who_asks_on_a_terminal_only_is_answered_there_and_every_byte_arrives() {
             }
         }
     }
-    landfall.succeed(&job("RESTART_AGENT", world.hosts()));
-    world.hosts().iter().for_each(assert_answers);
-    landfall.succeed(&uninstall(world.hosts()));
-    for (host, before) in world.hosts().iter().zip(&before) {
-        assert_gone(&world, host);
-        assert_eq!(assert_no_run_twice(&world, &host.name).len(), 3, "{}", host.name);
-        assert_eq!(difference(before, &listing(&world, &host.name)), [""; 0], "{}", host.name);
-    }
+    restarts_and_goes(&landfall, &world, &before);
 }
 
 #[test]
