@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::kinds::restarts_and_goes;
-use crate::landfall::{Landfall, Report, install, job};
+use crate::landfall::{Landfall, Report, install};
 use crate::package::{self, Package};
 use crate::proxy::{Fault, Proxy};
 use crate::scene::Scene;

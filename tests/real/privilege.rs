@@ -1,7 +1,7 @@
 //! Ways to root: without a question, behind a question, on a terminal; and what is told when there is none.
 
 use crate::kinds::{comes_and_goes, restarts_and_goes};
-use crate::landfall::{Landfall, install, job};
+use crate::landfall::{Landfall, install};
 use crate::package;
 use crate::target::{assert_answers, difference, listing};
 use crate::world::World;
