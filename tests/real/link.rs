@@ -100,6 +100,8 @@ fn lost_during_the_script_the_same_run_is_followed_to_its_end() {
     let mut running = scene.landfall.begin(&install(scene.world.hosts()));
     running.step_started(ip, "run_script");
     await_held(&scene.world, "a");
+    // Between two commands nothing would be lost.
+    await_followed(&scene.world, "a");
     cut_sessions(&scene.world);
     running.wait_for("the loss", |event| event["kind"] == "attempt_failed");
     let_go(&scene.world, "a");
