@@ -47,7 +47,7 @@ clean_up() {
 
 build() {
     say "building landfall (the first time takes some minutes)"
-    cargo build --locked
+    cargo build --locked --workspace --bin landfall
     PATH=$(realpath "${CARGO_TARGET_DIR:-target}/debug"):$PATH
 }
 

@@ -42,7 +42,7 @@ clean_up() {
 build() {
     say "building landfall (the first time takes some minutes)"
     # Without --release: built in half the time, and three hosts do not notice.
-    cargo build --locked
+    cargo build --locked --workspace --bin landfall
     PATH=$(realpath "${CARGO_TARGET_DIR:-target}/debug"):$PATH
 }
 

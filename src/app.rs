@@ -110,7 +110,7 @@ impl App {
             packages: packages.clone(),
             site: site.clone(),
             clock,
-            gateways: gateways::known(&site),
+            gateways: gateways::of(site.clone()),
             clouds,
             transport: Box::new({
                 let settings = SshSettings {

@@ -34,7 +34,7 @@
 //! [`service::submit`] checks the whole request and records the job in one transaction. `engine::dispatcher` claims its hosts and
 //! starts as many as the limits allow. `engine::host_task` takes a host through its steps (`engine::steps`), each journaled before
 //! its first byte; the probe settles the plan ([`plan::settle`]), which is journaled before the first change. The script runs
-//! detached on the target (`scripts/linux/runner.sh`) and is followed by byte offset, so a lost connection or a dead executor finds
+//! detached on the target (`scripts/unix/runner.sh`) and is followed by byte offset, so a lost connection or a dead executor finds
 //! it again. Doors read what happened from the record ([`service::feed`]).
 
 pub mod api;

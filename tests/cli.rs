@@ -57,6 +57,8 @@ const COMMANDS: &[&str] = &[
     "site hash-secret",
     "completions",
     "man",
+    "manual",
+    "job commands",
 ];
 
 #[test]
@@ -153,15 +155,17 @@ fn all_faults_are_told_at_once_each_with_its_path() {
 #[test]
 fn a_job_of_which_no_host_is_accepted_exits_3_with_every_reason() {
     let desk = Desk::new();
-    let windows = |ip| with(host(ip), "os_type", json!("WINDOWS"));
-    desk.job(&json!({"job_type": "RESTART_AGENT", "hosts": [windows("10.0.0.1"), windows("10.0.0.2"), windows("10.0.0.1")]}));
-    let said = desk.landfall("run job.json").exits(3).complains(&[
-        "10.0.0.1: unsupported: ",
-        "10.0.0.2: unsupported: ",
-        "10.0.0.1: duplicate: ",
+    let zone = |host| with(with(host, "bk_cloud_id", json!(2)), "outer_ip", json!("192.0.2.1"));
+    let aix = |ip| zone(with(host(ip), "os_type", json!("AIX")));
+    desk.file("site.toml", "[[cloud]]\nid = 2\n");
+    desk.job(&json!({"job_type": "RESTART_PROXY", "hosts": [aix("10.0.0.1"), aix("10.0.0.2"), aix("10.0.0.1")]}));
+    let said = desk.landfall("run job.json --site site.toml").exits(3).complains(&[
+        "10.0.0.1 (cloud 2): unsupported: ",
+        "10.0.0.2 (cloud 2): unsupported: ",
+        "10.0.0.1 (cloud 2): duplicate: ",
     ]);
     assert!(said.out.is_empty());
-    let envelope = desk.landfall("run job.json --output json").exits(3).last();
+    let envelope = desk.landfall("run job.json --site site.toml --output json").exits(3).last();
     assert_eq!((envelope["code"].as_i64(), envelope["data"]["job_id"].as_str()), (Some(3_801_018), Some("")), "{envelope}");
     assert_eq!(envelope["data"]["ip_filter"][1]["exception"], "unsupported");
 }

@@ -129,9 +129,13 @@ fn a_list_is_taken_as_a_job_file_with_the_same_hosts_would_be() {
     run("hosts.csv --package tiny@1.0").exits(2).complains(&["package", "tiny"]);
     run("empty.csv").exits(2).complains(&["empty.csv row 2, column bk_cloud_id: there is no cloud 2"]);
     run("hosts.csv --ap 7").exits(2).complains(&["hosts.csv ap_id: there is no access point 7"]);
-    // A system that this release does not serve is known.
-    desk.file("windows.csv", "inner_ip,password,os_type\n10.0.0.1,a,WINDOWS\n10.0.0.2,b,WINDOWS\n");
-    let said = desk.landfall("run --hosts windows.csv --kind RESTART_AGENT --biz 2 --output json").exits(3);
+    // A system that has no proxies is known.
+    desk.file("site.toml", "[[cloud]]\nid = 2\n");
+    desk.file(
+        "aix.csv",
+        "inner_ip,outer_ip,password,os_type,bk_cloud_id\n10.0.0.1,192.0.2.1,a,AIX,2\n10.0.0.2,192.0.2.2,b,AIX,2\n",
+    );
+    let said = desk.landfall("run --hosts aix.csv --kind RESTART_PROXY --biz 2 --site site.toml --output json").exits(3);
     let envelope = said.last();
     assert_eq!(envelope["data"]["ip_filter"].as_array().map(Vec::len), Some(2), "{envelope}");
 }

@@ -1,15 +1,28 @@
 # Starts, stops and finds the agent's process, and has it started at boot: by systemd, by init.d, by rc.local.
 # It never touches a unit, an init script or a process that is not ours; a name that is taken is refused.
 #
-# A part of agent. Needs prelude.sh and process.sh before it.
-# shellcheck disable=SC2154 # agent.sh reads the parameters and names the exit codes, process.sh sets started
-umask 022
+# The half of agent that is Linux's. Needs unix/service.sh before it, which says what a half has.
+# shellcheck shell=sh disable=SC2154,SC2034 # agent.sh reads the parameters and names the exit codes, and reads what is set here
 
-# The line that makes a unit or an init script ours.
-OURS='# Installed by landfall'
+set_places() {
+    system_file=unit
+    system_place=/etc/systemd/system/$name.service
+    init=/etc/init.d/$name
+}
 
-ours() { # FILE
-    [ -f "$1" ] && grep -Fqx -e "$OURS" "$1"
+owned_by_system() { # PATH
+    case $1 in
+        /bin/* | /boot/* | /dev/* | /lib/* | /lib32/* | /lib64/* | /libx32/* | /proc/* | /sbin/* | /sys/*) ;;
+        /etc/default | /etc/init.d | /etc/rc* | /etc/ssh | /etc/ssl | /etc/systemd | /etc/systemd/*) ;;
+        /root/.ssh | /run/lock | /run/systemd | /run/user | /run/user/*) ;;
+        /usr/bin | /usr/etc | /usr/games | /usr/include | /usr/lib | /usr/lib32 | /usr/lib64 | /usr/libx32) ;;
+        /usr/libexec | /usr/local | /usr/sbin | /usr/share | /usr/src) ;;
+        /usr/local/bin | /usr/local/etc | /usr/local/games | /usr/local/include | /usr/local/lib | /usr/local/lib64) ;;
+        /usr/local/libexec | /usr/local/man | /usr/local/sbin | /usr/local/share | /usr/local/src) ;;
+        /var/backups | /var/cache | /var/db | /var/empty | /var/lib | /var/local | /var/lock | /var/log) ;;
+        /var/mail | /var/opt | /var/run | /var/spool | /var/tmp | /var/www) ;;
+        *) return 1 ;;
+    esac
 }
 
 under_systemd() {
@@ -18,17 +31,12 @@ under_systemd() {
 
 check_foreign() {
     [ "$process" = own ] || return 0
-    for file in "$unit" /lib/systemd/system/"$name".service /usr/lib/systemd/system/"$name".service "$init"; do
-        if [ -e "$file" ] || [ -h "$file" ]; then
-            ours "$file" || die "$EXIT_FOREIGN_SERVICE" check_env "$file is not ours, choose another name or remove it"
-        fi
-    done
-    if [ -s "$pid_file" ]; then
-        read -r pid mark _ <"$pid_file"
-        if [ -z "$mark" ] && process_facts "$pid"; then
-            die "$EXIT_FOREIGN_SERVICE" check_env "$pid_file names process $pid of another program"
-        fi
-    fi
+    refuse_foreign "$system_place" /lib/systemd/system/"$name".service /usr/lib/systemd/system/"$name".service "$init"
+    refuse_foreign_pid
+}
+
+registered() {
+    ours "$system_place" || ours "$init"
 }
 
 # --- the process ---
@@ -37,15 +45,14 @@ check_foreign() {
 running() {
     if [ "$process" = none ]; then
         [ -h "$home/current" ] && echo process=none
-    elif under_systemd && ours "$unit"; then
+    elif under_systemd && ours "$system_place"; then
         systemctl is-active --quiet "$name.service" || return 1
         pid=$(systemctl show -p MainPID "$name.service")
         pid=${pid#MainPID=}
         process_facts "${pid:-0}" || return 1
         echo "process=unit $name $pid $started"
     else
-        [ -s "$pid_file" ] && read -r pid mark _ <"$pid_file" && process_facts "$pid" && [ "$started" = "$mark" ] || return 1
-        echo "process=pid $pid $started"
+        running_by_pid
     fi
 }
 
@@ -56,9 +63,8 @@ start_agent() {
     if under_systemd; then
         systemctl reset-failed "$name.service" 2>/dev/null
         systemctl start "$name.service" || die "$EXIT_START_FAILED" start_agent "systemctl start $name.service failed"
-    elif ! sh "$home/service" start >/dev/null; then
-        last_words | while IFS= read -r line; do say WARN start_agent - "$line"; done
-        die "$EXIT_START_FAILED" start_agent "$name ended at once"
+    else
+        start_by_script
     fi
     say INFO start_agent DONE "$name"
 }
@@ -69,22 +75,17 @@ last_words() { # of this start, not of an earlier one
         for whose in UNIT _SYSTEMD_UNIT; do
             journalctl "$whose=$name.service" --since "$began" -n 5 --no-pager -o cat 2>/dev/null
         done
-    elif [ -f "$log" ]; then
-        tail -c +$((log_size + 1)) "$log" | tail -n 5
+    else
+        end_of_log "$log"
     fi
 }
 
 stop_agent() { # STEP
-    if under_systemd && ours "$unit"; then
+    if under_systemd && ours "$system_place"; then
         systemctl stop "$name.service" || die "$EXIT_STOP_FAILED" "$1" "systemctl stop $name.service failed"
     fi
     # The copy in /etc/init.d, should somebody have deleted the directory under a running agent.
-    for script in "$home/service" "$init"; do
-        if ours "$script"; then
-            sh "$script" stop >/dev/null || die "$EXIT_STOP_FAILED" "$1" "$name cannot be stopped"
-            break
-        fi
-    done
+    stop_by_script "$1" "$home/service" "$init"
     end_strays "$1"
 }
 
@@ -93,29 +94,28 @@ stop_agent() { # STEP
 strays() {
     real=$(cd "$home" 2>/dev/null && pwd -P) || return 0
     space=$(mount_space self)
+    running_from "$real" | while read -r stray; do
+        if [ "$(mount_space "$stray")" = "$space" ]; then printf '%s ' "$stray"; fi
+    done
+}
+
+running_from() { # DIR
+    case $1 in
+        # The ls of busybox shows such a name with question marks in it; what a process has in memory names it as it is.
+        *[!\ -~]*)
+            for maps in /proc/[0-9]*/maps; do
+                if grep -Fq -e " $1/" "$maps" 2>/dev/null; then maps=${maps%/maps} && echo "${maps#/proc/}"; fi
+            done
+            return
+            ;;
+    esac
     # shellcheck disable=SC2010 # readlink is not everywhere, and these names are numbers
-    ls -l /proc/[0-9]*/exe 2>/dev/null | grep -F -e " -> $real/" | sed 's,.* /proc/\([0-9]*\)/exe -> .*,\1,' |
-        while read -r stray; do
-            if [ "$(mount_space "$stray")" = "$space" ]; then printf '%s ' "$stray"; fi
-        done
+    ls -l /proc/[0-9]*/exe 2>/dev/null | grep -F -e " -> $1/" | sed 's,.* /proc/\([0-9]*\)/exe -> .*,\1,'
 }
 
 mount_space() { # PID
     # shellcheck disable=SC2012 # readlink is not everywhere
     ls -l "/proc/$1/ns/mnt" 2>/dev/null | sed 's,.* -> ,,'
-}
-
-end_strays() { # STEP
-    signal=TERM seconds=0
-    while left=$(strays) && [ -n "$left" ]; do
-        if [ "$seconds" -eq 0 ]; then say WARN "$1" - "still running from $home: $left"; fi
-        [ "$seconds" -lt 12 ] || die "$EXIT_STOP_FAILED" "$1" "still running from $home: $left"
-        if [ "$seconds" -ge 10 ]; then signal=KILL; fi
-        # shellcheck disable=SC2086 # a list of pids
-        if [ "$seconds" -eq 0 ] || [ "$signal" = KILL ]; then kill -"$signal" $left 2>/dev/null; fi
-        sleep 1
-        seconds=$((seconds + 1))
-    done
 }
 
 # --- at boot ---
@@ -128,7 +128,7 @@ setup_startup_scripts() {
     say INFO setup_startup_scripts START "$name"
     if under_systemd; then
         way=systemd
-        put_file "$services/unit" "$unit" 644 && systemctl daemon-reload && systemctl -q enable "$name.service"
+        put_file "$services/unit" "$system_place" 644 && systemctl daemon-reload && systemctl -q enable "$name.service"
     elif [ -d /etc/init.d ]; then
         way=init.d
         put_file "$home/service" "$init" 755 && link_rc
@@ -194,9 +194,9 @@ leave_rc_local() {
 }
 
 unregister() {
-    if ours "$unit"; then
+    if ours "$system_place"; then
         if under_systemd; then systemctl -q disable "$name.service"; fi
-        rm -f "$unit" /etc/systemd/system/multi-user.target.wants/"$name".service || return 1
+        rm -f "$system_place" /etc/systemd/system/multi-user.target.wants/"$name".service || return 1
         if under_systemd; then
             systemctl daemon-reload
             systemctl reset-failed "$name.service" 2>/dev/null

@@ -65,6 +65,8 @@ pub(super) enum Refusal {
     TooLarge,
     /// The body broke off.
     Broken,
+    /// The body of a script is not understood: where.
+    Unread(String),
     /// It took too long.
     TooLate,
     /// The door is closing.
@@ -159,6 +161,13 @@ impl Answer {
             Refusal::Faults(faults) => Self::new(StatusCode::OK, Envelope::faults(faults, language)),
             Refusal::Rejected(rejection) => Self::new(StatusCode::OK, rejection.envelope(language)),
             Refusal::Service(ServiceError::Denied(denied)) => Self::denied(denied, language),
+            Refusal::Service(ServiceError::BadToken) => Self {
+                why: Some(Why("a token that is not valid".into())),
+                ..http(StatusCode::FORBIDDEN, say("令牌无效", "the token is not valid"))
+            },
+            // A script reads the status: 200 would be an answer.
+            Refusal::Service(ServiceError::OutOfTurn(what)) => http(StatusCode::CONFLICT, what),
+            Refusal::Unread(place) => http(StatusCode::BAD_REQUEST, place),
             Refusal::Service(error) => match service_code(error) {
                 Some(code) => {
                     let mut answer = business(code, &service_text(error, language));
@@ -228,11 +237,16 @@ fn service_code(error: &ServiceError) -> Option<i64> {
     match error {
         ServiceError::NoJob(_) => Some(code::NO_JOB),
         ServiceError::NoRun { .. } => Some(code::NO_RUN),
+        ServiceError::NotManual { .. } => Some(code::INVALID),
+        ServiceError::Ended { .. } => Some(code::NOT_RUNNING),
         ServiceError::Unreached { failure, .. } => Some(collect::code(failure)),
         ServiceError::NoHost { .. } | ServiceError::NoInstance { .. } | ServiceError::NotFailed { .. } => Some(code::NO_INSTANCE),
         ServiceError::Busy(_) | ServiceError::Store(StoreError::Conflict(_) | StoreError::Held { .. }) => Some(code::BUSY),
         ServiceError::Store(StoreError::Unavailable { .. } | StoreError::Corrupt { .. } | StoreError::Key(_))
         | ServiceError::Denied(_)
+        | ServiceError::BadToken
+        | ServiceError::OutOfTurn(_)
+        | ServiceError::Failed(_)
         | ServiceError::Engine(_)
         | ServiceError::Packages(_)
         | ServiceError::Journal(_) => None,
@@ -254,6 +268,10 @@ fn service_text(error: &ServiceError, language: Language) -> String {
         }
         (Language::En, ServiceError::Unreached { host, failure }) => {
             format!("the log cannot be fetched from host {host}: {failure}. What to do: {}", failure.remedy)
+        }
+        (Language::Zh, ServiceError::NotManual { job, host }) => format!("任务 {job} 的主机 {host} 不是手动安装（is_manual）"),
+        (Language::Zh, ServiceError::Ended { job, host, status }) => {
+            format!("任务 {job} 的主机 {host} 的状态为 {}，不再提供命令", status.word())
         }
         (Language::Zh, ServiceError::Busy(_)) => format!("主机正被其他任务占用：{error}"),
         _ => error.to_string(),

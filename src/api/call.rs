@@ -143,7 +143,7 @@ async fn stranger(request: Request, door: &Door, source: IpAddr) -> Result<(Gran
     Ok((grant, body))
 }
 
-fn base(way: Way, headers: &HeaderMap) -> String {
+pub(super) fn base(way: Way, headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme = if way.secure { "https" } else { "http" };
     if host.is_empty() { String::new() } else { format!("{scheme}://{host}") }

@@ -5,8 +5,8 @@
 //!                       line: from where?  │ who (callers), how often (rate), body
 //!                                          └─ no such path, wrong method, too large, too late, a panic: the same envelope
 //! ```
-//! What takes a [`call::Call`] is open to those only who may ask; what takes none (`health`, `figures`, `openapi`) names nothing of
-//! the site, its hosts or its jobs.
+//! What takes a [`call::Call`] is open to those only who may ask; of what takes none, `by_hand` wants a token of one host task, and
+//! `health`, `figures` and `openapi` name nothing of the site, its hosts or its jobs.
 //!
 //! Wire quirks of the contract (`data` is called an array and is an object; `job_id` is an int, but `""` when nothing was
 //! accepted; a business error is HTTP 200 with `result: false`) are kept on purpose; those of a request's fields stand in
@@ -18,6 +18,7 @@
 //! `openapi`; tests hold the three together.
 
 mod answer;
+mod by_hand;
 mod call;
 mod callers;
 mod events;
@@ -32,6 +33,7 @@ mod keys;
 mod line;
 mod openapi;
 mod params;
+mod plain;
 mod rate;
 pub mod server;
 pub mod tls;
@@ -99,6 +101,7 @@ pub fn router(door: Door) -> Router {
         .route("/api/encrypt_rsa/fetch_public_keys", post(keys::fetch))
         .route("/api/encrypt_asymmetric/fetch_public_keys", post(keys::fetch))
         .route("/api/job/{id}/collect_log", post(jobs_collect::collect))
+        .route("/api/job/{id}/get_job_commands", get(by_hand::commands))
         .route("/api/host", get(hosts_get::list))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
     let open = Router::new()
@@ -109,9 +112,16 @@ pub fn router(door: Door) -> Router {
         .route("/openapi.json", get(openapi::show))
         .layer(middleware::from_fn_with_state(door.clone(), by_source))
         .layer(middleware::from_fn_with_state(door.clone(), in_time));
+    // Who comes here has a token of one host task.
+    let scripts = Router::new()
+        .route("/backend/script", get(by_hand::script))
+        .route("/backend/settle", post(by_hand::settle))
+        .route("/backend/fetch", post(by_hand::fetch))
+        .route("/backend/report_log", post(by_hand::report_log))
+        .layer(middleware::from_fn_with_state(door.clone(), in_time));
     // A stream has no deadline.
     let streams = Router::new().route("/api/job/{id}/events", get(events::stream));
-    closed(jobs.merge(streams).merge(open), door)
+    closed(jobs.merge(streams).merge(scripts).merge(open), door)
 }
 
 /// What all paths have in common, and what there is beside them.

@@ -19,6 +19,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, Securi
 use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApiBuilder, Ref, Required, Response as Told, ResponseBuilder};
 
 use self::shapes::{REFUSED, Shape, Shapes, either, list_of, one, typed};
+use super::by_hand::Heard;
 use super::health::Ready;
 use super::jobs_ask::RetriedNode;
 use super::jobs_submit::Accepted;
@@ -26,6 +27,7 @@ use crate::service::collect::Collected;
 use crate::service::details::Tail;
 use crate::service::envelope::PublicKey;
 use crate::service::inventory::HostList;
+use crate::service::manual::Commands;
 use crate::service::preview::Preview;
 use crate::service::view::{JobList, JobView, StepLog};
 
@@ -63,6 +65,8 @@ enum Gives {
     Document,
     /// Prometheus' text.
     Figures,
+    /// Text or bytes for a script, of that type.
+    Text(&'static str),
 }
 
 /// One operation: method, path, what it does, its body, its query, its answer.
@@ -121,6 +125,46 @@ const OPERATIONS: &[Row] = &[
         Takes::Nothing,
         &[("after", Type::Integer, false)],
         Gives::Events,
+    ),
+    (
+        HttpMethod::Get,
+        "/api/job/{id}/get_job_commands/",
+        "A new one-time command for a host that a person installs",
+        Takes::Nothing,
+        &[("bk_host_id", Type::Integer, false), ("instance_id", Type::String, false), ("is_uninstall", Type::Boolean, false)],
+        Gives::Data(one::<Commands>),
+    ),
+    (
+        HttpMethod::Get,
+        "/backend/script/",
+        "The script of a one-time token, which is spent by this",
+        Takes::Nothing,
+        &[("task_id", Type::String, true), ("token", Type::String, true)],
+        Gives::Text("text/x-shellscript"),
+    ),
+    (
+        HttpMethod::Post,
+        "/backend/settle/",
+        "The plan of a script's host",
+        Takes::Body("ScriptFacts"),
+        &[],
+        Gives::Text("text/plain"),
+    ),
+    (
+        HttpMethod::Post,
+        "/backend/fetch/",
+        "Bytes that a script's host needs",
+        Takes::Body("ScriptFetch"),
+        &[],
+        Gives::Text("application/octet-stream"),
+    ),
+    (
+        HttpMethod::Post,
+        "/backend/report_log/",
+        "What a script reports: lines of its log, begin and end of its steps",
+        Takes::Body("ScriptReport"),
+        &[],
+        Gives::Data(one::<Heard>),
     ),
     (
         HttpMethod::Get,
@@ -203,7 +247,13 @@ fn document() -> Value {
 }
 
 fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Shapes) -> Operation {
-    let word = path.trim_matches('/').replace("api/job/", "").replace("api/", "").replace("{id}/", "").replace(['/', '.'], "_");
+    let word = path
+        .trim_matches('/')
+        .replace("api/job/", "")
+        .replace("api/", "")
+        .replace("backend/", "script_")
+        .replace("{id}/", "")
+        .replace(['/', '.'], "_");
     let name = if *method == HttpMethod::Get { format!("get_{word}") } else { word };
     let mut operation = OperationBuilder::new().operation_id(Some(name)).summary(Some(*summary));
     if path.contains("{id}") {
@@ -228,7 +278,10 @@ fn operation((method, path, summary, takes, query, gives): &Row, shapes: &mut Sh
         Takes::Job => Some(ContentBuilder::new().schema(Some(Ref::from_schema_name("Job"))).example(parsed(EXAMPLE)).build()),
     };
     if let Some(content) = content {
-        operation = operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
+        // A script has always something to say; elsewhere nothing means what is asked by default.
+        let required = if path.starts_with("/backend/") { Required::True } else { Required::False };
+        let body = RequestBodyBuilder::new().required(Some(required)).content("application/json", content);
+        operation = operation.request_body(Some(body.build()));
     }
     operation = operation.response("200", told(*gives, *takes == Takes::Job, shapes));
     if matches!(gives, Gives::Events) {
@@ -278,6 +331,7 @@ fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
         }
         Gives::Document => ("the description", vec![json(ObjectBuilder::new().into())]),
         Gives::Figures => ("the figures", vec![text("text/plain")]),
+        Gives::Text(form) => ("what the script asked for", vec![text(form)]),
     };
     let response = ResponseBuilder::new().description(description);
     contents.into_iter().fold(response, |response, (format, content)| response.content(format, content)).build()
@@ -285,10 +339,11 @@ fn told(gives: Gives, with_example: bool, shapes: &mut Shapes) -> Told {
 
 /// What HTTP itself has a word for.
 const WRONG: &[(&str, &str)] = &[
-    ("400", "the body broke off"),
+    ("400", "the body broke off, or is none that a script sends"),
     ("401", "no such app, or its secret is another one"),
-    ("403", "the app may not, or a page of another site asks"),
+    ("403", "the app may not, a page of another site asks, or a token is not valid"),
     ("404", "there is no such path"),
+    ("409", "a script asks for what cannot be now"),
     ("405", "the path has no such method"),
     ("413", "the body is over 64 MiB"),
     ("429", "too many requests, or too many wrong secrets; Retry-After says when to ask again"),

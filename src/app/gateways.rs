@@ -1,4 +1,5 @@
-//! The gateways of the site file, with their logins: proxies of clouds, jump servers of install channels.
+//! The gateways of the site file, with their logins (proxies of clouds, jump servers of install channels), and the proxies
+//! that jobs installed.
 //!
 //! A login that cannot be read makes its gateway unusable here, and nothing else: another machine may have it, and jobs for other
 //! clouds go on.
@@ -9,49 +10,100 @@ use std::sync::Arc;
 use crate::config;
 use crate::domain::credential::{Auth, Secret};
 use crate::domain::host::Address;
-use crate::domain::site::{Access, Given, InstallChannel, Jump, Proxy, Site};
+use crate::domain::id::TaskId;
+use crate::domain::package::Role;
+use crate::domain::site::{Access, Given, InstallChannel, Jump, Site};
+use crate::engine::gateways::roster::{MakeGateways, Roster};
 use crate::engine::gateways::{KnownGateway, Leads};
 use crate::transport::{Gateway, Login, Target};
 
-/// All of them.
-pub(super) fn known(site: &Site) -> Vec<KnownGateway> {
-    let of_clouds = site.proxy.iter().enumerate().flat_map(|(index, proxy)| {
-        let known = move |gateway: Result<Gateway, String>| KnownGateway {
-            leads: Leads::Cloud(proxy.cloud),
-            gateway: gateway.map(Arc::new).map_err(|why| format!("proxy[{index}]: {why}")),
-        };
-        of_proxy(proxy, site).into_iter().map(known)
+/// Those of the site, and those of the record's proxies; the record wins.
+pub(super) fn of(site: Arc<Site>) -> MakeGateways {
+    Box::new(move |roster| known(&site, roster))
+}
+
+fn known(site: &Site, roster: &Roster) -> Vec<KnownGateway> {
+    let proxies: Vec<KnownGateway> = proxies(site, roster);
+    let of_channels: Vec<KnownGateway> =
+        site.install_channel.iter().flat_map(|channel| of_channel(channel, site, &proxies)).collect();
+    proxies.into_iter().chain(of_channels).collect()
+}
+
+fn proxies(site: &Site, roster: &Roster) -> Vec<KnownGateway> {
+    let installed = |address: Address| roster.installed.iter().any(|proxy| proxy.spec.address() == Some(address));
+    let carries = |address: Option<Address>| address.is_none_or(|address| !roster.retired.contains(&address));
+    let declared = site.proxy.iter().enumerate().filter(|(_, proxy)| {
+        // A proxy that a job installed is known better: its login was just used.
+        carries(proxy.address()) && !proxy.address().is_some_and(installed)
     });
-    let of_channels = site.install_channel.iter().flat_map(|channel| of_channel(channel, site));
-    of_clouds.chain(of_channels).collect()
+    let declared = declared.flat_map(|(index, proxy)| {
+        let (address, dials) = (proxy.address(), proxy.dials());
+        let login = || login(proxy.access()).map_err(|why| format!("proxy[{index}]: {why}"));
+        let (port, channel, cloud) = (proxy.port, proxy.install_channel_id, proxy.cloud);
+        of_proxy(Way { address, dials, port, channel, cloud, version: None }, &login, site)
+    });
+    let recorded = roster.installed.iter().filter(|proxy| carries(proxy.spec.address())).flat_map(|proxy| {
+        let spec = &proxy.spec;
+        let (address, dials) = (spec.address(), spec.dials(Role::Proxy));
+        let login = || proxy.login.clone();
+        let (port, channel, cloud) = (spec.port, spec.install_channel_id, spec.bk_cloud_id);
+        of_proxy(Way { address, dials, port, channel, cloud, version: proxy.version }, &login, site)
+    });
+    declared.chain(recorded).collect()
+}
+
+/// Where a proxy is.
+struct Way {
+    address: Option<Address>,
+    /// Its addresses, the one that is dialled first before the others.
+    dials: Vec<IpAddr>,
+    port: u16,
+    channel: Option<i64>,
+    cloud: i64,
+    version: Option<TaskId>,
 }
 
 /// A proxy as it is dialled from here, or behind each jump server of its channel.
-fn of_proxy(proxy: &Proxy, site: &Site) -> Vec<Result<Gateway, String>> {
-    let behind = |via: Option<Gateway>| {
-        let (address, dial) = proxy.address().zip(proxy.dial()).ok_or("it has no address")?;
-        let (legacy, via) = (site.allows_legacy(dial), via.map(Arc::new));
-        let target = Target { address, dial, port: proxy.port, legacy, accepts_new_key: false, via };
-        Ok(Gateway { target, login: login(proxy.access())? })
+fn of_proxy(way: Way, login: &dyn Fn() -> Result<Login, String>, site: &Site) -> Vec<KnownGateway> {
+    let Way { address, dials, port, channel, cloud, version } = way;
+    let at = |dial: IpAddr, via: Option<Gateway>| {
+        let address = address.ok_or("it has no address")?;
+        let target =
+            Target { address, dial, port, legacy: site.allows_legacy(dial), accepts_new_key: false, via: via.map(Arc::new) };
+        Ok(Gateway { target, login: login()? })
     };
-    match proxy.install_channel_id.and_then(|id| site.channel(id)) {
-        None => vec![behind(None)],
-        Some(channel) => channel.jump.iter().map(|jump| of_jump(jump, None, site).and_then(|jump| behind(Some(jump)))).collect(),
-    }
+    let ways = |dial: IpAddr| -> Vec<Result<Gateway, String>> {
+        match channel.and_then(|id| site.channel(id)) {
+            None => vec![at(dial, None)],
+            Some(channel) => {
+                channel.jump.iter().map(|jump| of_jump(jump, None, site).and_then(|jump| at(dial, Some(jump)))).collect()
+            }
+        }
+    };
+    let known = |(rank, gateway): (usize, Result<Gateway, String>)| KnownGateway {
+        version,
+        rank,
+        leads: Leads::Cloud(cloud),
+        gateway: gateway.map(Arc::new),
+    };
+    let ranked = dials.into_iter().enumerate().flat_map(|(rank, dial)| ways(dial).into_iter().map(move |way| (rank, way)));
+    ranked.map(known).collect()
 }
 
 /// Each jump server; behind each proxy of the cloud, where the channel says so.
-fn of_channel(channel: &InstallChannel, site: &Site) -> Vec<KnownGateway> {
-    let known = |jump: &Jump, via: Option<Result<Gateway, String>>| {
-        let gateway = via.transpose().and_then(|via| of_jump(jump, via.map(Arc::new), site));
+fn of_channel(channel: &InstallChannel, site: &Site, proxies: &[KnownGateway]) -> Vec<KnownGateway> {
+    let known = |jump: &Jump, via: Option<&KnownGateway>| {
+        let (version, rank) = via.map_or((None, 0), |via| (via.version, via.rank));
+        let via = via.map(|via| via.gateway.clone()).transpose();
+        let gateway = via.and_then(|via| of_jump(jump, via, site));
         let gateway = gateway.map(Arc::new).map_err(|why| format!("install_channel {}: {}: {why}", channel.id, jump.ip));
-        KnownGateway { leads: Leads::Channel(channel.id), gateway }
+        KnownGateway { version, rank, leads: Leads::Channel(channel.id), gateway }
     };
     if !channel.behind_proxy {
         return channel.jump.iter().map(|jump| known(jump, None)).collect();
     }
-    let proxies = || site.proxy.iter().filter(|proxy| proxy.cloud == channel.cloud).flat_map(|proxy| of_proxy(proxy, site));
-    let chains = channel.jump.iter().flat_map(|jump| proxies().map(move |proxy| (jump, proxy)));
+    let leading = || proxies.iter().filter(|proxy| proxy.leads == Leads::Cloud(channel.cloud));
+    let chains = channel.jump.iter().flat_map(|jump| leading().map(move |proxy| (jump, proxy)));
     chains.map(|(jump, proxy)| known(jump, Some(proxy))).collect()
 }
 
@@ -108,9 +160,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(site.faults(), [""; 0]);
-        let ways: Vec<(Leads, String)> =
-            known(&site).into_iter().map(|known| (known.leads, known.gateway.unwrap().target.endpoint())).collect();
-        let proxies = ["192.0.2.1:22", "10.2.0.2:22 via 192.0.2.20:22", "10.2.0.2:22 via 192.0.2.21:22"];
+        let ways: Vec<(Leads, String)> = known(&site, &Roster::default())
+            .into_iter()
+            .map(|known| (known.leads, known.gateway.unwrap().target.endpoint()))
+            .collect();
+        let proxies = ["192.0.2.1:22", "192.0.2.9:22", "10.2.0.2:22 via 192.0.2.20:22", "10.2.0.2:22 via 192.0.2.21:22"];
         let jumps = ["192.0.2.20:22", "192.0.2.21:22"];
         let behind = proxies.map(|proxy| (Leads::Channel(6), format!("10.2.0.20:22 via {proxy}")));
         let expected: Vec<(Leads, String)> = (proxies.map(|proxy| (Leads::Cloud(2), proxy.to_owned())).into_iter())

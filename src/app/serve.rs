@@ -14,8 +14,8 @@ use crate::api::{self, Callers, Door};
 use crate::config::{self, ConfigError, TlsFiles};
 use crate::domain::site::Site;
 use crate::meters;
-use crate::service::Stop;
 use crate::service::shift::Shift;
+use crate::service::{Service, Stop};
 
 /// How often the files of the certificate are looked at: a renewed one is there long before the old one ends.
 const LOOK: Duration = Duration::from_secs(60);
@@ -78,6 +78,9 @@ impl Listening {
 
 /// Between two times that what was measured is put in order.
 const TIDY: Duration = Duration::from_secs(5);
+
+/// Between two looks for hosts that a person should have installed: one statement each.
+const PERSONS: Duration = Duration::from_secs(15);
 
 /// What a process does of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +168,7 @@ impl App {
         tokio::select! {
             _ = async { tokio::join!(answering, working) } => {}
             () = tidy() => {}
+            () = wait_for_persons(&self.service) => {}
         }
         Ok(())
     }
@@ -194,6 +198,18 @@ async fn renew(shown: Option<(TlsFiles, Tls)>, stop: &Stop) {
                 seen = now;
             }
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the certificate cannot be looked at"),
+        }
+    }
+}
+
+/// Ends hosts that a person should have installed and that are waited for no longer. Never ends by itself.
+async fn wait_for_persons(service: &Service) {
+    let mut due = tokio::time::interval(PERSONS);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        if let Err(error) = service.sweep_manual().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for hosts that nobody came for");
         }
     }
 }

@@ -13,9 +13,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::config::{self, DatabaseUrl};
 use crate::domain::Timestamp;
 use examples::{
-    CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW, JOB_WATCH,
-    KEY, KEY_PURGE, KEY_ROTATE, MAN, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE, SITE, SITE_CHECK,
-    SITE_HASH_SECRET, top_examples,
+    CHECK, COMPLETIONS, HOSTKEY, HOSTKEY_LIST, JOB, JOB_CANCEL, JOB_COMMANDS, JOB_LIST, JOB_LOG, JOB_RESUME, JOB_RETRY, JOB_SHOW,
+    JOB_WATCH, KEY, KEY_PURGE, KEY_ROTATE, MAN, MANUAL, PACKAGE, PACKAGE_ADD, PACKAGE_LIST, PACKAGE_VERIFY, PLAN, RUN, SERVE,
+    SITE, SITE_CHECK, SITE_HASH_SECRET, top_examples,
 };
 pub(crate) use job_source::JobSource;
 
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     /// Connect, log in once and look: what would a job meet? Changes nothing
     #[command(after_help = CHECK)]
     Check(JobSource),
+    /// Record a job of `is_manual` hosts, and print the command that a person runs on each
+    #[command(after_help = MANUAL)]
+    Manual(Manual),
     /// Take jobs over HTTP and work on them, until a signal
     #[command(after_help = SERVE)]
     Serve {
@@ -128,6 +131,35 @@ pub(crate) struct Run {
     pub(crate) source: JobSource,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Manual {
+    #[command(flatten)]
+    pub(crate) source: JobSource,
+
+    /// Where the hosts find `landfall serve` [default: `url` under [api] of the site file, else http://127.0.0.1:8420]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Commands {
+    /// Number of the job
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: i64,
+
+    /// Only these hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<IpAddr>,
+
+    /// Where the hosts find `landfall serve` [default: `url` under [api] of the site file, else http://127.0.0.1:8420]
+    #[arg(long, value_name = "URL", conflicts_with = "revoke")]
+    pub(crate) url: Option<String>,
+
+    /// Take back the commands that nobody used yet
+    #[arg(long)]
+    pub(crate) revoke: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Job {
     /// The newest jobs
@@ -173,6 +205,9 @@ pub(crate) enum Job {
     /// Try hosts again that failed or were cancelled
     #[command(after_help = JOB_RETRY)]
     Retry(Retry),
+    /// New commands for the hosts of a job that a person installs
+    #[command(after_help = JOB_COMMANDS)]
+    Commands(Commands),
     /// End a job for good, and what runs on its hosts
     #[command(after_help = JOB_CANCEL)]
     Cancel {
@@ -318,7 +353,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         visit(&mut command, &mut seen);
-        assert_eq!(seen, 28);
+        assert_eq!(seen, 30);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl ExitStatus {
             match host.status {
                 Status::Pending | Status::Running => return Self::Interrupted,
                 Status::Success => {}
-                Status::Removed if job.line.job_type == JobKind::RemoveAgent => {}
+                Status::Removed if matches!(job.line.job_type, JobKind::RemoveAgent | JobKind::ReplaceProxy) => {}
                 Status::Failed
                 | Status::PartFailed
                 | Status::Terminated
@@ -76,6 +76,10 @@ impl ExitStatus {
                 | ServiceError::NoInstance { .. }
                 | ServiceError::NotFailed { .. }
                 | ServiceError::NoRun { .. }
+                | ServiceError::NotManual { .. }
+                | ServiceError::Ended { .. }
+                | ServiceError::BadToken
+                | ServiceError::OutOfTurn(_)
                 | ServiceError::Busy(_)
                 | ServiceError::Denied(_) => Self::Usage,
                 ServiceError::Unreached { .. } => Self::Unsuccessful,
@@ -90,7 +94,7 @@ impl ExitStatus {
                     PackageError::Invalid { .. } | PackageError::Taken { .. } => Self::Usage,
                     PackageError::Damaged { .. } | PackageError::Unavailable { .. } => Self::Internal,
                 },
-                ServiceError::Journal(_) | ServiceError::Engine(_) => Self::Internal,
+                ServiceError::Journal(_) | ServiceError::Engine(_) | ServiceError::Failed(_) => Self::Internal,
             },
             CliError::Rejected { rejection, .. } => match rejection.as_ref() {
                 Rejection::Faults(_) => Self::Usage,

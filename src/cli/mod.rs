@@ -88,6 +88,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
     match command {
         Command::Run(run) => cmd::run::run(run, context).await,
         Command::Plan(source) => cmd::plan::run(source, context).await,
+        Command::Manual(typed) => cmd::manual::run(typed, context).await,
         Command::Check(source) => cmd::check::run(source, context).await,
         Command::Serve { listen, executor_only, api_only, clouds } => {
             cmd::serve::run(listen, (Part::of(executor_only, api_only), clouds), context).await
@@ -101,6 +102,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
         Command::Job(Job::Log { id, host, .. }) => cmd::job_log::log(id, host, context).await,
         Command::Job(Job::Watch { id }) => cmd::job_watch::run(id, context).await,
         Command::Job(Job::Retry(typed)) => cmd::job_retry::run(typed, context).await,
+        Command::Job(Job::Commands(typed)) => cmd::manual::commands(typed, context).await,
         Command::Job(Job::Cancel { id }) => cmd::job_cancel::run(id, context).await,
         Command::Job(Job::Resume { id, credentials }) => cmd::job_resume::resume(id, credentials.as_deref(), context).await,
         Command::Package(Package::Add { file }) => cmd::package_add::add(&file, context).await,
@@ -121,7 +123,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<ExitStatus,
 fn tell(error: &CliError, out: &mut Printer) {
     out.error(chain(error));
     if let CliError::Rejected { notes, .. } | CliError::Logins { notes, .. } = error {
-        notes.iter().for_each(|note| out.note(note));
+        notes.iter().for_each(|note| out.told(note));
     }
     if let Some(hint) = report::hint::hint(error) {
         out.hint(hint);

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use super::style::Paint;
+use super::text;
 
 /// Writes data to stdout and everything else to stderr.
 pub(crate) struct Printer {
@@ -52,6 +53,11 @@ impl Printer {
         }
     }
 
+    /// Text of others that is not data.
+    pub(crate) fn told(&mut self, text: impl Display) {
+        self.note(text::harmless(&text.to_string()));
+    }
+
     /// One line that is not data.
     pub(crate) fn note(&mut self, text: impl Display) {
         // When stderr is closed there is nobody left to tell.
@@ -60,17 +66,17 @@ impl Printer {
 
     /// What went wrong.
     pub(crate) fn error(&mut self, text: impl Display) {
-        self.note(format!("{} {text}", self.paint.bad("error:")));
+        self.note(format!("{} {}", self.paint.bad("error:"), text::harmless(&text.to_string())));
     }
 
     /// What may come of something.
     pub(crate) fn warning(&mut self, text: impl Display) {
-        self.note(format!("{} {text}", self.paint.warn("warning:")));
+        self.note(format!("{} {}", self.paint.warn("warning:"), text::harmless(&text.to_string())));
     }
 
     /// What to do about it.
     pub(crate) fn hint(&mut self, text: impl Display) {
-        self.note(format!("{} {text}", self.paint.strong("hint:")));
+        self.note(format!("{} {}", self.paint.strong("hint:"), text::harmless(&text.to_string())));
     }
 
     /// What kept data from being written, if anything did.

@@ -37,7 +37,7 @@ pub enum Exception {
     Busy,
     /// The site wants it left alone.
     Blacklisted,
-    /// Known, but not carried out by this release.
+    /// Known, but not carried out: a proxy on another system than Linux, a kind that nobody can do by hand.
     Unsupported,
 }
 
@@ -132,7 +132,7 @@ impl Exclusion {
             Exception::Duplicate => format!("同一请求中重复的主机，已在 {detail} 中提交"),
             Exception::Busy => format!("主机正被任务 {detail} 占用（3801020）"),
             Exception::Blacklisted => format!("主机在站点黑名单中：{detail}"),
-            Exception::Unsupported => format!("暂不支持：{detail}"),
+            Exception::Unsupported => format!("不支持：{detail}"),
         }
     }
 
@@ -153,7 +153,7 @@ impl Exclusion {
             Exception::Duplicate => format!("the same host stands in {detail} already"),
             Exception::Busy => format!("job {detail} is working on this host (3801020)"),
             Exception::Blacklisted => format!("the site's blacklist names this host: {detail}"),
-            Exception::Unsupported => format!("not supported yet: {detail}"),
+            Exception::Unsupported => format!("not supported: {detail}"),
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Action {
     Revoke,
     /// To cancel, by `landfall job cancel`.
     Cancel,
+    /// A job that points agents at another proxy, by the job that replaces theirs.
+    Repoint,
 }
 
 impl Action {
@@ -40,6 +42,7 @@ impl Action {
             Self::RetryNode => "retry_node",
             Self::Revoke => "revoke",
             Self::Cancel => "cancel",
+            Self::Repoint => "repoint",
         }
     }
 }
@@ -132,8 +135,8 @@ mod tests {
 
     #[test]
     fn the_stored_words_are_those_that_are_shown() {
-        use Action::{Cancel, Install, Operate, Retry, RetryNode, Revoke, Run};
-        for action in [Install, Operate, Run, Retry, RetryNode, Revoke, Cancel] {
+        use Action::{Cancel, Install, Operate, Repoint, Retry, RetryNode, Revoke, Run};
+        for action in [Install, Operate, Run, Retry, RetryNode, Revoke, Cancel, Repoint] {
             assert_eq!(serde_json::to_value(action).unwrap(), action.word());
         }
     }

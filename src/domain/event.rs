@@ -15,6 +15,7 @@ use super::id::{JobId, RunId, Seq};
 use super::job::{JobKind, Status};
 use super::outcome::{Outcome, StepOutcome};
 use super::plan::{Plan, StepKind};
+use super::step_fields;
 
 /// Version of the stored form of events. A fold refuses others.
 pub const EVENT_VERSION: u32 = 1;
@@ -87,15 +88,17 @@ pub enum EventKind {
     /// A step that the outline did not have joins the plan. Durable with what made it necessary.
     StepAdded {
         /// Which.
+        #[serde(flatten, with = "step_fields::step")]
         step: StepKind,
         /// Deadline of one attempt, seconds.
         timeout_s: u64,
-        /// The step that it comes after.
+        /// The step that it comes after; none of a plugin.
         after: StepKind,
     },
     /// A step begins. Durable before the step's first byte.
     StepStarted {
         /// Which.
+        #[serde(flatten, with = "step_fields::step")]
         step: StepKind,
         /// 1, 2, 3 ... of this step.
         attempt: u32,
@@ -106,6 +109,7 @@ pub enum EventKind {
     /// A step ended. Durable before the next one begins.
     StepFinished {
         /// Which.
+        #[serde(flatten, with = "step_fields::step")]
         step: StepKind,
         /// Its attempt.
         attempt: u32,
@@ -119,6 +123,7 @@ pub enum EventKind {
     /// A try failed and another follows.
     AttemptFailed {
         /// Which step.
+        #[serde(flatten, with = "step_fields::step")]
         step: StepKind,
         /// Why.
         failure: Failure,
@@ -193,6 +198,12 @@ impl Figures {
 }
 
 impl EventKind {
+    /// Did somebody log in to the host?
+    #[must_use]
+    pub fn is_login(&self) -> bool {
+        matches!(self, Self::StepFinished { step: StepKind::Connect, outcome, .. } if outcome.is_done())
+    }
+
     /// The word in JSON.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -1,4 +1,4 @@
-//! What a probe learns of a host. Parsing is pure; asking is the engine's, the question itself is `scripts/linux/probe.sh`.
+//! What a probe learns of a host. Parsing is pure; asking is the engine's, the question itself is `scripts/unix/probe.sh`.
 //!
 //! Every answer stands between markers (`@@lf:key=value@@`), so whatever a `.bashrc` or a MOTD prints round them is noise.
 
@@ -14,9 +14,9 @@ use super::shell::Dialect;
 pub struct Facts {
     /// `uname -s`.
     pub os: String,
-    /// `uname -r`.
+    /// `uname -r`; `oslevel` on AIX.
     pub release: String,
-    /// `uname -m`.
+    /// `uname -m`; on AIX `powerpc` or `ppc64`, on Solaris `sparc`, `i386` or `x86_64`.
     pub cpu: String,
     /// ID and version of the distribution.
     pub distro: String,
@@ -32,9 +32,18 @@ pub struct Facts {
     /// Are commands given no stdin? Only found when something was sent to it.
     #[serde(default)]
     pub no_stdin: bool,
+    /// Windows: the state directory as SFTP calls it.
+    #[serde(default)]
+    pub sftp_dir: Option<String>,
+    /// Windows: the code page of the system.
+    #[serde(default)]
+    pub codepage: Option<u32>,
+    /// Solaris: the zone, `global` or its name.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// Changes with every boot.
     pub boot: String,
-    /// `systemd`, `sysv` or `rc`.
+    /// `systemd`, `sysv` or `rc`; on AIX `src` or `inittab`, on Solaris `smf` or `rc3`.
     pub init: String,
     /// Which of the tools we ask for are there.
     pub tools: BTreeSet<String>,
@@ -93,7 +102,20 @@ impl Facts {
     /// Dialect of the login shell.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        Dialect::of_login_shell(&self.shell)
+        if self.is_windows() { Dialect::Windows } else { Dialect::of_login_shell(&self.shell) }
+    }
+
+    /// Is it Windows, by cmd.exe's word?
+    #[must_use]
+    pub fn is_windows(&self) -> bool {
+        self.os == "Windows_NT"
+    }
+
+    /// System, CPU and what starts services there, in a few words.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let zone = self.zone.as_ref().map(|zone| format!(", zone {zone}")).unwrap_or_default();
+        format!("{} {}, {}{zone}", self.distro, self.cpu, self.init).trim().to_owned()
     }
 
     /// Is this tool there?
@@ -105,12 +127,16 @@ impl Facts {
     /// The tool that checks SHA-256 there, `none` without one.
     #[must_use]
     pub fn digest_tool(&self) -> &'static str {
-        ["sha256sum", "shasum", "openssl"].into_iter().find(|tool| self.has(tool)).unwrap_or("none")
+        ["sha256sum", "shasum", "openssl", "digest", "csum", "certutil"].into_iter().find(|tool| self.has(tool)).unwrap_or("none")
     }
 
-    /// A directory of ours in the account's home, where commands get no stdin.
+    /// A directory of ours in the account's home, where commands get no stdin; on Windows, where that is not tried, the state
+    /// directory.
     #[must_use]
     pub fn inbox(&self) -> Option<String> {
+        if self.sftp_dir.is_some() {
+            return self.sftp_dir.clone();
+        }
         self.no_stdin.then(|| format!("{}/.landfall-inbox", self.home.trim_end_matches('/')))
     }
 
@@ -160,6 +186,8 @@ impl Facts {
             "user" => self.user = text,
             "home" => self.home = text,
             "stdin" => self.no_stdin = value == "none",
+            "zone" => self.zone = Some(text),
+            "codepage" => self.codepage = value.trim().parse().ok(),
             "boot" => self.boot = text,
             "init" => self.init = text,
             "tools" => self.tools = value.split_whitespace().map(str::to_owned).collect(),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Effect, StepKind};
+use super::step_fields;
 
 /// What kind of trouble it is; decides retries and who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -112,21 +113,29 @@ codes! {
     ConnectionClosed    "connection_closed"     Unreachable     "look at sshd's log on the host: MaxStartups, PerSourcePenalties or a firewall closes the connection"
     ServerBusy          "server_busy"           Unreachable     "wait, or raise MaxStartups or relax PerSourcePenalties in the sshd_config of that server"
     GatewaysRefused     "gateways_refused"      Unreachable     "make one of the named gateways reachable, and let its sshd forward (AllowTcpForwarding, PermitOpen)"
-    GatewayLoginRefused "gateway_login_refused" Unauthenticated "correct the login of the named gateways in the site file; after a changed host key: `landfall hostkey forget`"
-    NoGateway           "no_gateway"            NotAdmitted     "give the cloud a [[proxy]], or the install channel a `jump`, with a login that can be read, in the site file"
+    GatewayLoginRefused "gateway_login_refused" Unauthenticated "correct the login of the named gateways: in the site file, or of a proxy that a job installed by RESTART_PROXY with the right one; after a changed host key: `landfall hostkey forget`"
+    NoGateway           "no_gateway"            NotAdmitted     "give the cloud a proxy (INSTALL_PROXY, or [[proxy]] in the site file), or the install channel a `jump`, with a login that is kept or can be read"
     HandshakeGarbled    "handshake_garbled"     Unreachable     "look at sshd's log, and at what stands between here and the host: bytes arrive changed"
     NoCommonAlgorithm   "no_common_algorithm"   Incompatible    "for an old sshd add the host to `legacy_algorithms` under [ssh] in the site file"
     NotSsh              "not_ssh"               Incompatible    "correct `port`: what answers there does not speak SSH 2"
     NoShell             "no_shell"              Incompatible    "let the account run `sh -c`: its login shell, rc files that ask, exit or exec, ForceCommand in sshd_config, `command=` in authorized_keys"
     NoStdin             "no_stdin"              Incompatible    "let sshd give commands their stdin (ForceCommand, `command=`); or allow the account SFTP in the same directories, and root or sudo without a password"
+    NoSftp              "no_sftp"               Incompatible    "give sshd its subsystem sftp: on Windows everything is brought over it"
     UnsupportedOs       "unsupported_os"        Incompatible    "take the host out of the job"
     OsMismatch          "os_mismatch"           Incompatible    "correct `os_type`, or leave it out"
     MissingTool         "missing_tool"          Incompatible    "install the named tool on the host"
     NoPackage           "no_package"            Incompatible    "add a package for this OS and CPU with `landfall package add`"
     BadPackage          "bad_package"           Incompatible    "see `landfall package verify`, and add the package again"
     SeveralInstalled    "several_installed"     Incompatible    "name one with the job field `package`"
+    NoAccessPoint       "no_access_point"       Incompatible    "open the way from the host to one access point (routes, firewalls), or name one with `ap_id`"
     NotInstalled        "not_installed"         Incompatible    "install the agent first"
+    NotReplaced         "not_replaced"          NotAdmitted     "see why the new proxy failed, then retry the job; until then the zone has its old proxy"
+    StillUpstream       "still_upstream"        NotAdmitted     "reload those agents (`landfall job retry` of the job that did, with a login where none is kept), or uninstall or remove them; then retry this job"
+    NotForwarding       "not_forwarding"        Unconfirmed     "let the proxy's sshd forward connections: AllowTcpForwarding, PermitOpen, DisableForwarding in sshd_config"
+    ZoneUnreached       "zone_unreached"        Unconfirmed     "check routing and firewalls between the proxy and the hosts of its zone; take hosts that are gone out with REMOVE_AGENT"
     ReloadNotEnough     "reload_not_enough"     Incompatible    "use REINSTALL_AGENT, which starts the agent anew with the new values"
+    BadHostPath         "bad_host_path"         Incompatible    "give paths of the host's own system with `paths`, or say its `os_type`"
+    NotInCodepage       "not_in_codepage"       Incompatible    "use characters of the host's own code page, or ASCII"
     Template            "template_error"        Incompatible    "correct the package's template or give the missing value in `vars`"
     HostKeyChanged      "host_key_changed"      HostKey         "if the host was reinstalled, `landfall hostkey forget ADDRESS`, or REINSTALL_AGENT with `accept_new_host_key`; otherwise somebody may be in between"
     HostKeyRevoked      "host_key_revoked"      HostKey         "give the host another key: the known_hosts file says that this one is in wrong hands"
@@ -145,6 +154,7 @@ codes! {
     TooManyLoginFailures "too_many_login_failures" Unauthenticated "correct `account` and login; where sshd counts the first question already, raise its MaxAuthTries above 1"
     VaultFailed         "vault_failed"          Unauthenticated "ask the vault by hand as [vault] of the site file does, with this host and account; nothing was sent to the host"
     CredentialExpired   "credential_expired"    Unauthenticated "give the login anew: `landfall job retry ID --credentials FILE`, over HTTP `hosts` of retry/, or another job"
+    NotElevated         "not_elevated"          Unprivileged    "log in as an administrator of the domain, or as the built-in Administrator; for a local one set LocalAccountTokenFilterPolicy, so that its token is not filtered"
     NotRoot             "not_root"              Unprivileged    "log in as root, or allow the account to use sudo; for su and doas there is `privilege` in the site file"
     SudoRefused         "sudo_refused"          Unprivileged    "add a sudoers rule that lets the account run /bin/sh as root"
     SudoPasswordRefused "sudo_password_refused" Unprivileged    "correct `sudo_password` (without one, `password` is used)"
@@ -163,7 +173,7 @@ codes! {
     NoSpace             "no_space"              Transfer        "free space in the named directory"
     WriteFailed         "write_failed"          Transfer        "check the named directory on the host: mounted read-only, quota, disk errors"
     ChecksumMismatch    "checksum_mismatch"     Transfer        "check disk and network of the host: it stored other bytes than were sent"
-    StateRefused        "state_refused"         Transfer        "the named directory must be a real directory owned by root: remove or correct it"
+    StateRefused        "state_refused"         Transfer        "the named directory must be a real directory that root made, on Windows one that Landfall made: remove or correct it"
     TransferStalled     "transfer_stalled"      Lost            "check the link: no byte moved for 30 s"
     StepTimeout         "step_timeout"          TimedOut        "see the step's log; a longer deadline is `script_timeout_s` under [limits] in the site file"
     ConnectionLost      "connection_lost"       Lost            "retry the host; check its link if it happens again"
@@ -172,10 +182,11 @@ codes! {
     Rebooted            "rebooted"              Lost            "the host went down in the middle: retry it when it is up"
     RunLost             "run_lost"              Lost            "the script was killed on the host: look there for the out-of-memory killer, then retry"
     Cancelled           "cancelled"             Lost            "`landfall job retry ID` when the job shall go on after all"
+    ManualExpired       "manual_expired"        TimedOut        "`landfall job retry ID`, ask for the command again, and run it on the host within its time"
     AgentSilent         "agent_silent"          Unconfirmed     "look at the agent's log on the host; the health check of its package got no answer"
     AgentDied           "agent_died"            Unconfirmed     "look at the agent's log on the host: it started and ended again"
     AgentStillThere     "agent_still_there"     Unconfirmed     "look at the step's log: the agent runs or its files are there after the uninstall"
-    CannotAsk           "cannot_ask"            Unconfirmed     "allow TCP forwarding in sshd, or install curl, wget or bash on the host"
+    CannotAsk           "cannot_ask"            Unconfirmed     "allow TCP forwarding in sshd, or install curl, wget or bash on the host (not on Windows)"
     ScriptUnknownExit   "script_unknown_exit"   ScriptFailed    "see the step's log"
     Store               "store_unavailable"     Internal        "check disk space and permissions of the data directory"
     Internal            "internal"              Internal        "this is a fault of Landfall: please report it with the job's record"
@@ -190,6 +201,8 @@ pub struct Failure {
     #[schema(value_type = String)]
     pub code: Cow<'static, str>,
     /// Where it happened.
+    #[serde(flatten, with = "step_fields::maybe_step")]
+    #[schema(value_type = FailedStep)]
     pub step: Option<StepKind>,
     /// One safe sentence: lower case, no full stop, no secret.
     pub message: String,
@@ -205,6 +218,17 @@ pub struct Failure {
     /// Does the code's row allow another try where its class would not?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry_once: bool,
+}
+
+/// Where a failure happened, as its fields say it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it is only the shape of what `step_fields` writes")]
+pub struct FailedStep {
+    /// Which step.
+    step: Option<StepKind>,
+    /// Its plugin, where it is one's.
+    #[schema(required = false)]
+    subject: Option<String>,
 }
 
 /// Longest tail of output kept in a failure.

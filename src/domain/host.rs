@@ -12,10 +12,11 @@ use super::package::Role;
 use super::site::Paths;
 
 /// Operating systems of the published contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Os {
     /// Any Linux distribution.
+    #[default]
     Linux,
     /// Windows with an SSH server.
     Windows,
@@ -37,13 +38,25 @@ impl Os {
         }
     }
 
-    /// What `uname -s` says of it.
+    /// Its name in sentences.
+    #[must_use]
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Linux => "Linux",
+            Self::Windows => "Windows",
+            Self::Aix => "AIX",
+            Self::Solaris => "Solaris",
+        }
+    }
+
+    /// What `uname -s` says of it, and `%OS%` of Windows.
     #[must_use]
     pub fn from_uname(name: &str) -> Option<Self> {
         match name {
             "Linux" => Some(Self::Linux),
             "AIX" => Some(Self::Aix),
             "SunOS" => Some(Self::Solaris),
+            "Windows_NT" => Some(Self::Windows),
             _ => None,
         }
     }
@@ -53,6 +66,15 @@ impl Os {
     pub fn of_package(os: &str) -> Option<Self> {
         [Self::Linux, Self::Windows, Self::Aix, Self::Solaris].into_iter().find(|known| known.word().eq_ignore_ascii_case(os))
     }
+}
+
+/// What a host runs, as far as files for it depend on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct System {
+    /// Which system.
+    pub os: Os,
+    /// Windows: the code page in which its batch files are read.
+    pub codepage: Option<u32>,
 }
 
 /// How the host proves the login.
@@ -98,6 +120,9 @@ impl fmt::Display for Address {
     }
 }
 
+/// The `ap_id` of a host that is to get the nearest access point.
+pub const NEAREST: i64 = -1;
+
 /// One host of a request. Field names are the wire's, so that templates and the record speak the same words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostSpec {
@@ -109,7 +134,7 @@ pub struct HostSpec {
     pub bk_host_id: Option<i64>,
     /// Static by default.
     pub bk_addressing: Addressing,
-    /// Access point; -1 asks for the nearest.
+    /// Access point; [`NEAREST`] asks for the nearest.
     pub ap_id: i64,
     /// Install channel; -1 asks for one by network.
     pub install_channel_id: Option<i64>,
@@ -172,8 +197,18 @@ impl HostSpec {
     /// come before its inner ones.
     #[must_use]
     pub fn dial(&self, role: Role) -> Option<IpAddr> {
-        let listed = || self.outer_ip.split(',').find_map(|item| item.trim().parse().ok());
-        let outer = || listed().or(self.outer_ipv6.map(IpAddr::V6)).filter(|_| role == Role::Proxy);
-        self.login_ip.or_else(outer).or(self.address().map(|address| address.ip))
+        self.dials(role).into_iter().next()
+    }
+
+    /// All addresses to be dialled, in that order: a proxy may have several outer ones.
+    #[must_use]
+    pub fn dials(&self, role: Role) -> Vec<IpAddr> {
+        if let Some(login) = self.login_ip {
+            return vec![login];
+        }
+        let listed = self.outer_ip.split(',').filter_map(|item| item.trim().parse().ok());
+        let outer: Vec<IpAddr> =
+            if role == Role::Proxy { listed.chain(self.outer_ipv6.map(IpAddr::V6)).collect() } else { Vec::new() };
+        if outer.is_empty() { self.address().map(|address| address.ip).into_iter().collect() } else { outer }
     }
 }

@@ -48,7 +48,10 @@ impl RunId {
     /// The run of `step` in its `attempt`-th try on the host of `task`.
     #[must_use]
     pub fn new(task: TaskId, step: StepKind, attempt: u32) -> Self {
-        Self(format!("{task}-{}-{attempt}", step.word()))
+        match step.plugin() {
+            None => Self(format!("{task}-{}-{attempt}", step.word())),
+            Some(plugin) => Self(format!("{task}-{}-{}-{attempt}", step.word(), plugin.slug())),
+        }
     }
 
     /// The name as it stands on the target.
@@ -67,11 +70,15 @@ impl fmt::Display for RunId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::plan::PluginName;
 
     #[test]
     fn a_run_id_is_safe_as_a_file_name_a_unit_name_and_an_argument() {
         let id = RunId::new(TaskId(Uuid::now_v7()), StepKind::RunScript, 2);
         assert!(id.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
         assert!(id.as_str().ends_with("-run_script-2"));
+        let id = RunId::new(TaskId(Uuid::now_v7()), StepKind::InstallPlugins(PluginName::new("a.b_c-d").unwrap()), 1);
+        assert!(id.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{id}");
+        assert!(id.as_str().ends_with("-install_plugins-aDb_c-d-1"), "{id}");
     }
 }

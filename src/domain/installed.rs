@@ -1,5 +1,7 @@
 //! `landfall.toml`: what an install leaves beside the release, so that every later kind knows what to act on.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::package::{Health, Role};
@@ -29,6 +31,12 @@ pub struct Installed {
     /// Account of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Windows: does the service control manager start it?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
+    /// What it was told to report to in place of the access point's servers; none = to those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstream: Vec<IpAddr>,
     /// Where everything is.
     pub paths: HostPaths,
     /// How it shows that it answers.
@@ -72,6 +80,8 @@ mod tests {
             stop: None,
             reload: None,
             user: None,
+            service: false,
+            upstream: vec!["192.0.2.10".parse().unwrap(), "fd00::10".parse().unwrap()],
             paths: HostPaths::linux(&crate::domain::site::Paths::default()),
             health: Health { http: None, tcp: Some("127.0.0.1:1".into()), command: None, timeout_s: 3 },
             vars: serde_json::from_str(r#"{"port": 9100, "list": ["a", true]}"#).unwrap(),

@@ -108,31 +108,29 @@ impl JobKind {
         )
     }
 
+    /// Does it render configuration, which tells the access point?
+    #[must_use]
+    pub fn configures(self) -> bool {
+        self.installs() || matches!(self, Self::ReloadAgent | Self::ReloadProxy)
+    }
+
     /// Must the request bring a login? Elsewhere a kept one may stand in (upstream's rule 6, `reference/upstream.md` 1.4).
     #[must_use]
     pub fn needs_login(self) -> bool {
         matches!(self, Self::InstallAgent | Self::InstallProxy | Self::ReplaceProxy)
     }
 
+    /// Can a person do it who runs a script on the host? An upgrade may have to be switched back, which wants somebody to
+    /// decide it, and the script of a proxy is another one.
+    #[must_use]
+    pub fn can_be_by_hand(self) -> bool {
+        matches!(self, Self::InstallAgent | Self::ReinstallAgent | Self::UninstallAgent | Self::RestartAgent | Self::ReloadAgent)
+    }
+
     /// Does it touch the machine? REMOVE_AGENT only forgets it (DESIGN 2), so that no login is used.
     #[must_use]
     pub fn touches_host(self) -> bool {
         self != Self::RemoveAgent
-    }
-
-    /// Does this release carry it out, or only know its name?
-    #[must_use]
-    pub fn is_carried_out(self) -> bool {
-        matches!(
-            self,
-            Self::InstallAgent
-                | Self::RestartAgent
-                | Self::ReinstallAgent
-                | Self::UninstallAgent
-                | Self::RemoveAgent
-                | Self::UpgradeAgent
-                | Self::ReloadAgent
-        )
     }
 
     /// Does it put another release beside the one that is there?

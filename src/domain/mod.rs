@@ -9,6 +9,7 @@ pub mod admission;
 pub mod audit;
 pub mod barred;
 pub mod caller;
+pub mod codepage;
 pub mod credential;
 pub mod event;
 pub mod facts;
@@ -28,7 +29,9 @@ pub mod shell;
 pub mod site;
 pub mod spec;
 pub mod state;
+pub mod step_fields;
 pub mod text;
+pub mod vars;
 
 /// A moment, UTC, as the executor's clock gave it. Target clocks are never parsed into this.
 pub type Timestamp = jiff::Timestamp;

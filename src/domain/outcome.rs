@@ -93,7 +93,7 @@ pub enum Outcome {
         /// How far that was confirmed.
         why: String,
     },
-    /// Landfall no longer knows the host; the machine was not touched.
+    /// Landfall no longer knows the host: it was forgotten, the machine untouched, or its replaced proxy was taken away.
     Removed,
     /// Nobody can say: the host stayed unreachable while something was running on it.
     Unknown {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::host::Os;
+use super::step_fields::PluginName;
+use super::vars;
 
 /// What a package is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,7 +18,7 @@ pub enum Role {
     Agent,
     /// The proxy of a zone.
     Proxy,
-    /// Something an agent runs.
+    /// What stands beside an agent or a proxy and is installed with it.
     Plugin,
 }
 
@@ -65,8 +67,11 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// Foreground command, run by `sh -c` in `current`.
+    /// Foreground command, run by `sh -c` in `current`; on Windows by cmd.exe.
     pub start: String,
+    /// Windows: is the program that `start` names one that the service control manager can start? Else a scheduled task is made of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
     /// Command instead of TERM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<String>,
@@ -168,7 +173,26 @@ impl PackageEntry {
     #[must_use]
     pub fn fits(&self, os: Os, cpu: &str) -> bool {
         let manifest = &self.manifest;
-        (manifest.os == "any" || manifest.os.eq_ignore_ascii_case(os.word())) && (manifest.cpu == "any" || manifest.cpu == cpu)
+        let is_for_it = |built_for: &str| built_for == "any" || built_for == cpu || narrower(os, cpu) == Some(built_for);
+        (manifest.os == "any" || manifest.os.eq_ignore_ascii_case(os.word())) && is_for_it(&manifest.cpu)
+    }
+
+    /// What tells the best of several that fit: the newest, and of the same version the one that is made for just that CPU, or
+    /// for one that it runs as well, or for just that system.
+    #[must_use]
+    pub fn rank(&self, os: Os, cpu: &str) -> (impl Ord + use<>, u8, bool) {
+        let manifest = &self.manifest;
+        let closeness = if manifest.cpu == cpu { 2 } else { u8::from(narrower(os, cpu) == Some(manifest.cpu.as_str())) };
+        (version_key(&manifest.version), closeness, manifest.os != "any")
+    }
+}
+
+/// The 32-bit programs that the 64-bit kernels of AIX and Solaris run as well.
+fn narrower(os: Os, cpu: &str) -> Option<&'static str> {
+    match (os, cpu) {
+        (Os::Aix, "ppc64") => Some("powerpc"),
+        (Os::Solaris, "x86_64") => Some("i386"),
+        _ => None,
     }
 }
 
@@ -196,6 +220,9 @@ impl Manifest {
         if !word(&self.name) {
             faults.push(format!("name: `{}` must be lower-case letters, digits, `.`, `_`, `-`", self.name));
         }
+        if self.role == Role::Plugin && self.name.len() > PluginName::LONGEST {
+            faults.push(format!("name: `{}` of a plugin must have at most {} characters", self.name, PluginName::LONGEST));
+        }
         if self.version.is_empty() || !self.version.chars().all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c)) {
             faults.push(format!("version: `{}` must be letters, digits, `.`, `_`, `+`, `~`, `-`", self.version));
         }
@@ -208,13 +235,26 @@ impl Manifest {
         if self.process.start.trim().is_empty() {
             faults.push("process.start: must be a command".into());
         }
+        faults.extend(self.process.faults_on(&self.os));
+        for (name, text) in [("name", &self.name), ("version", &self.version), ("cpu", &self.cpu)] {
+            if text.len() > LONGEST_WORD {
+                faults.push(format!("{name}: must not be longer than {LONGEST_WORD} bytes"));
+            }
+        }
+        if let Some(user) = self.process.user.as_ref().filter(|user| !is_account(user)) {
+            faults.push(format!("process.user: `{user}` must be letters, digits, `.`, `_`, `-`, and not begin with `-`"));
+        }
+        for name in self.process.env.keys().filter(|name| !is_variable(name)) {
+            faults.push(format!("process.env: `{name}` is no name of a variable"));
+        }
+        faults.extend(vars::faults(&self.vars).into_iter().map(|(place, fault)| format!("vars{place}: {fault}")));
         for (index, file) in self.config.iter().enumerate() {
             for (key, path) in [("template", &file.template), ("to", &file.to)] {
                 if !is_inner_path(path) {
                     faults.push(format!("config[{index}].{key}: `{path}` must be relative, without `..`"));
                 }
             }
-            if u32::from_str_radix(&file.mode, 8).is_err() || file.mode.len() > 4 {
+            if !(1..=4).contains(&file.mode.len()) || !file.mode.bytes().all(|digit| (b'0'..=b'7').contains(&digit)) {
                 faults.push(format!("config[{index}].mode: `{}` is no octal mode", file.mode));
             }
         }
@@ -228,11 +268,40 @@ impl Manifest {
     }
 }
 
-/// Is `path` relative, non-empty, and free of `..`, empty and hidden-newline parts?
+impl Process {
+    /// What a system does not have.
+    fn faults_on(&self, os: &str) -> impl Iterator<Item = String> {
+        let is_windows = os == "windows";
+        let faults = [
+            (self.service && !is_windows, "process.service: only programs for windows are services"),
+            (self.service && !self.env.is_empty(), "process.env: a service gets none; give it a configuration file or arguments"),
+            (self.user.is_some() && is_windows, "process.user: on windows an agent runs as the system"),
+        ];
+        faults.into_iter().filter(|(is_fault, _)| *is_fault).map(|(_, fault)| fault.to_owned())
+    }
+}
+
+/// Bytes of a word that names files on a target, with what is put before and behind it.
+const LONGEST_WORD: usize = 100;
+
+/// An account, for `su` and `chown`.
+fn is_account(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// A name that a shell exports.
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Is `path` relative, non-empty, of one line, and free of `..` and empty parts?
 #[must_use]
 pub fn is_inner_path(path: &str) -> bool {
     !path.is_empty()
-        && !path.contains(['\n', '\r', '\0'])
+        && path.len() <= 1024
+        && !path.contains(char::is_control)
         && path.split('/').all(|part| !part.is_empty() && part != ".." && part != ".")
 }
 

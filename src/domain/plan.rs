@@ -8,19 +8,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::host::{Os, System};
 use super::installed::Installed;
 use super::package::PackageEntry;
 use super::shell::Dialect;
-use super::site::HostPaths;
+use super::site::{AccessPoint, HostPaths};
+use super::step_fields;
+pub use super::step_fields::PluginName;
 
-/// What a step does; its word is its id on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+/// What a step does, and to which plugin where a plan has several steps of a kind: no two steps of a plan are the same. Its
+/// word is its id on the wire. How it is written and read: [`super::step_fields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// Log in.
     Connect,
     /// Learn what the host is, and become root.
     Probe,
+    /// Measure the access points from the host, and settle the plan with the nearest (`ap_id: -1`).
+    ChooseAccessPoint,
     /// Bring the package.
     UploadPackage,
     /// Bring rendered configuration.
@@ -33,6 +39,16 @@ pub enum StepKind {
     VerifyGone,
     /// After an upgrade in vain: start the old release again, and ask it. In the record only then.
     SwitchBack,
+    /// Bring one plugin, start it, and ask it.
+    InstallPlugins(PluginName),
+    /// Take one plugin away.
+    RemovePlugins(PluginName),
+    /// The old proxy of a replacement: wait until the new one is proved, then take nobody through this one any more.
+    SwitchRouting,
+    /// Point the agents behind the old proxy at the zone's other proxies, by a job of their own.
+    RepointAgents,
+    /// Let those end who are taken through the old proxy still.
+    DrainGateway,
     /// Write the inventory.
     Register,
     /// Take the host out of the inventory, with its kept logins. The machine is not touched.
@@ -42,34 +58,89 @@ pub enum StepKind {
 }
 
 impl StepKind {
+    /// All ids on the wire, in the order above.
+    pub const WORDS: [&'static str; 17] = [
+        "connect",
+        "probe",
+        "choose_access_point",
+        "upload_package",
+        "upload_files",
+        "run_script",
+        "verify",
+        "verify_gone",
+        "switch_back",
+        "install_plugins",
+        "remove_plugins",
+        "switch_routing",
+        "repoint_agents",
+        "drain_gateway",
+        "register",
+        "forget",
+        "cleanup",
+    ];
+
     /// The id on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Probe => "probe",
+            Self::ChooseAccessPoint => "choose_access_point",
             Self::UploadPackage => "upload_package",
             Self::UploadFiles => "upload_files",
             Self::RunScript => "run_script",
             Self::Verify => "verify",
             Self::VerifyGone => "verify_gone",
             Self::SwitchBack => "switch_back",
+            Self::InstallPlugins(_) => "install_plugins",
+            Self::RemovePlugins(_) => "remove_plugins",
+            Self::SwitchRouting => "switch_routing",
+            Self::RepointAgents => "repoint_agents",
+            Self::DrainGateway => "drain_gateway",
             Self::Register => "register",
             Self::Forget => "forget",
             Self::Cleanup => "cleanup",
         }
     }
 
+    /// The plugin it is about; most steps are about none.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&PluginName> {
+        match self {
+            Self::InstallPlugins(plugin) | Self::RemovePlugins(plugin) => Some(plugin),
+            _ => None,
+        }
+    }
+
+    /// One word for both halves of it: `install_plugins:NAME`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.plugin().map_or_else(|| self.word().to_owned(), |plugin| format!("{}:{plugin}", self.word()))
+    }
+
+    /// Reads [`Self::key`].
+    #[must_use]
+    pub fn from_key(key: &str) -> Option<Self> {
+        let (word, plugin) = key.split_once(':').map_or((key, None), |(word, plugin)| (word, Some(plugin)));
+        step_fields::read::<serde::de::value::Error>(word, plugin).ok()
+    }
+
     /// What recovery may do with the step when it had begun.
     #[must_use]
     pub fn effect(self) -> Effect {
         match self {
-            Self::Connect | Self::Probe | Self::Verify | Self::VerifyGone => Effect::ReadOnly,
+            Self::Connect | Self::Probe | Self::ChooseAccessPoint | Self::Verify | Self::VerifyGone | Self::DrainGateway => {
+                Effect::ReadOnly
+            }
             // A run is guarded by its run id on the target (DESIGN 11).
             Self::UploadPackage
             | Self::UploadFiles
             | Self::RunScript
             | Self::SwitchBack
+            | Self::InstallPlugins(_)
+            | Self::RemovePlugins(_)
+            | Self::SwitchRouting
+            | Self::RepointAgents
             | Self::Register
             | Self::Forget
             | Self::Cleanup => Effect::Idempotent,
@@ -79,27 +150,42 @@ impl StepKind {
     /// Is it done on the host itself, so that it needs a session?
     #[must_use]
     pub fn is_on_host(self) -> bool {
-        !matches!(self, Self::Connect | Self::Register | Self::Forget)
+        !matches!(
+            self,
+            Self::Connect | Self::SwitchRouting | Self::RepointAgents | Self::DrainGateway | Self::Register | Self::Forget
+        )
     }
 
     /// Does it start a script on the host, detached?
     #[must_use]
     pub fn is_run(self) -> bool {
-        matches!(self, Self::RunScript | Self::SwitchBack)
+        matches!(self, Self::RunScript | Self::SwitchBack) || self.plugin().is_some()
     }
 
     /// Does a person see the host changed by it?
     #[must_use]
     pub fn changes_host(self) -> bool {
         matches!(self, Self::UploadPackage | Self::UploadFiles | Self::RunScript | Self::SwitchBack | Self::Cleanup)
+            || self.plugin().is_some()
     }
 }
 
 impl fmt::Display for StepKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.word())?;
+        self.plugin().map_or(Ok(()), |plugin| write!(f, " {plugin}"))
     }
 }
+
+/// A word of [`StepKind::WORDS`]; which plugin stands beside it.
+impl utoipa::PartialSchema for StepKind {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let text = utoipa::openapi::schema::ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String);
+        text.enum_values(Some(Self::WORDS)).into()
+    }
+}
+
+impl utoipa::ToSchema for StepKind {}
 
 /// What recovery may do with a step that had begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -117,6 +203,7 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// What it does.
+    #[serde(flatten, with = "step_fields::kind")]
     pub kind: StepKind,
     /// Deadline of one attempt, seconds. Uploads have a progress deadline instead and carry 0.
     pub timeout_s: u64,
@@ -146,6 +233,8 @@ pub enum Privilege {
     Doas,
     /// By doas, which asks on a terminal only.
     DoasOnTerminal,
+    /// The account is an administrator of Windows, with all its rights in its token.
+    Elevated,
 }
 
 impl Privilege {
@@ -159,6 +248,7 @@ impl Privilege {
             Self::Su => "su",
             Self::Doas => "doas",
             Self::DoasOnTerminal => "doas on a terminal",
+            Self::Elevated => "administrator",
         }
     }
 
@@ -166,7 +256,7 @@ impl Privilege {
     #[must_use]
     pub fn is_on_terminal(self) -> bool {
         match self {
-            Self::Root | Self::Sudo | Self::Doas => false,
+            Self::Root | Self::Sudo | Self::Doas | Self::Elevated => false,
             Self::SudoOnTerminal | Self::Su | Self::DoasOnTerminal => true,
         }
     }
@@ -182,6 +272,8 @@ pub enum Form {
     Zstd,
     /// A bare tar archive, for a host without gzip.
     Tar,
+    /// The files of it one by one, for a host without tar.
+    Tree,
 }
 
 impl Form {
@@ -192,6 +284,7 @@ impl Form {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
             Self::Tar => "tar",
+            Self::Tree => "tree",
         }
     }
 }
@@ -300,18 +393,73 @@ pub struct Plan {
     pub dialect: Dialect,
     /// How root is reached.
     pub privilege: Privilege,
-    /// Where SFTP puts what a command should have been given as its stdin, on a host that gives commands none.
+    /// Where SFTP puts what a command should have been given as its stdin, on a host that gives commands none. On Windows the
+    /// state directory, as SFTP calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbox: Option<String>,
+    /// What the host runs.
+    #[serde(default)]
+    pub os: Os,
+    /// Windows: the code page in which its batch files are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codepage: Option<u32>,
     /// Tool that checks digests there.
     pub digest_tool: String,
     /// Places on the host.
     pub paths: HostPaths,
+    /// The access point that was chosen for a host that asked for the nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_point: Option<AccessPoint>,
     /// What to do.
     pub work: Work,
+    /// What to do with each plugin, in steps of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<Work>,
 }
 
 impl Plan {
+    /// Is it for a host whose programs are batch files?
+    #[must_use]
+    pub fn is_windows(&self) -> bool {
+        self.dialect == Dialect::Windows
+    }
+
+    /// What files for the host depend on.
+    #[must_use]
+    pub fn system(&self) -> System {
+        System { os: self.os, codepage: self.codepage }
+    }
+
+    /// A place below the state directory, as the host itself calls it.
+    #[must_use]
+    pub fn place(&self, parts: &[&str]) -> String {
+        let between = if self.is_windows() { "\\" } else { "/" };
+        std::iter::once(self.state_dir.as_str()).chain(parts.iter().copied()).collect::<Vec<_>>().join(between)
+    }
+
+    /// What to do with that plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &PluginName) -> Option<&Work> {
+        self.plugins.iter().find(|work| work.installed().name == name.as_str())
+    }
+
+    /// The plan as that step sees it: to the step of a plugin the plugin is all there is.
+    #[must_use]
+    pub fn of_step(&self, step: StepKind) -> Option<Self> {
+        let Some(name) = step.plugin() else { return Some(self.clone()) };
+        let work = self.plugin(name)?.clone();
+        Some(Self { paths: work.installed().paths.clone(), work, plugins: Vec::new(), ..self.clone() })
+    }
+
+    /// The step for people: with the plugin's version.
+    #[must_use]
+    pub fn name_of(&self, step: StepKind) -> String {
+        match step.plugin().and_then(|name| self.plugin(name)) {
+            Some(work) => format!("{step} {}", work.installed().version),
+            None => step.to_string(),
+        }
+    }
+
     /// Was an upgrade in vain, so that the old release has to run again?
     #[must_use]
     pub fn goes_back(&self) -> bool {

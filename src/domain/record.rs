@@ -17,6 +17,7 @@ use super::state::{HostState, IllegalEvent};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepRecord {
     /// Which.
+    #[serde(flatten, serialize_with = "super::step_fields::step::serialize")]
     pub step: StepKind,
     /// How often it was tried.
     pub attempts: u32,
@@ -175,11 +176,20 @@ impl HostRecord {
         present.and_then(|record| record.outcome.as_ref()).is_some_and(StepOutcome::is_done)
     }
 
+    /// The step whose script was started on the host, or may have been, and whose end was not seen.
+    #[must_use]
+    pub fn open_run(&self) -> Option<&StepRecord> {
+        let counts = |step: &&StepRecord| match step.step {
+            StepKind::SwitchBack => self.goes_back(),
+            kind => kind.is_run(),
+        };
+        self.steps.iter().filter(counts).rfind(|step| step.outcome.is_none())
+    }
+
     /// Was a script started on the host, or may have been, whose end was not seen?
     #[must_use]
     pub fn run_in_flight(&self) -> bool {
-        let is_open = |kind| self.step(kind).is_some_and(|step| step.outcome.is_none());
-        is_open(StepKind::RunScript) || (self.goes_back() && is_open(StepKind::SwitchBack))
+        self.open_run().is_some()
     }
 
     /// Was an upgrade in vain, so that the old release has to run again?

@@ -1,7 +1,7 @@
 //! A run of a script as the target tells it: its end, and the lines of its log.
 //!
 //! Never here: what becomes of a host whose run ended so (the engine's), and the table of exit codes (`assets`). To add a way
-//! to end: its word in [`RunEnd::parse`] and in `scripts/linux/follow.sh`.
+//! to end: its word in [`RunEnd::parse`] and in `scripts/unix/follow.sh`.
 
 use bytes::{Bytes, BytesMut};
 

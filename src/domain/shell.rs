@@ -7,6 +7,8 @@
 //! To add a dialect: a variant, its detection in [`Dialect::of_login_shell`], its arm in [`command_line`], and its shell in
 //! the property test of `tests/shell.rs`.
 
+pub mod cmd;
+
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ pub enum Dialect {
     Csh,
     /// fish.
     Fish,
+    /// Whatever sshd hands commands to on Windows: cmd.exe, PowerShell or Cygwin's bash. What is run there is written by
+    /// [`cmd::call`], which all of them read alike.
+    Windows,
 }
 
 impl Dialect {
@@ -62,9 +67,28 @@ pub fn quote_str(word: &str) -> String {
     String::from_utf8_lossy(&quote(word.as_bytes())).into_owned()
 }
 
-/// What sh runs to get its real command line back from octal. Nothing is lost at its end: a word that ends in a newline
-/// is quoted. In the C locale, for sh and so for what it runs: ksh adds a backslash to what it takes for half a character.
-const DECODE: &str = "exec env LC_ALL=C sh -c 'eval \"$(for lf do printf \"$lf\"; done)\"' lf";
+/// Hands a program and its arguments over to the shell that reads it. The `sh` of Solaris 10 is the Bourne shell, for which this
+/// is written; its POSIX shell is elsewhere, and nowhere on any other system.
+pub const POSIX: &str = "test -x /usr/xpg4/bin/sh && exec /usr/xpg4/bin/sh -c \"$@\"; exec sh -c \"$@\"";
+
+/// What stands before a question that is not ours: whatever a login shell printed is none. A newline first, for the same
+/// reason. Written for the Bourne shell, too.
+pub const ASK: &str = "echo; echo @@lf:asking@@; PATH=$PATH:/usr/local/bin:/usr/sfw/bin:/opt/freeware/bin; export PATH; \
+    exec env LC_ALL=C \"$@\"";
+
+/// Finds a program where the probe looks, too: a server's own `PATH` may lack what others brought to the system. Written for the
+/// Bourne shell, too.
+pub const FIND: &str = "PATH=$PATH:/usr/local/bin:/usr/sfw/bin:/opt/freeware/bin; export PATH; exec env LC_ALL=C \"$@\"";
+
+/// The words that run the text of a program with its arguments.
+#[must_use]
+pub fn program<'a>(text: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    [&["sh", "-c", POSIX, "lf", text, "lf"], args].concat()
+}
+
+/// What that shell runs to get the real command line back from octal. Nothing is lost at its end: a word that ends in a newline
+/// is quoted. In the C locale, for the shell and so for what it runs: ksh adds a backslash to what it takes for half a character.
+const DECODE: &str = "eval \"$(for lf do printf \"$lf\"; done)\"";
 
 /// Longest word of octal: csh refuses one of its input buffer, 8 KiB on Debian and 1 KiB in old releases.
 const WORD: usize = 1000;
@@ -80,10 +104,10 @@ pub fn command_line<W: AsRef<[u8]>>(dialect: Dialect, words: &[W]) -> Vec<u8> {
         line.extend_from_slice(&quote(word.as_ref()));
     }
     match dialect {
-        Dialect::Posix => line,
+        Dialect::Posix | Dialect::Windows => line,
         Dialect::Csh | Dialect::Fish => {
             // `exec` is not part of the octal: the decoded line may be any simple command.
-            let mut foreign = DECODE.to_owned();
+            let mut foreign = format!("exec env LC_ALL=C sh -c '{POSIX}' lf '{DECODE}' lf");
             for word in octal(&line) {
                 let _ = write!(foreign, " '{word}'");
             }

@@ -3,10 +3,13 @@
 //! Never here: reading the file and its environment (`config`). An unknown key is a fault: a misspelt limit must not
 //! pass for the default.
 
+mod access_point;
 mod api;
 mod channel;
 mod privilege;
 mod proxy;
+pub mod servers;
+pub mod target_path;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -16,7 +19,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::caller::App;
-use super::host::Address;
+use super::host::{Address, HostSpec};
+pub use access_point::AccessPoint;
 pub use api::ApiPolicy;
 pub use channel::{InstallChannel, Jump};
 pub use privilege::{Method, PrivilegeRule};
@@ -193,32 +197,6 @@ pub struct Cloud {
     pub access_point: Option<i64>,
 }
 
-/// Where agents connect to, and where they live on a host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AccessPoint {
-    /// `ap_id`.
-    pub id: i64,
-    /// Shown in messages and templates.
-    #[serde(default)]
-    pub name: String,
-    /// Server lists by purpose (`cluster`, `file`, `data`), each `address:port`.
-    #[serde(default)]
-    pub servers: BTreeMap<String, Vec<String>>,
-    /// Paths on Linux, AIX and Solaris.
-    #[serde(default)]
-    pub linux: Paths,
-    /// Paths on Windows.
-    #[serde(default)]
-    pub windows: Paths,
-}
-
-impl Default for AccessPoint {
-    fn default() -> Self {
-        Self { id: 1, name: "default".into(), servers: BTreeMap::new(), linux: Paths::default(), windows: Paths::default() }
-    }
-}
-
 /// Places on a target; what is `None` has the built-in default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -275,6 +253,18 @@ pub struct HostPaths {
 }
 
 impl HostPaths {
+    /// Are they of Windows?
+    #[must_use]
+    pub fn is_windows(&self) -> bool {
+        self.setup_path.as_bytes().get(1) == Some(&b':')
+    }
+
+    /// What stands between two names there.
+    #[must_use]
+    pub fn between(&self) -> &'static str {
+        if self.is_windows() { "\\" } else { "/" }
+    }
+
     /// Settles the paths of a Linux host: its own, over the job's, over the access point's, over the built-in ones.
     #[must_use]
     pub fn linux(paths: &Paths) -> Self {
@@ -285,6 +275,19 @@ impl HostPaths {
             run_path: or(&paths.run_path, "/var/run/gse"),
             log_path: or(&paths.log_path, "/var/log/gse"),
             temp_path: or(&paths.temp_path, "/tmp"),
+        }
+    }
+
+    /// The same of a Windows host, with `\` between the names, whatever was given.
+    #[must_use]
+    pub fn windows(paths: &Paths) -> Self {
+        let or = |path: &Option<String>, default: &str| path.as_deref().unwrap_or(default).replace('/', "\\");
+        Self {
+            setup_path: or(&paths.setup_path, "C:\\gse"),
+            data_path: or(&paths.data_path, "C:\\gse\\data"),
+            run_path: or(&paths.run_path, "C:\\gse\\run"),
+            log_path: or(&paths.log_path, "C:\\gse\\logs"),
+            temp_path: or(&paths.temp_path, "C:\\tmp"),
         }
     }
 }
@@ -311,11 +314,10 @@ impl Site {
             }
         }
         for point in &points {
-            for (name, path) in point.linux.given() {
-                if !path.starts_with('/') || path.split('/').any(|part| part == "..") || path.contains('\n') {
-                    faults.push(format!("access_point {}: linux.{name} must be an absolute path without `..`", point.id));
-                }
+            if point.id < 0 {
+                faults.push(format!("access_point {}: id must not be negative: `ap_id: -1` asks for the nearest", point.id));
             }
+            faults.extend(point.path_faults().map(|fault| format!("access_point {}: {fault}", point.id)));
         }
         for (key, value) in [("limits.concurrency", self.limits.concurrency), ("limits.uploads", self.limits.uploads)] {
             if value == 0 {
@@ -353,6 +355,16 @@ impl Site {
     #[must_use]
     pub fn access_points(&self) -> Vec<AccessPoint> {
         if self.access_point.is_empty() { vec![AccessPoint::default()] } else { self.access_point.clone() }
+    }
+
+    /// The access points as a host gets to see them: behind the servers of its install channel, where that has some.
+    #[must_use]
+    pub fn access_points_of(&self, host: &HostSpec) -> Vec<AccessPoint> {
+        let mut points = self.access_points();
+        if let Some(channel) = host.install_channel_id.and_then(|id| self.channel(id)) {
+            points.iter_mut().for_each(|point| channel.stands_in_for(point));
+        }
+        points
     }
 
     /// Is the business known? Every one is when none is declared.

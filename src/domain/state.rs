@@ -1,7 +1,5 @@
 //! Where a host task stands, and which event may follow. Recovery is this function folded over the journal.
 
-use serde::{Deserialize, Serialize};
-
 use super::admission::Exception;
 use super::event::EventKind;
 use super::job::Status;
@@ -9,7 +7,7 @@ use super::outcome::Outcome;
 use super::plan::StepKind;
 
 /// Where a host task stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostState {
     /// Nobody took it yet.
     #[default]

@@ -2,10 +2,18 @@
 
 use encoding_rs::GBK;
 
+use super::codepage;
+
 /// Reads output line by line, for tools of one host may write in several encodings: UTF-8, else GBK, else with marks for what is
 /// neither.
 #[must_use]
 pub fn decoded(bytes: &[u8]) -> String {
+    decoded_from(bytes, None)
+}
+
+/// The same of a host whose code page is known.
+#[must_use]
+pub fn decoded_from(bytes: &[u8], page: Option<u32>) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_owned();
     }
@@ -13,6 +21,7 @@ pub fn decoded(bytes: &[u8]) -> String {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         match std::str::from_utf8(line) {
             Ok(line) => text.push_str(line),
+            Err(_) if page.is_some() => text.push_str(&codepage::decoded(line, page.unwrap_or(437))),
             Err(_) => match GBK.decode_without_bom_handling_and_without_replacement(line) {
                 Some(line) => text.push_str(&line),
                 None => text.push_str(&String::from_utf8_lossy(line)),

@@ -56,26 +56,26 @@ impl Become<'_> {
     fn line(&self, program: &[&str]) -> (Vec<u8>, Option<Riddles<'_>>) {
         let with = |words: &[&str]| shell::command_line(self.dialect, &[words, program].concat());
         match self.privilege {
-            Privilege::Root => (with(&[]), None),
+            Privilege::Root | Privilege::Elevated => (with(&[]), None),
             Privilege::Sudo | Privilege::SudoOnTerminal => match self.password {
                 Some(password) => {
                     let prompt = format!("[landfall {}] password:", Uuid::now_v7().simple());
-                    let line = with(&["env", "LC_ALL=C", "sudo", "-S", "-p", &prompt, "--"]);
+                    let line = with(&["sh", "-c", shell::FIND, "lf", "sudo", "-S", "-p", &prompt, "--"]);
                     (line, Some(Riddles::Own(OwnPrompt { prompt, password, said: Vec::new() })))
                 }
                 // -n makes sudo say what it wants instead of waiting for it.
-                None => (with(&["env", "LC_ALL=C", "sudo", "-n", "--"]), None),
+                None => (with(&["sh", "-c", shell::FIND, "lf", "sudo", "-n", "--"]), None),
             },
             Privilege::Su => {
                 // Root's shell reads it, and nobody knows which that is: the form that every shell takes.
                 let inner = shell::command_line(Dialect::Csh, program);
                 let inner = String::from_utf8_lossy(&inner);
-                let words = ["sh", "-c", ASK, "lf", "su", "root", "-c", &*inner];
+                let words = ["sh", "-c", shell::ASK, "lf", "su", "root", "-c", &*inner];
                 (shell::command_line(self.dialect, &words), Some(Riddles::Theirs(self.their_prompt())))
             }
-            Privilege::Doas => (with(&["env", "LC_ALL=C", "doas", "-n", "--"]), None),
+            Privilege::Doas => (with(&["sh", "-c", shell::FIND, "lf", "doas", "-n", "--"]), None),
             Privilege::DoasOnTerminal => {
-                (with(&["sh", "-c", ASK, "lf", "doas", "--"]), Some(Riddles::Theirs(self.their_prompt())))
+                (with(&["sh", "-c", shell::ASK, "lf", "doas", "--"]), Some(Riddles::Theirs(self.their_prompt())))
             }
         }
     }
@@ -85,11 +85,7 @@ impl Become<'_> {
     }
 }
 
-/// What stands before a question that is not ours: whatever a login shell printed is none. A newline first, for the same
-/// reason.
-const ASK: &str = "echo; echo @@lf:asking@@; exec env LC_ALL=C \"$@\"";
-
-/// The last word of it.
+/// The last word of [`shell::ASK`].
 const ASKING: &[u8] = b"@@lf:asking@@";
 
 /// What is kept of somebody else's words: a question is short.
@@ -184,10 +180,8 @@ impl Talk {
         args: &[&str],
         root: Become<'_>,
     ) -> Result<Self, Failure> {
-        let mut words = vec!["sh", "-c", program, "lf"];
-        words.extend_from_slice(args);
-        let (line, mut riddle) = root.line(&words);
-        if root.privilege == Privilege::Root {
+        let (line, mut riddle) = root.line(&shell::program(program, args));
+        if matches!(root.privilege, Privilege::Root | Privilege::Elevated) {
             return Self::open(session, line).await;
         }
         let mut talk = Self::start(session, line, root.privilege.is_on_terminal()).await?;
@@ -207,7 +201,7 @@ fn late(privilege: Privilege) -> Failure {
     let (code, who) = match privilege {
         Privilege::Su => (Code::SuTimeout, "su"),
         Privilege::Doas | Privilege::DoasOnTerminal => (Code::DoasTimeout, "doas"),
-        Privilege::Root | Privilege::Sudo | Privilege::SudoOnTerminal => (Code::SudoTimeout, "sudo"),
+        Privilege::Root | Privilege::Elevated | Privilege::Sudo | Privilege::SudoOnTerminal => (Code::SudoTimeout, "sudo"),
     };
     Failure::new(code, format!("{who} did not answer within {} s", DEADLINE.as_secs()))
 }
@@ -219,7 +213,7 @@ fn refusal(talk: &Talk, privilege: Privilege) -> Failure {
         _ if talk.was_ended() => (Code::NoExitStatus, "becoming root was ended before the command ran"),
         Privilege::Su => su_refusal(&complaint, talk.was_asked()),
         Privilege::Doas | Privilege::DoasOnTerminal => doas_refusal(&complaint),
-        Privilege::Root | Privilege::Sudo | Privilege::SudoOnTerminal => sudo_refusal(&complaint),
+        Privilege::Root | Privilege::Elevated | Privilege::Sudo | Privilege::SudoOnTerminal => sudo_refusal(&complaint),
     };
     Failure::new(code, message).with_tail(&complaint)
 }
@@ -243,7 +237,9 @@ fn sudo_refusal(complaint: &str) -> (Code, &'static str) {
 
 fn su_refusal(complaint: &str, was_asked: bool) -> (Code, &'static str) {
     let says = |text: &str| complaint.contains(text);
-    if was_asked && (says("Authentication failure") || says("incorrect password")) {
+    // PAM and shadow; AIX 3004-501; Solaris.
+    let refused = ["Authentication failure", "incorrect password", "Authentication is denied", "su: Sorry"];
+    if was_asked && refused.iter().any(|text| says(text)) {
         (Code::SuPasswordRefused, "su refused the password")
     } else if says("Permission denied") || says("Authentication failure") {
         (Code::SuRefused, "su does not allow the account to become root")

@@ -13,20 +13,22 @@ use super::Engine;
 use super::become_root::Become;
 use super::cancel::Stop;
 use super::host_task::Halt;
+use super::measure;
 use super::payload::Payloads;
 use super::steps::connect::Reached;
-use super::steps::probe;
+use super::steps::probe::{self, Asked};
 use super::talk::Talk;
 use crate::assets;
 use crate::domain::credential::Credential;
 use crate::domain::facts::Facts;
-use crate::domain::failure::{Code, Failure};
+use crate::domain::failure::{Code, Failure, FailureClass};
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::host::Os;
-use crate::domain::plan::{Step, StepKind};
+use crate::domain::plan::{Privilege, Step, StepKind};
+use crate::domain::site::Site;
 use crate::domain::spec::{JobSpec, TaskSpec};
-use crate::plan::choose;
-use crate::plan::settle::{Known, paths};
+use crate::plan::settle::Known;
+use crate::plan::{choose, nearest};
 use crate::transport::{ForwardError, Session};
 
 /// Findings that wait to be taken: a slow reader holds the looking up, not the memory.
@@ -41,6 +43,9 @@ const PORT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Seconds that a host which looks itself goes on asking.
 const OWN_LOOK_S: u64 = 2;
+
+/// Longest that all access points may take together, like the step of that name.
+const MEASURING: Duration = Duration::from_secs(180);
 
 /// Room for what `health.sh` needs beside its own timeout.
 const MARGIN: Duration = Duration::from_secs(15);
@@ -100,11 +105,11 @@ impl Engine {
 
 /// Everything about one host, as far as it can be reached.
 async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
-    let Visit { task, credential } = visit;
+    let Visit { mut task, credential } = visit;
     let step = |kind, timeout_s| Step { kind, timeout_s };
     let logged_in = match credential {
         Some(credential) => {
-            engine.ways(round.job.kind.role()).log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await
+            engine.ways(task.kind(&round.job).role()).log_in(&task.host, credential, step(StepKind::Connect, CONNECT_S)).await
         }
         None => Err(Failure::new(Code::CredentialExpired, "no login of this host is kept").into()),
     };
@@ -113,26 +118,31 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
         Err(halt) => return vec![Finding::failed(Subject::Login, &failure(halt))],
     };
     let mut findings = vec![Finding::ok(Subject::Login, how)];
-    let places = paths(&round.job, &task);
-    let method = probe::method(&engine.site, &task.host);
-    let probed =
-        tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &places, method, sudo_password.as_ref()));
+    let asked = Asked::of((&round.job, &task), &engine.site, sudo_password.clone());
+    let probed = tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &asked));
     match probed.await {
         Err(_) => {
             let failure = Failure::new(Code::StepTimeout, format!("the probe did not end within {PROBE_S} s"));
             findings.push(Finding::failed(Subject::System, &failure));
         }
-        Ok(Err(halt)) => {
-            let failure = failure(halt);
-            let subject = if failure.class == crate::domain::failure::FailureClass::Unprivileged {
-                Subject::Privilege
-            } else {
-                Subject::System
-            };
-            findings.push(Finding::failed(subject, &failure));
-        }
-        Ok(Ok((facts, privilege))) => {
+        Ok(Err(halt)) => findings.push(unprobed(&failure(halt))),
+        Ok(Ok((mut facts, privilege))) => {
             findings.push(Finding::ok(Subject::Privilege, privilege.word()));
+            let password = sudo_password.as_ref().filter(|_| !facts.no_stdin);
+            let root = Become { privilege, dialect: facts.dialect(), password };
+            if task.outline.iter().any(|step| step.kind == StepKind::ChooseAccessPoint) {
+                findings.push(nearest(&mut *session, (&mut task, &engine.site), root).await);
+                // What the probe said of room was about the places of another one.
+                let there = Asked::of((&round.job, &task), &engine.site, sudo_password.clone());
+                if (&there.posix, &there.windows) != (&asked.posix, &asked.windows)
+                    && let Ok(Ok((anew, _))) =
+                        tokio::time::timeout(Duration::from_secs(PROBE_S), probe::ask(&mut *session, &there)).await
+                {
+                    facts = anew;
+                }
+            } else {
+                findings.extend(access_point(&mut *session, &task, root).await);
+            }
             // Then all that a job brings comes by SFTP.
             if facts.no_stdin
                 && let Err(error) = session.sftp().await
@@ -142,9 +152,6 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
             let known = Known { job: &round.job, task: &task, facts: &facts, privilege };
             findings.extend(known.examine_system());
             findings.extend(package(round, &known).await);
-            let root =
-                Become { privilege, dialect: facts.dialect(), password: sudo_password.as_ref().filter(|_| !facts.no_stdin) };
-            findings.extend(access_point(&mut *session, &task, root).await);
         }
     }
     session.close().await;
@@ -152,25 +159,71 @@ async fn look(engine: &Engine, round: &Round, visit: Visit) -> Vec<Finding> {
     findings
 }
 
+/// What it means that the probe failed.
+fn unprobed(failure: &Failure) -> Finding {
+    let is_unprivileged = failure.class == FailureClass::Unprivileged;
+    Finding::failed(if is_unprivileged { Subject::Privilege } else { Subject::System }, failure)
+}
+
 /// The package of a job that installs, or what is there for one that acts on it.
 async fn package(round: &Round, known: &Known<'_>) -> Vec<Finding> {
-    let lacks = round.job.kind.upgrades() && matches!(known.installed(), Ok(None) | Err(_));
-    if !round.job.kind.installs() || lacks {
+    let kind = known.task.kind(&round.job);
+    let lacks = kind.upgrades() && matches!(known.installed(), Ok(None) | Err(_));
+    if !kind.installs() || lacks {
         return known.examine_installed();
     }
     let chosen = async {
         let index = round.payloads.index().await?;
-        let entry = choose::pick(index, round.job.kind.role(), &round.job.package, (os(known.facts), &known.facts.cpu))?;
+        let entry = choose::pick(index, kind.role(), &round.job.package, (os(known.facts), &known.facts.cpu))?;
         round.payloads.archive(entry).await
     };
     match chosen.await {
-        Ok(archive) => known.examine_install(&archive.entry, &archive.templates),
+        Ok(archive) => {
+            let mut findings = known.examine_install(&archive.entry, &archive.templates);
+            if round.job.install_latest_plugins && !round.job.kind.upgrades() {
+                findings.extend(plugins(round, known, &archive.entry.manifest.name).await);
+            }
+            findings
+        }
         Err(failure) => vec![Finding::failed(Subject::Package, &failure)],
     }
 }
 
+/// The plugins that would come with the package of that name.
+async fn plugins(round: &Round, known: &Known<'_>, beside: &str) -> Vec<Finding> {
+    let Ok(index) = round.payloads.index().await else { return Vec::new() };
+    let mut findings = Vec::new();
+    for entry in choose::plugins(index, (os(known.facts), &known.facts.cpu)) {
+        findings.push(match round.payloads.archive(entry).await {
+            Ok(archive) => known.examine_plugin(beside, (&archive.entry, &archive.templates)),
+            Err(failure) => Finding::failed(Subject::Package, &failure),
+        });
+    }
+    findings
+}
+
 fn os(facts: &Facts) -> Os {
     Os::from_uname(&facts.os).unwrap_or(Os::Linux)
+}
+
+/// The nearest access point, which is the host's from here on.
+async fn nearest(session: &mut dyn Session, (task, site): (&mut TaskSpec, &Site), root: Become<'_>) -> Finding {
+    let points = site.access_points_of(&task.host);
+    let judged = match tokio::time::timeout(MEASURING, measure::judged(session, &points, root)).await {
+        Ok(Ok(judged)) => judged,
+        Ok(Err(failure)) => return Finding::failed(Subject::AccessPoint, &failure),
+        Err(_) => {
+            let message = format!("measuring the access points did not end within {} s", MEASURING.as_secs());
+            return Finding::failed(Subject::AccessPoint, &Failure::new(Code::StepTimeout, message));
+        }
+    };
+    match nearest::nearest(&judged) {
+        Ok(point) => {
+            task.take_access_point(point.clone());
+            Finding::ok(Subject::AccessPoint, format!("{} of {}", point.id, nearest::told(&judged)))
+        }
+        Err(failure) => Finding::failed(Subject::AccessPoint, &failure),
+    }
 }
 
 /// Can the host reach every server of its access point?
@@ -205,6 +258,9 @@ async fn reach(session: &mut dyn Session, server: &str, root: Become<'_>) -> Res
         Ok(Err(ForwardError::Transport(error))) => return Err(error.to_string()),
         // Whoever may not be asked that way may still be asked to look himself.
         Ok(Err(ForwardError::NotAllowed(_))) => {}
+    }
+    if root.privilege == Privilege::Elevated {
+        return Err("sshd does not forward, and nothing on Windows is asked to look".into());
     }
     // It asks again until then.
     let timeout = OWN_LOOK_S.to_string();

@@ -11,8 +11,9 @@ use super::Engine;
 use super::become_root::Become;
 use super::check::failure;
 use super::steps::connect::Reached;
-use super::steps::probe;
+use super::steps::probe::{self, Asked};
 use super::talk::{Raw, Talk};
+use super::windows;
 use crate::assets;
 use crate::domain::credential::Credential;
 use crate::domain::failure::{Code, Failure};
@@ -42,6 +43,8 @@ pub struct Wanted {
     pub paths: HostPaths,
     /// State directory there.
     pub state_dir: String,
+    /// The same as SFTP calls it, on Windows.
+    pub sftp_dir: Option<String>,
     /// The run.
     pub run: RunId,
     /// Bytes at most: the last ones.
@@ -74,10 +77,20 @@ impl Engine {
         let late = |what: &str, after: Duration| {
             Failure::new(Code::StepTimeout, format!("{what} did not end within {} s", after.as_secs()))
         };
+        if let Some(dir) = &wanted.sftp_dir {
+            let reading =
+                async { windows::run::tail(&mut *windows::open(&mut *session).await?, dir, &wanted.run, wanted.most).await };
+            let fetched = tokio::time::timeout(READ, reading).await;
+            session.close().await;
+            let found = fetched.map_err(|_| late("reading the log", READ))??;
+            return Ok(found.map(|(size, bytes)| RunLog { size, bytes }));
+        }
         let fetched = async {
             // The login may be another one than the run was started with.
             let method = probe::method(&self.site, &wanted.host);
-            let asking = probe::ask(&mut *session, &wanted.paths, method, sudo_password.as_ref());
+            let (posix, windows) = (wanted.paths.clone(), wanted.paths.clone());
+            let asked = Asked { posix, windows, stated: wanted.host.os_type, method, sudo_password: sudo_password.clone() };
+            let asking = probe::ask(&mut *session, &asked);
             let probed = tokio::time::timeout(PROBE, asking).await;
             let (facts, privilege) = probed.map_err(|_| late("becoming root", PROBE))?.map_err(failure)?;
             let root = Become { privilege, dialect: facts.dialect(), password: sudo_password.as_ref() };

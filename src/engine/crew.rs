@@ -208,10 +208,8 @@ impl<'a> Crew<'a> {
             stop.cancel();
         }
         let own = stop.clone();
-        let handle = self.running.spawn(async move {
-            let _permit = permit;
-            HostTask::new(context, (task, claim), record, own).run().await
-        });
+        let handle =
+            self.running.spawn(async move { HostTask::new(context, (task, claim), record, own).in_place(permit).run().await });
         self.claims.insert(handle.id(), (claim, stop));
     }
 

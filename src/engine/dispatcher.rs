@@ -62,13 +62,13 @@ pub(super) async fn run(engine: &Engine, job: JobId, lease: &dyn Lease, stop: St
     }
 }
 
-enum Closing {
+pub(super) enum Closing {
     Finished,
     Unfinished,
 }
 
 /// Writes JobFinished when nothing is left to do.
-async fn close(engine: &Engine, job: JobId) -> Result<Closing, EngineError> {
+pub(super) async fn close(engine: &Engine, job: JobId) -> Result<Closing, EngineError> {
     let Some(row) = engine.store.job(job).await? else { return Ok(Closing::Finished) };
     if row.statistics.pending_count + row.statistics.running_count > 0 {
         return Ok(Closing::Unfinished);

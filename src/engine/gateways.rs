@@ -8,32 +8,31 @@
 //! Many hosts see one failure: it counts once. When its pause is over, one host tries a gateway for all others; until that
 //! went well nobody follows. One that only takes no more logins for now (MaxStartups) is asked again after 15 s at the latest.
 //!
+//! Which there are, the roster knows: it is looked at anew while hosts are taken into zones, so that a proxy that a job
+//! installed or replaced counts for every executor.
+//!
 //! Never here: connections (`transport`), reading logins of gateways (who composes the parts). To add a kind of way: a variant
 //! of [`Leads`].
 
+mod carried;
+pub mod roster;
+mod trouble;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use async_trait::async_trait;
 use tokio::time::Instant;
 
+use self::carried::Carried;
+use self::roster::{MakeGateways, Roster, Seen};
+use self::trouble::Trouble;
 use super::bucket::Bucket;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::HostSpec;
+use crate::domain::id::TaskId;
 use crate::domain::package::Role;
-use crate::transport::{ForwardError, Gateway, Process, ReplacedKey, Session, Sftp, Stream, TransportError};
-
-/// First and longest time that a gateway which failed is left alone; doubled with every failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// One that is full says when it is not by taking us: asking that seldom is no burden to it.
-const LONGEST_BUSY_PAUSE: Duration = Duration::from_secs(15);
-
-/// One that refused our login: another try soon would only count against the account.
-const REFUSED_PAUSE: Duration = Duration::from_secs(600);
+use crate::transport::{Gateway, Session, TransportError};
 
 /// Where a gateway leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,9 +54,13 @@ impl Leads {
     }
 }
 
-/// A gateway that the site declares.
+/// A gateway that the site declares, or that a job installed.
 #[derive(Clone, Debug)]
 pub struct KnownGateway {
+    /// Whose login it is; another one, and how it was so far says nothing. None: the site file's.
+    pub version: Option<TaskId>,
+    /// 0 for what is taken first: another address of the same machine comes only when nothing before it is well.
+    pub rank: usize,
     /// Where it leads.
     pub leads: Leads,
     /// The gateway, or why it cannot be used: a login that cannot be read.
@@ -66,15 +69,40 @@ pub struct KnownGateway {
 
 /// All gateways, and how they are.
 pub struct Gateways {
-    known: Vec<Known>,
-    states: Arc<Mutex<HashMap<usize, State>>>,
+    make: MakeGateways,
+    known: RwLock<Arc<[Arc<Known>]>>,
+    /// One machine has one budget, however many ways lead through it.
+    budgets: Mutex<HashMap<(IpAddr, u16), Arc<Bucket>>>,
+    mb_per_s: u32,
+    seen: tokio::sync::Mutex<Seen>,
+    /// Who chooses sees what those before him chose.
+    turn: Mutex<()>,
 }
 
-struct Known {
+/// A gateway, and how it is.
+pub(super) struct Known {
     leads: Leads,
+    version: Option<TaskId>,
+    rank: usize,
     gateway: Result<Arc<Gateway>, String>,
     /// Its own, and those of the gateways before it.
     bandwidth: Bandwidth,
+    state: Mutex<State>,
+}
+
+impl Known {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is that the same way with the same login?
+    fn is(&self, other: &KnownGateway) -> bool {
+        let endpoint = |gateway: &Result<Arc<Gateway>, String>| match gateway {
+            Ok(gateway) => gateway.target.endpoint(),
+            Err(why) => why.clone(),
+        };
+        (self.leads, self.version) == (other.leads, other.version) && endpoint(&self.gateway) == endpoint(&other.gateway)
+    }
 }
 
 /// Payload budgets on the way to a host; the tightest wins.
@@ -96,38 +124,6 @@ struct State {
     trouble: Trouble,
 }
 
-/// What is to be expected of a gateway that failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Trouble {
-    /// It may be repaired any time.
-    #[default]
-    Broken,
-    /// It is full, and will take us again.
-    Busy,
-    /// It does not let us in, until a person has done something about it.
-    Final,
-}
-
-impl Trouble {
-    fn of(cause: &TransportError) -> Self {
-        match root(cause) {
-            cause if cause.is_busy() => Self::Busy,
-            cause if cause.is_final() => Self::Final,
-            _ => Self::Broken,
-        }
-    }
-
-    /// How long it is left alone after so many failures.
-    fn pause(self, failures: u32) -> Duration {
-        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(failures.min(10) - 1);
-        match self {
-            Self::Broken => LONGEST_PAUSE.min(doubled),
-            Self::Busy => LONGEST_BUSY_PAUSE.min(doubled),
-            Self::Final => REFUSED_PAUSE,
-        }
-    }
-}
-
 impl State {
     /// May a host be taken through it?
     fn is_open(&self, now: Instant) -> bool {
@@ -137,7 +133,7 @@ impl State {
 
 /// The gateway a host is taken through.
 pub(super) struct Chosen {
-    index: usize,
+    known: Arc<Known>,
     /// What it is.
     pub(super) gateway: Arc<Gateway>,
     /// The payload budgets on this way.
@@ -149,77 +145,92 @@ pub(super) struct Chosen {
 
 /// One session through a gateway, as long as it lives.
 struct Load {
-    index: usize,
+    known: Arc<Known>,
     /// Is it the one that finds out whether the gateway works again?
     on_trial: bool,
-    states: Arc<Mutex<HashMap<usize, State>>>,
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        if let Some(state) = lock(&self.states).get_mut(&self.index) {
-            state.hosts = state.hosts.saturating_sub(1);
-            if self.on_trial {
-                state.on_trial = false;
-            }
+        let mut state = self.known.state();
+        state.hosts = state.hosts.saturating_sub(1);
+        if self.on_trial {
+            state.on_trial = false;
         }
     }
 }
 
-fn lock(states: &Mutex<HashMap<usize, State>>) -> MutexGuard<'_, HashMap<usize, State>> {
-    states.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Gateways {
-    /// Those gateways; each with a payload budget of `mb_per_s`, 0 for none.
+    /// Those that `make` makes; each with a payload budget of `mb_per_s`, 0 for none.
     #[must_use]
-    pub fn new(known: Vec<KnownGateway>, mb_per_s: u32) -> Self {
-        // One machine has one budget, however many ways lead through it.
-        let mut budgets: HashMap<(IpAddr, u16), Arc<Bucket>> = HashMap::new();
-        let mut of = |gateway: &Gateway| -> Bandwidth {
-            let hops = std::iter::successors(Some(gateway), |hop| hop.target.via.as_deref());
-            let budget = |hop: &Gateway| {
-                let place = (hop.target.dial, hop.target.port);
-                let new = || Bucket::new(mb_per_s).map(Arc::new);
-                budgets.get(&place).cloned().or_else(|| new().inspect(|new| drop(budgets.insert(place, new.clone()))))
-            };
-            hops.filter_map(budget).collect()
+    pub fn new(make: MakeGateways, mb_per_s: u32) -> Self {
+        let gateways = Self {
+            make,
+            known: RwLock::new(Arc::new([])),
+            budgets: Mutex::default(),
+            mb_per_s,
+            seen: tokio::sync::Mutex::default(),
+            turn: Mutex::default(),
         };
-        let with_budget = |KnownGateway { leads, gateway }| {
-            let bandwidth = gateway.as_deref().map(&mut of).unwrap_or_default();
-            Known { leads, gateway, bandwidth }
+        gateways.are(&Roster::default());
+        gateways
+    }
+
+    /// There are these from now on. One that was there before stays as it is.
+    fn are(&self, roster: &Roster) {
+        let before = self.known();
+        let now = (self.make)(roster).into_iter().map(|declared| {
+            let same = before.iter().find(|known| known.is(&declared));
+            same.cloned().unwrap_or_else(|| {
+                let bandwidth = declared.gateway.as_deref().map(|gateway| self.bandwidth(gateway)).unwrap_or_default();
+                let KnownGateway { version, rank, leads, gateway } = declared;
+                Arc::new(Known { leads, version, rank, gateway, bandwidth, state: Mutex::default() })
+            })
+        });
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = now.collect();
+    }
+
+    fn known(&self) -> Arc<[Arc<Known>]> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn bandwidth(&self, gateway: &Gateway) -> Bandwidth {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let hops = std::iter::successors(Some(gateway), |hop| hop.target.via.as_deref());
+        let budget = |hop: &Gateway| {
+            let place = (hop.target.dial, hop.target.port);
+            let new = || Bucket::new(self.mb_per_s).map(Arc::new);
+            budgets.get(&place).cloned().or_else(|| new().inspect(|new| drop(budgets.insert(place, new.clone()))))
         };
-        Self { known: known.into_iter().map(with_budget).collect(), states: Arc::default() }
+        hops.filter_map(budget).collect()
     }
 
     /// The least loaded of those that lead there, are well, and are not among `tried`.
-    pub(super) fn choose(&self, leads: Leads, tried: &[usize]) -> Option<Chosen> {
+    pub(super) fn choose(&self, leads: Leads, tried: &[Arc<Known>]) -> Option<Chosen> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let mut states = lock(&self.states);
-        let open = self
-            .leading(leads)
-            .filter(|(index, _)| !tried.contains(index) && states.get(index).is_none_or(|state| state.is_open(now)));
-        let usable = open.filter_map(|(index, known)| Some((index, known.gateway.as_ref().ok()?, known)));
-        let load = |index: &usize| states.get(index).map_or(0, |state| state.hosts);
-        let (index, gateway, known) = usable.min_by_key(|(index, ..)| load(index))?;
-        let state = states.entry(index).or_default();
+        let known = self.known();
+        let fresh = |known: &&Arc<Known>| known.leads == leads && !tried.iter().any(|tried| Arc::ptr_eq(tried, known));
+        let open = known.iter().filter(fresh).filter(|known| known.state().is_open(now));
+        let usable = open.filter_map(|known| Some((known, known.gateway.as_ref().ok()?)));
+        let (known, gateway) = usable.min_by_key(|(known, _)| (known.rank, known.state().hosts))?;
+        let mut state = known.state();
         state.hosts += 1;
-        let on_trial = state.failures > 0;
+        let (failures, on_trial) = (state.failures, state.failures > 0);
         state.on_trial |= on_trial;
-        let load = Load { index, on_trial, states: self.states.clone() };
-        let bandwidth = known.bandwidth.clone();
-        Some(Chosen { index, gateway: gateway.clone(), bandwidth, failures: state.failures, load })
+        drop(state);
+        let (load, bandwidth) = (Load { known: known.clone(), on_trial }, known.bandwidth.clone());
+        Some(Chosen { known: known.clone(), gateway: gateway.clone(), bandwidth, failures, load })
     }
 
     /// Has nothing been heard against it since it was chosen? A host may have waited for its turn meanwhile.
     pub(super) fn is_well(&self, chosen: &Chosen) -> bool {
-        lock(&self.states).get(&chosen.index).is_some_and(|state| state.failures <= chosen.failures)
+        chosen.known.state().failures <= chosen.failures && self.known().iter().any(|known| Arc::ptr_eq(known, &chosen.known))
     }
 
     /// It failed, or refused to forward: it is left alone for a while.
     pub(super) fn failed(&self, chosen: &Chosen, cause: &TransportError) {
-        let mut states = lock(&self.states);
-        let state = states.entry(chosen.index).or_default();
+        let mut state = chosen.known.state();
         if state.failures != chosen.failures {
             return;
         }
@@ -236,9 +247,8 @@ impl Gateways {
     /// It works.
     pub(super) fn works(&self, chosen: &mut Chosen) {
         chosen.load.on_trial = false;
-        if let Some(state) = lock(&self.states).get_mut(&chosen.index) {
-            (state.failures, state.until, state.on_trial) = (0, None, false);
-        }
+        let mut state = chosen.known.state();
+        (state.failures, state.until, state.on_trial) = (0, None, false);
     }
 
     /// Why a host gets no gateway.
@@ -247,16 +257,22 @@ impl Gateways {
             Leads::Cloud(id) => format!("cloud {id} through any of its proxies"),
             Leads::Channel(id) => format!("the hosts of install channel {id} through any of its jump servers"),
         };
-        let states = lock(&self.states);
-        let usable: Vec<usize> = self.leading(leads).filter(|(_, known)| known.gateway.is_ok()).map(|(index, _)| index).collect();
+        let known = self.known();
+        let leading = || known.iter().filter(|known| known.leads == leads);
+        if leading().next().is_none() {
+            return Failure::new(Code::NoGateway, format!("there is no way to reach {what}: there is none"));
+        }
+        let usable: Vec<&Arc<Known>> = leading().filter(|known| known.gateway.is_ok()).collect();
         if usable.is_empty() {
-            let unreadable = self.leading(leads).filter_map(|(_, known)| known.gateway.as_ref().err());
+            let unreadable = leading().filter_map(|known| known.gateway.as_ref().err());
             let failure = Failure::new(Code::NoGateway, format!("there is no way to reach {what}: none has a login"));
             return unreadable.fold(failure, |failure, why| failure.because(why));
         }
-        let told: Vec<&State> =
-            usable.iter().filter_map(|index| states.get(index)).filter(|state| !state.cause.is_empty()).collect();
-        let is = |trouble: Trouble| move |state: &&State| state.trouble == trouble;
+        let told: Vec<(Trouble, String)> = (usable.iter().map(|known| known.state()))
+            .filter(|state| !state.cause.is_empty())
+            .map(|state| (state.trouble, state.cause.clone()))
+            .collect();
+        let is = |trouble: Trouble| move |(kind, _): &(Trouble, String)| *kind == trouble;
         let code = if told.iter().any(is(Trouble::Busy)) {
             // One that will take us is worth waiting for, and that is no try of the host's.
             Code::ServerBusy
@@ -266,23 +282,19 @@ impl Gateways {
             Code::GatewaysRefused
         };
         let failure = Failure::new(code, format!("there is no way to reach {what} right now"));
-        told.iter().fold(failure, |failure, state| failure.because(&state.cause))
-    }
-
-    fn leading(&self, leads: Leads) -> impl Iterator<Item = (usize, &Known)> {
-        self.known.iter().enumerate().filter(move |(_, known)| known.leads == leads)
+        told.iter().fold(failure, |failure, (_, cause)| failure.because(cause))
     }
 }
 
 impl Chosen {
-    /// Its place among `tried`.
-    pub(super) fn index(&self) -> usize {
-        self.index
+    /// For `tried`.
+    pub(super) fn known(&self) -> Arc<Known> {
+        self.known.clone()
     }
 
     /// A session that counts as one of this gateway's as long as it lives.
     pub(super) fn carry(self, session: Box<dyn Session>) -> Box<dyn Session> {
-        Box::new(Carried { session, _load: self.load })
+        Box::new(Carried::new(session, self.load))
     }
 }
 
@@ -294,46 +306,9 @@ pub(super) fn blames_gateway(error: &TransportError) -> Option<&TransportError> 
     }
 }
 
-/// What went wrong at the first gateway of a chain that failed.
-fn root(error: &TransportError) -> &TransportError {
-    std::iter::successors(Some(error), |error| blames_gateway(error)).last().unwrap_or(error)
-}
-
-/// A session through a gateway.
-struct Carried {
-    session: Box<dyn Session>,
-    _load: Load,
-}
-
-#[async_trait]
-impl Session for Carried {
-    async fn exec(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
-        self.session.exec(line).await
-    }
-
-    async fn exec_on_terminal(&mut self, line: Vec<u8>) -> Result<Box<dyn Process>, TransportError> {
-        self.session.exec_on_terminal(line).await
-    }
-
-    async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError> {
-        self.session.sftp().await
-    }
-
-    async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
-        self.session.forward(host, port).await
-    }
-
-    fn replaced_key(&self) -> Option<ReplacedKey> {
-        self.session.replaced_key()
-    }
-
-    async fn close(self: Box<Self>) {
-        self.session.close().await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::trouble::{FIRST_PAUSE, LONGEST_BUSY_PAUSE, LONGEST_PAUSE};
     use super::*;
     use crate::domain::credential::Auth;
     use crate::domain::host::Address;
@@ -346,7 +321,11 @@ mod tests {
         let target =
             Target { address: Address { cloud: 2, ip: dial }, dial, port: 22, legacy: false, accepts_new_key: false, via: None };
         let login = Login { account: "root".into(), auth: Auth::Password("x".into()) };
-        KnownGateway { leads: ZONE, gateway: Ok(Arc::new(Gateway { target, login })) }
+        KnownGateway { version: None, rank: 0, leads: ZONE, gateway: Ok(Arc::new(Gateway { target, login })) }
+    }
+
+    fn gateways(known: Vec<KnownGateway>, mb_per_s: u32) -> Gateways {
+        Gateways::new(Box::new(move |_| known.clone()), mb_per_s)
     }
 
     fn last(chosen: &Chosen) -> String {
@@ -359,65 +338,76 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn hosts_are_spread_and_a_session_that_ends_gives_its_place_back() {
-        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
-        let held: Vec<Chosen> = (0..4).filter_map(|_| gateways.choose(ZONE, &[])).collect();
+        let all = gateways(vec![gateway(1), gateway(2)], 0);
+        let held: Vec<Chosen> = (0..4).filter_map(|_| all.choose(ZONE, &[])).collect();
         let told: Vec<String> = held.iter().map(last).collect();
         assert_eq!(told, ["192.0.2.1:22", "192.0.2.2:22", "192.0.2.1:22", "192.0.2.2:22"]);
         drop(held);
-        assert_eq!(gateways.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.1:22"));
+        assert_eq!(all.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.1:22"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_failed_is_left_for_another_and_comes_back() {
-        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
-        let first = gateways.choose(ZONE, &[]).unwrap();
-        gateways.failed(&first, &lost());
+        let all = gateways(vec![gateway(1), gateway(2)], 0);
+        let second = all.known()[1].clone();
+        let first = all.choose(ZONE, &[]).unwrap();
+        all.failed(&first, &lost());
         for _ in 0..3 {
-            assert_eq!(gateways.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.2:22"));
+            assert_eq!(all.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.2:22"));
         }
-        assert!(gateways.choose(ZONE, &[1]).is_none(), "the only other one was tried already");
+        assert!(all.choose(ZONE, std::slice::from_ref(&second)).is_none(), "the only other one was tried already");
         tokio::time::advance(FIRST_PAUSE).await;
-        assert!(gateways.choose(ZONE, &[1]).is_some());
-        let again = gateways.choose(ZONE, &[1]).unwrap();
-        gateways.failed(&again, &lost());
+        assert!(all.choose(ZONE, std::slice::from_ref(&second)).is_some());
+        let again = all.choose(ZONE, std::slice::from_ref(&second)).unwrap();
+        all.failed(&again, &lost());
         tokio::time::advance(FIRST_PAUSE).await;
-        assert!(gateways.choose(ZONE, &[1]).is_none(), "the pause has doubled");
+        assert!(all.choose(ZONE, std::slice::from_ref(&second)).is_none(), "the pause has doubled");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_address_of_a_proxy_is_dialled_only_when_the_first_one_fails() {
+        let all = gateways(vec![gateway(1), KnownGateway { rank: 1, ..gateway(9) }], 0);
+        let held: Vec<Chosen> = (0..3).filter_map(|_| all.choose(ZONE, &[])).collect();
+        assert!(held.iter().all(|chosen| last(chosen) == "192.0.2.1:22"));
+        all.failed(&held[0], &lost());
+        assert_eq!(all.choose(ZONE, &[]).as_ref().map(last).as_deref(), Some("192.0.2.9:22"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_many_hosts_see_is_one_failure() {
-        let gateways = Gateways::new(vec![gateway(1)], 0);
-        let hosts: Vec<Chosen> = (0..20).filter_map(|_| gateways.choose(ZONE, &[])).collect();
+        let all = gateways(vec![gateway(1)], 0);
+        let hosts: Vec<Chosen> = (0..20).filter_map(|_| all.choose(ZONE, &[])).collect();
         for (host, well) in hosts.iter().zip([true].into_iter().chain(std::iter::repeat(false))) {
-            assert_eq!(gateways.is_well(host), well, "those who still wait for their turn need not try it");
-            gateways.failed(host, &lost());
+            assert_eq!(all.is_well(host), well, "those who still wait for their turn need not try it");
+            all.failed(host, &lost());
         }
         tokio::time::advance(FIRST_PAUSE).await;
-        assert!(gateways.choose(ZONE, &[]).is_some());
+        assert!(all.choose(ZONE, &[]).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_host_finds_out_for_all_whether_a_gateway_works_again() {
-        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
-        gateways.failed(&gateways.choose(ZONE, &[]).unwrap(), &lost());
+        let all = gateways(vec![gateway(1), gateway(2)], 0);
+        let second = all.known()[1].clone();
+        all.failed(&all.choose(ZONE, &[]).unwrap(), &lost());
         tokio::time::advance(FIRST_PAUSE).await;
-        let scout = gateways.choose(ZONE, &[]).unwrap();
-        let follower = gateways.choose(ZONE, &[]).unwrap();
+        let scout = all.choose(ZONE, &[]).unwrap();
+        let follower = all.choose(ZONE, &[]).unwrap();
         assert_eq!([&scout, &follower].map(last), ["192.0.2.1:22", "192.0.2.2:22"]);
         drop(scout);
-        let mut scout = gateways.choose(ZONE, &[]).unwrap();
+        let mut scout = all.choose(ZONE, &[]).unwrap();
         assert_eq!(last(&scout), "192.0.2.1:22", "one that gave up leaves the question to another");
-        gateways.works(&mut scout);
-        assert_eq!(gateways.choose(ZONE, &[1]).as_ref().map(last).as_deref(), Some("192.0.2.1:22"));
+        all.works(&mut scout);
+        assert_eq!(all.choose(ZONE, std::slice::from_ref(&second)).as_ref().map(last).as_deref(), Some("192.0.2.1:22"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_full_is_waited_for() {
-        let gateways = Gateways::new(vec![gateway(1)], 0);
+        let all = gateways(vec![gateway(1)], 0);
         for _ in 0..6 {
-            let chosen = gateways.choose(ZONE, &[]).unwrap();
-            gateways.failed(&chosen, &TransportError::Busy { endpoint: "g".into(), cause: "it says so".into() });
-            let failure = gateways.none(ZONE);
+            let chosen = all.choose(ZONE, &[]).unwrap();
+            all.failed(&chosen, &TransportError::Busy { endpoint: "g".into(), cause: "it says so".into() });
+            let failure = all.none(ZONE);
             assert_eq!(failure.code, "server_busy");
             assert!(failure.to_string().contains("192.0.2.1:22: g takes no connection for now"), "{failure}");
             tokio::time::advance(LONGEST_BUSY_PAUSE).await;
@@ -429,28 +419,29 @@ mod tests {
         let jump = |last: u8, via: &KnownGateway| {
             let mut jump = Gateway::clone(gateway(last).gateway.as_ref().unwrap());
             jump.target.via = via.gateway.clone().ok();
-            KnownGateway { leads: Leads::Channel(5), gateway: Ok(Arc::new(jump)) }
+            KnownGateway { version: None, rank: 0, leads: Leads::Channel(5), gateway: Ok(Arc::new(jump)) }
         };
         let proxy = gateway(1);
-        let gateways = Gateways::new(vec![proxy.clone(), gateway(2), jump(3, &proxy), jump(4, &proxy)], 10);
-        let budgets: Vec<&[Arc<Bucket>]> = gateways.known.iter().map(|known| &*known.bandwidth).collect();
+        let all = gateways(vec![proxy.clone(), gateway(2), jump(3, &proxy), jump(4, &proxy)], 10);
+        let known = all.known();
+        let budgets: Vec<&[Arc<Bucket>]> = known.iter().map(|known| &*known.bandwidth).collect();
         let [first, second, third, fourth] = budgets[..] else { panic!("four gateways") };
         assert_eq!([first, second, third, fourth].map(<[_]>::len), [1, 1, 2, 2]);
         assert!(Arc::ptr_eq(&first[0], &third[1]) && Arc::ptr_eq(&third[1], &fourth[1]));
         assert!(!Arc::ptr_eq(&third[0], &fourth[0]) && !Arc::ptr_eq(&first[0], &second[0]));
-        assert!(Gateways::new(vec![proxy], 0).known[0].bandwidth.is_empty());
+        assert!(gateways(vec![proxy], 0).known()[0].bandwidth.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_is_not_repeated_soon_whoever_of_a_chain_refused_it() {
         let refusal = || TransportError::Refusal { endpoint: "g".into(), method: "password", account: "root".into() };
         for refusal in [refusal(), TransportError::Gateway { gateway: "first".into(), cause: Arc::new(refusal()) }] {
-            let gateways = Gateways::new(vec![gateway(1)], 0);
-            let chosen = gateways.choose(ZONE, &[]).unwrap();
-            gateways.failed(&chosen, &refusal);
+            let all = gateways(vec![gateway(1)], 0);
+            let chosen = all.choose(ZONE, &[]).unwrap();
+            all.failed(&chosen, &refusal);
             tokio::time::advance(LONGEST_PAUSE * 2).await;
-            assert!(gateways.choose(ZONE, &[]).is_none());
-            let failure = gateways.none(ZONE);
+            assert!(all.choose(ZONE, &[]).is_none());
+            let failure = all.none(ZONE);
             assert_eq!(failure.code, "gateway_login_refused", "nothing to wait for");
             let told = failure.to_string();
             assert!(told.contains("192.0.2.1:22: ") && told.contains("g refused the password"), "{failure}");
@@ -459,20 +450,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_long_as_one_gateway_may_come_back_it_is_waited_for() {
-        let gateways = Gateways::new(vec![gateway(1), gateway(2)], 0);
+        let all = gateways(vec![gateway(1), gateway(2)], 0);
         let refusal = TransportError::Refusal { endpoint: "192.0.2.1:22".into(), method: "key", account: "root".into() };
-        gateways.failed(&gateways.choose(ZONE, &[]).unwrap(), &refusal);
-        gateways.failed(&gateways.choose(ZONE, &[]).unwrap(), &lost());
-        let failure = gateways.none(ZONE);
+        all.failed(&all.choose(ZONE, &[]).unwrap(), &refusal);
+        all.failed(&all.choose(ZONE, &[]).unwrap(), &lost());
+        let failure = all.none(ZONE);
         assert_eq!(failure.code, "gateways_refused");
         assert_eq!(failure.causes[0], refusal.to_string(), "the gateway is named once");
     }
 
     #[test]
     fn without_a_usable_gateway_the_reason_is_told() {
-        let unreadable = KnownGateway { leads: ZONE, gateway: Err("proxy[0].key: no such file".into()) };
+        let unreadable = KnownGateway { version: None, rank: 0, leads: ZONE, gateway: Err("proxy[0].key: no such file".into()) };
         for (known, reason) in [(vec![], ""), (vec![unreadable], "no such file")] {
-            let failure = Gateways::new(known, 0).none(ZONE);
+            let failure = gateways(known, 0).none(ZONE);
             assert_eq!(failure.code, "no_gateway");
             assert!(failure.to_string().contains(reason), "{failure}");
         }

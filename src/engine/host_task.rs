@@ -7,28 +7,36 @@
 //! ```
 //! A session is a means, not a step that stays done: whoever needs one after it was lost goes through connect again.
 
+mod tries;
+
 use std::collections::HashMap;
-use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::become_root::Become;
 use super::cancel::HostStop;
+pub(super) use super::halt::{Halt, Left, Went, within};
 use super::job_run::JobRun;
 use super::journal::JournalError;
-use super::retry::{self, Whose, is_link};
+use super::retry::Whose;
 use super::steps;
 use super::steps::connect::Access;
 use super::stopwatch::Stopwatch;
 use super::talk::Talk;
+use crate::domain::Timestamp;
 use crate::domain::event::{EventKind, Figures};
+use crate::domain::facts::Facts;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
+use crate::domain::job::JobKind;
 use crate::domain::outcome::{Outcome, StepOutcome};
-use crate::domain::plan::{Plan, Step, StepKind};
+use crate::domain::plan::{Plan, Privilege, Step, StepKind};
 use crate::domain::record::HostRecord;
+use crate::domain::spec::Part;
 use crate::domain::state::HostState;
-use crate::store::{Claim, StoreError, TaskRow, Write};
+use crate::store::{Claim, TaskRow, Write};
 use crate::transport::Session;
 
 /// Longest pause while a script is known to run on a host that cannot be reached.
@@ -36,78 +44,6 @@ const IN_FLIGHT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Bytes that an upload which is tried again must have brought to count as progress; the package's size bounds the tries.
 const GAIN: u64 = 256 * 1024;
-
-/// Why a host task ended without an outcome.
-#[derive(Debug)]
-pub(super) enum Left {
-    /// The record failed.
-    Journal(JournalError),
-    /// Somebody else has the host now.
-    Fenced,
-}
-
-/// Why work on a host stopped.
-#[derive(Debug)]
-pub(super) enum Halt {
-    /// The step failed.
-    Failed(Failure),
-    /// Nobody can say what became of the run.
-    Unknown(Failure),
-    /// There is nothing to do on this host.
-    Nothing(String),
-    /// A stop was asked for.
-    Stopped,
-    /// The record failed or refused.
-    Left(Left),
-}
-
-impl From<Failure> for Halt {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<crate::transport::TransportError> for Halt {
-    fn from(error: crate::transport::TransportError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<StoreError> for Halt {
-    /// A record that cannot be had, or whose key is elsewhere, is no fault of the host: it is let go, and taken up by the
-    /// next run. What is stored of this host alone and cannot be read is.
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable { .. } | StoreError::Key(_) => {
-                Self::Left(Left::Journal(JournalError::Failed(error.to_string().into())))
-            }
-            _ => Self::Failed(Failure::new(Code::Store, error.to_string())),
-        }
-    }
-}
-
-/// How a step went, when it went.
-#[derive(Debug)]
-pub(super) struct Went {
-    pub(super) outcome: StepOutcome,
-    pub(super) figures: Figures,
-    /// What it settled. Durable in one transaction with its end: a plan that stands needs no second probe.
-    pub(super) plan: Option<Box<Plan>>,
-}
-
-impl Went {
-    pub(super) fn new(outcome: StepOutcome, figures: Figures) -> Self {
-        Self { outcome, figures, plan: None }
-    }
-
-    pub(super) fn changed(figures: Figures) -> Self {
-        Self::new(StepOutcome::Done { changed: true }, figures)
-    }
-
-    pub(super) fn unchanged(detail: impl Into<String>) -> Self {
-        Self::new(StepOutcome::Done { changed: false }, Figures::detail(detail))
-    }
-}
 
 /// One host being worked on.
 pub(super) struct HostTask {
@@ -119,27 +55,41 @@ pub(super) struct HostTask {
     pub(super) session: Option<Box<dyn Session>>,
     pub(super) stop: HostStop,
     stopwatch: Stopwatch,
+    /// Its place among the hosts in flight.
+    place: Option<OwnedSemaphorePermit>,
     /// What happened and is not in the record yet.
     noted: Vec<EventKind>,
     /// Failed tries of each step since it last succeeded, in this process.
     tried: HashMap<(StepKind, Whose), u32>,
-    /// Most bytes of the package that the host was seen to have.
-    arrived: u64,
+    /// Most bytes of the package of a step that the host was seen to have.
+    arrived: Option<(StepKind, u64)>,
     /// The step that a dead executor was in: taking it up is not a new attempt.
     taken_over: Option<StepKind>,
     /// A script was started on the host, or may have been, and its end was not seen.
     pub(super) in_flight: bool,
+    /// When the script of a plugin began that this process started, until its end.
+    pub(super) run_began: Option<Timestamp>,
+    /// What the probe found, until there is a plan.
+    pub(super) probed: Option<(Facts, Privilege)>,
+    /// Windows: are our programs known to be there?
+    pub(super) has_programs: bool,
+    /// The call in which a script runs that could not be started apart from the session. Nobody talks with it any more.
+    pub(super) held: Option<Mutex<Talk>>,
 }
 
 impl HostTask {
-    pub(super) fn new(job: Arc<JobRun>, (row, claim): (TaskRow, Claim), record: HostRecord, stop: HostStop) -> Self {
+    pub(super) fn new(job: Arc<JobRun>, (mut row, claim): (TaskRow, Claim), record: HostRecord, stop: HostStop) -> Self {
+        // What was chosen once stays chosen, whoever goes on.
+        if let Some(point) = record.plan.as_ref().and_then(|plan| plan.access_point.clone()) {
+            row.spec.take_access_point(point);
+        }
         let taken_over = match record.state {
             HostState::Running { step, .. } => Some(step),
             // Let go in the middle of a step, or between two tries of it.
             _ => record.steps.iter().rfind(|step| step.outcome.is_none() && !step.is_past).map(|step| step.step),
         };
         let in_flight = record.run_in_flight();
-        let stopwatch = Stopwatch::new(job.spec.kind);
+        let stopwatch = Stopwatch::new(row.spec.kind(&job.spec));
         Self {
             job,
             row,
@@ -149,12 +99,48 @@ impl HostTask {
             session: None,
             stop,
             stopwatch,
+            place: None,
             noted: Vec::new(),
             tried: HashMap::new(),
-            arrived: 0,
+            arrived: None,
             taken_over,
             in_flight,
+            run_began: None,
+            probed: None,
+            has_programs: false,
+            held: None,
         }
+    }
+
+    /// With its place among the hosts in flight.
+    pub(super) fn in_place(self, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// It waits for other hosts, which may need the place.
+    pub(super) fn leave_place(&mut self) {
+        self.place = None;
+    }
+
+    /// It goes on.
+    pub(super) async fn take_place(&mut self) {
+        self.place = self.job.limits.host().await;
+    }
+
+    /// What is done on this host.
+    pub(super) fn kind(&self) -> JobKind {
+        self.row.spec.kind(&self.job.spec)
+    }
+
+    /// How it ends when everything went well.
+    fn well(&self) -> Outcome {
+        let stays = self.job.spec.kind.touches_host() && !self.is_retired();
+        if stays { Outcome::Succeeded } else { Outcome::Removed }
+    }
+
+    /// Is it the old proxy of a replacement?
+    pub(super) fn is_retired(&self) -> bool {
+        self.row.spec.part == Part::Retired
     }
 
     /// Works until there is an outcome, and records it.
@@ -168,6 +154,14 @@ impl HostTask {
             Ok(outcome) => outcome,
             Err(Halt::Failed(failure)) => Outcome::Failed { failure },
             Err(Halt::Unknown(failure)) => Outcome::Unknown { failure },
+            // Nothing of ours is on it, and it carries nobody any more.
+            Err(Halt::Nothing(_)) if self.is_retired() => match self.write(Write::Remove(self.row.address)).await {
+                Err(Halt::Left(left)) => {
+                    self.leave().await;
+                    return Err(left);
+                }
+                _ => Outcome::Removed,
+            },
             Err(Halt::Nothing(why)) => Outcome::Skipped { why },
             Err(Halt::Stopped) => Outcome::Interrupted { why: self.interrupted_in() },
             Err(Halt::Left(left)) => {
@@ -175,6 +169,10 @@ impl HostTask {
                 return Err(left);
             }
         };
+        if let Err(Halt::Left(left)) = self.keep_proved(&outcome).await {
+            self.leave().await;
+            return Err(left);
+        }
         self.leave().await;
         let mut events: Vec<EventKind> = self.end_of_step(&outcome).into_iter().collect();
         events.push(EventKind::HostFinished { outcome });
@@ -204,14 +202,19 @@ impl HostTask {
             Outcome::Terminated { why } if !self.in_flight => {
                 (StepOutcome::Failed { failure: Failure::new(Code::Cancelled, why.clone()).at(step) }, Figures::default())
             }
-            Outcome::Succeeded | Outcome::Removed | Outcome::Interrupted { .. } | Outcome::Terminated { .. } => return None,
+            Outcome::Removed => {
+                (StepOutcome::Done { changed: false }, Figures::detail("no proxy of Landfall's is installed there"))
+            }
+            Outcome::Succeeded | Outcome::Interrupted { .. } | Outcome::Terminated { .. } => return None,
         };
         Some(EventKind::StepFinished { step, attempt, outcome, figures })
     }
 
     fn interrupted_in(&self) -> String {
         let when = match &self.record.state {
-            HostState::Running { step, .. } if step.is_run() => {
+            HostState::Running { step, .. } if self.held.is_some() => format!("during {step}; the script ends with the session"),
+            // A plugin's step begins with an upload.
+            HostState::Running { step, .. } if step.is_run() && (self.in_flight || step.plugin().is_none()) => {
                 format!("during {step}; the script goes on by itself on the host")
             }
             HostState::Running { step, .. } => format!("during {step}"),
@@ -227,15 +230,14 @@ impl HostTask {
         loop {
             match self.pass().await {
                 Ok(()) if self.record.goes_back() => return Err(self.went_back()),
-                Ok(()) if self.job.spec.kind.touches_host() => return Ok(Outcome::Succeeded),
-                Ok(()) => return Ok(Outcome::Removed),
+                Ok(()) => return Ok(self.well()),
                 Err(Halt::Failed(failure)) => match self.after(failure).await {
                     Ok(()) => {}
                     Err(halt) if self.record.goes_back() => return Err(self.strayed(halt)?),
                     Err(Halt::Failed(failure)) if self.must_go_back(&failure) => self.turn_back(failure).await?,
                     Err(Halt::Failed(failure)) if self.is_registered() => {
                         self.leave_untidied(failure).await?;
-                        return Ok(Outcome::Succeeded);
+                        return Ok(self.well());
                     }
                     Err(halt) => return Err(halt),
                 },
@@ -249,8 +251,8 @@ impl HostTask {
     fn is_registered(&self) -> bool {
         let before = |step: &&Step| !matches!(step.kind, StepKind::Connect | StepKind::Cleanup);
         self.record.plan.is_some()
-            && self.row.spec.outline.iter().any(|step| step.kind == StepKind::Cleanup)
-            && self.row.spec.outline.iter().filter(before).all(|step| !self.is_due(step.kind))
+            && self.steps().iter().any(|step| step.kind == StepKind::Cleanup)
+            && self.steps().iter().filter(before).all(|step| !self.is_due(step.kind))
     }
 
     /// The host could not be reached for its cleanup: what the job wanted is proved and registered all the same.
@@ -272,10 +274,13 @@ impl HostTask {
 
     /// Does every step that is not done yet, in order.
     pub(super) async fn pass(&mut self) -> Result<(), Halt> {
-        for step in self.steps().to_vec() {
+        // A plan that is settled on the way goes on where its outline was.
+        let mut next = 0;
+        while let Some(step) = self.steps().get(next).copied() {
             if self.is_due(step.kind) {
                 self.step(step).await?;
             }
+            next += 1;
         }
         Ok(())
     }
@@ -291,9 +296,14 @@ impl HostTask {
             // On the way back nothing else is done.
             _ if self.record.goes_back() && step != StepKind::SwitchBack => false,
             // What the probe found is in the plan.
-            StepKind::Probe => self.record.plan.is_none(),
+            StepKind::Probe | StepKind::ChooseAccessPoint => self.record.plan.is_none(),
             _ => !self.record.is_done(step),
         }
+    }
+
+    /// Is its access point still to be chosen, before its plan can be settled?
+    pub(super) fn chooses_access_point(&self) -> bool {
+        self.row.spec.outline.iter().any(|step| step.kind == StepKind::ChooseAccessPoint)
     }
 
     /// Is anything left that is done on the host itself?
@@ -335,75 +345,21 @@ impl HostTask {
         match step.kind {
             StepKind::Connect => steps::connect::carry_out(self, step).await,
             StepKind::Probe => steps::probe::carry_out(self, step).await,
-            StepKind::UploadPackage => steps::upload::carry_out(self).await,
+            StepKind::ChooseAccessPoint => steps::choose_access_point::carry_out(self, step).await,
+            StepKind::UploadPackage => steps::upload::carry_out(self, step.kind).await,
             StepKind::UploadFiles => steps::files::carry_out(self, step).await,
             StepKind::RunScript => steps::script::carry_out(self, attempt, step).await,
             StepKind::Verify => within(step, steps::verify::carry_out(self)).await,
             StepKind::SwitchBack => steps::switch_back::carry_out(self, attempt, step).await,
-            StepKind::VerifyGone => within(step, steps::verify::gone(self)).await,
+            StepKind::VerifyGone => within(step, steps::verify::gone(self, StepKind::RunScript)).await,
+            StepKind::InstallPlugins(_) => steps::plugins::install(self, attempt, step).await,
+            StepKind::RemovePlugins(_) => steps::plugins::remove(self, attempt, step).await,
+            StepKind::SwitchRouting => steps::retire::switch_routing(self).await,
+            StepKind::RepointAgents => steps::retire::repoint_agents(self).await,
+            StepKind::DrainGateway => steps::retire::drain_gateway(self, step).await,
             StepKind::Register => steps::finish::register(self).await,
             StepKind::Forget => steps::finish::forget(self).await,
             StepKind::Cleanup => steps::finish::cleanup(self, step).await,
-        }
-    }
-
-    /// Number of the attempt that begins now.
-    pub(super) fn attempt_of(&mut self, kind: StepKind) -> u32 {
-        let before = self.record.step(kind).map_or(0, |record| record.attempts);
-        let same = match kind {
-            // The run goes on by itself while we reconnect or are replaced. One whose end was seen needs another id, and so
-            // does one of before a retry from the first step: starting the new one ends it.
-            StepKind::RunScript | StepKind::SwitchBack => {
-                self.in_flight && !self.record.step(kind).is_some_and(|record| record.is_past)
-            }
-            _ => self.taken_over.take_if(|taken| *taken == kind).is_some(),
-        };
-        if same { before.max(1) } else { before + 1 }
-    }
-
-    /// Decides what follows a failure: a pause and another pass, or the end.
-    async fn after(&mut self, failure: Failure) -> Result<(), Halt> {
-        let step = failure.step.unwrap_or(StepKind::Connect);
-        if self.session.take_if(|_| step != StepKind::Connect).is_some() {
-            tracing::debug!(host = %self.row.address, step = %step, code = %failure.code, "session dropped");
-        }
-        let tried = self.tried.entry((step, Whose::of(&failure))).or_insert(0);
-        *tried += 1;
-        let tried = *tried;
-        let pause = match self.in_flight_until(&failure) {
-            Some(left) if !left.is_zero() => Some(Duration::from_secs(u64::from(tried)).min(IN_FLIGHT_PAUSE).min(left)),
-            // A run that is taken up long after its deadline gets the usual tries to tell how it ended.
-            _ => retry::pause(&failure, step.effect(), tried),
-        };
-        let Some(pause) = pause else { return Err(self.gives_up(failure)) };
-        let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.append(vec![EventKind::AttemptFailed { step, failure, retry_in_ms }]).await?;
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = self.stop.asked() => Err(Halt::Stopped),
-        }
-    }
-
-    /// Whatever keeps us from asking, a script in flight goes on or went on: nobody can say how it ended.
-    fn gives_up(&self, failure: Failure) -> Halt {
-        if self.in_flight { Halt::Unknown(failure) } else { Halt::Failed(failure) }
-    }
-
-    /// How long a host may stay out of reach while its script is known to run; `None` when that is not the case.
-    fn in_flight_until(&self, failure: &Failure) -> Option<Duration> {
-        let kind = self.run_step();
-        let run = self.record.step(kind).filter(|_| self.in_flight && is_link(failure))?;
-        let timeout = self.steps().iter().find(|step| step.kind == kind).and_then(Step::deadline)?;
-        let gone = self.job.clock.now().duration_since(run.attempt_started).unsigned_abs();
-        Some(timeout.saturating_sub(gone))
-    }
-
-    /// The host has so many bytes of the package. One that gets further with every try, however often the line breaks, is
-    /// not one that was tried in vain.
-    pub(super) fn has_bytes(&mut self, arrived: u64) {
-        if arrived >= self.arrived + GAIN {
-            self.arrived = arrived;
-            self.tried.retain(|(tried, _), _| *tried != StepKind::UploadPackage);
         }
     }
 
@@ -461,6 +417,12 @@ impl HostTask {
         self.record.plan.clone().ok_or_else(|| Failure::new(Code::Internal, "there is no settled plan"))
     }
 
+    /// The settled plan, as that step sees it.
+    pub(super) fn plan_of(&self, step: StepKind) -> Result<Plan, Failure> {
+        let plan = self.record.plan.as_ref().and_then(|plan| plan.of_step(step));
+        plan.ok_or_else(|| Failure::new(Code::Internal, format!("there is no settled plan for {step}")))
+    }
+
     /// The session.
     pub(super) fn session(&mut self) -> Result<&mut dyn Session, Failure> {
         match self.session.as_mut() {
@@ -476,18 +438,5 @@ impl HostTask {
         let password = self.access.sudo_password.clone().filter(|_| plan.inbox.is_none());
         let root = Become { privilege: plan.privilege, dialect: plan.dialect, password: password.as_ref() };
         Talk::open_as_root(self.session()?, program, args, root).await
-    }
-}
-
-/// The step's deadline round what the host does. What this process waits for stays outside: permits, a package that is being
-/// read, the record. run_script has one of its own, because a run must be ended before it may be called late.
-pub(super) async fn within<T, E: Into<Halt>>(step: Step, work: impl Future<Output = Result<T, E>>) -> Result<T, Halt> {
-    let Some(deadline) = step.deadline() else { return work.await.map_err(Into::into) };
-    match tokio::time::timeout(deadline, work).await {
-        Ok(done) => done.map_err(Into::into),
-        Err(_) => {
-            let message = format!("{} did not end within {} s", step.kind, step.timeout_s);
-            Err(Failure::new(Code::StepTimeout, message).into())
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! ForceCommand ... </dev/null:   SFTP ──► ~/.landfall-inbox/FILE ──► program inbox=FILE ... (as root: reads and removes it)
 //! ```
 //! The probe finds out that it is so, before anything was lost, and the plan keeps it. Never here: what the bytes are
-//! ([`super::steps`]); what a program makes of them (`scripts/linux/stdin.sh`).
+//! ([`super::steps`]); what a program makes of them (`scripts/unix/stdin.sh`).
 
 use bytes::Bytes;
 

@@ -44,6 +44,7 @@ impl JobRun {
             limits: &self.limits,
             site: &self.site,
             gateways: &self.gateways,
+            store: &self.store,
             accepts_new_key: false,
             role: self.spec.kind.role(),
         }

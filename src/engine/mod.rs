@@ -22,23 +22,29 @@ pub mod collect;
 mod crew;
 mod dispatcher;
 pub mod gateways;
+mod halt;
 mod host_keys;
 mod host_task;
 mod inbox;
 mod job_run;
 pub mod journal;
+mod keep;
 pub mod limits;
+pub mod manual;
+mod measure;
 mod orders;
 mod payload;
 pub mod progress;
 mod renewed;
 pub mod retry;
+mod settling;
 mod steps;
 mod stopwatch;
 mod talk;
 mod terminate;
 mod vault;
 mod way_back;
+mod windows;
 
 use std::sync::Arc;
 
@@ -54,7 +60,8 @@ use crate::store::{Lease, Store, StoreError};
 use crate::transport::{HostKeys, Transport};
 use cancel::Stop;
 use clock::Clock;
-use gateways::{Gateways, KnownGateway};
+use gateways::Gateways;
+use gateways::roster::MakeGateways;
 use host_keys::RecordedKeys;
 use journal::{Journal, JournalError};
 use limits::Limits;
@@ -80,7 +87,7 @@ pub struct Parts {
     /// The way to hosts.
     pub transport: MakeTransport,
     /// What it may lead through.
-    pub gateways: Vec<KnownGateway>,
+    pub gateways: MakeGateways,
     /// Hosts of these clouds are worked on; none given: of all.
     pub clouds: Vec<i64>,
 }
@@ -99,6 +106,8 @@ pub struct Engine {
     board: Board,
     /// Places for those who fetch a log from a host.
     collecting: Semaphore,
+    /// Archives that hosts fetch by themselves.
+    shelf: manual::Shelf,
 }
 
 /// How a run of a job ended for this process.
@@ -142,6 +151,7 @@ impl Engine {
             journal,
             board: Board::default(),
             collecting: Semaphore::new(COLLECTING),
+            shelf: manual::Shelf::default(),
             store,
             packages,
             site,
@@ -176,6 +186,7 @@ impl Engine {
             limits: &self.limits,
             site: &self.site,
             gateways: &self.gateways,
+            store: &self.store,
             accepts_new_key: false,
             role,
         }

@@ -31,6 +31,7 @@ pub(super) struct Archive {
     zstd: OnceCell<Option<Payload>>,
     gzip: OnceCell<Option<Payload>>,
     tar: OnceCell<Option<Payload>>,
+    tree: OnceCell<Option<Payload>>,
 }
 
 /// Bytes that travel.
@@ -40,11 +41,27 @@ pub(super) struct Payload {
     pub(super) reference: PayloadRef,
     /// The bytes, shared.
     pub(super) bytes: Bytes,
+    /// The files in them, where these travel one by one.
+    pub(super) parts: Arc<[archive::Part]>,
 }
 
 impl Payload {
     fn new(bytes: Bytes, form: Form) -> Self {
-        Self { reference: PayloadRef { sha256: archive::digest(&bytes), size: bytes.len() as u64, form }, bytes }
+        let reference = PayloadRef { sha256: archive::digest(&bytes), size: bytes.len() as u64, form };
+        Self { reference, bytes, parts: Arc::default() }
+    }
+
+    /// A bare archive whose files travel one by one.
+    fn in_parts(bytes: Bytes) -> Result<Self, PackageError> {
+        let parts = archive::parts(&bytes)?;
+        let size = parts.iter().map(|part| part.size as u64).sum();
+        let reference = PayloadRef { sha256: archive::digest(&bytes), size, form: Form::Tree };
+        Ok(Self { reference, bytes, parts: parts.into() })
+    }
+
+    /// Its bytes from `offset` on.
+    pub(super) fn rest(&self, offset: u64) -> Bytes {
+        self.bytes.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len())..)
     }
 
     /// Have its first `count` bytes this SHA-256?
@@ -102,10 +119,11 @@ impl Payloads {
         Ok(Arc::new(Archive {
             entry: entry.clone(),
             templates,
-            stored: Payload { reference, bytes },
+            stored: Payload { reference, bytes, parts: Arc::default() },
             zstd: OnceCell::new(),
             gzip: OnceCell::new(),
             tar: OnceCell::new(),
+            tree: OnceCell::new(),
         }))
     }
 }
@@ -118,6 +136,7 @@ impl Archive {
             (Form::Zstd, true) => self.form(&self.zstd, Form::Zstd).await?,
             (Form::Gzip, true) => self.form(&self.gzip, Form::Gzip).await?,
             (Form::Tar, _) => self.form(&self.tar, Form::Tar).await?,
+            (Form::Tree, _) => self.form(&self.tree, Form::Tree).await?,
             (Form::Zstd | Form::Gzip, false) => None,
         };
         Ok(other.unwrap_or_else(|| self.stored.clone()))
@@ -126,9 +145,13 @@ impl Archive {
     async fn form(&self, cell: &OnceCell<Option<Payload>>, form: Form) -> Result<Option<Payload>, Failure> {
         let made = cell.get_or_try_init(|| async {
             let stored = self.stored.bytes.clone();
-            let made = compute(move || archive::recompress(&stored, form).map(|bytes| Payload::new(bytes.into(), form))).await?;
+            let made = compute(move || {
+                let bytes = Bytes::from(archive::recompress(&stored, form)?);
+                if form == Form::Tree { Payload::in_parts(bytes) } else { Ok(Payload::new(bytes, form)) }
+            });
+            let made = made.await?;
             let worth_it = archive::pays(self.stored.reference.size, made.reference.size);
-            Ok::<_, Failure>((worth_it || form == Form::Tar).then_some(made))
+            Ok::<_, Failure>((worth_it || matches!(form, Form::Tar | Form::Tree)).then_some(made))
         });
         made.await.cloned()
     }

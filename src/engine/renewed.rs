@@ -8,7 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::limits::Limits;
-use crate::transport::{ForwardError, Login, Process, ReplacedKey, Session, Sftp, Stream, Target, Transport, TransportError};
+use crate::transport::{
+    Connector, ForwardError, Login, Process, ReplacedKey, Session, Sftp, Stream, Target, Transport, TransportError,
+};
 
 /// How the host is logged in to again.
 pub(super) struct Again {
@@ -82,6 +84,10 @@ impl Session for Renewed {
             }
             opened => opened,
         }
+    }
+
+    fn connector(&self) -> Arc<dyn Connector> {
+        self.session.connector()
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {

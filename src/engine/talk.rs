@@ -15,6 +15,7 @@ use crate::domain::facts;
 use crate::domain::failure::{Code, Failure, TAIL_CAP};
 use crate::domain::outcome::ExitReport;
 use crate::domain::run::{Frame, Frames};
+use crate::domain::text;
 use crate::transport::{Output, Process, Session, TransportError};
 
 /// A login shell that has not run its command by then hangs: a home on a dead file server, a profile that waits. The steps'
@@ -161,7 +162,7 @@ impl Talk {
             None if self.exit.is_some() && !self.stdout.is_empty() => self.stdout.len(),
             None => return None,
         };
-        Some(String::from_utf8_lossy(&self.stdout.split_to(end)).into_owned())
+        Some(text::decoded(&self.stdout.split_to(end)))
     }
 
     /// The next answer of the program; `None` when it ended.
@@ -235,13 +236,18 @@ impl Talk {
 
     /// Everything the program prints from here on, at most `cap` bytes of stdout.
     pub(super) async fn rest(&mut self, cap: usize) -> Result<String, Failure> {
+        Ok(text::decoded(&self.rest_raw(cap).await?))
+    }
+
+    /// The same in whatever encoding it is.
+    pub(super) async fn rest_raw(&mut self, cap: usize) -> Result<Bytes, Failure> {
         while self.exit.is_none() {
             self.read().await?;
             if self.stdout.len() > cap {
                 let _ = self.stdout.split_to(self.stdout.len() - cap);
             }
         }
-        Ok(String::from_utf8_lossy(&self.stdout.split()).into_owned())
+        Ok(self.stdout.split().freeze())
     }
 
     /// Sends bytes to the program.
@@ -271,11 +277,11 @@ impl Talk {
 
     /// What it complained about.
     pub(super) fn complaint(&self) -> String {
-        let complaint = String::from_utf8_lossy(&self.stderr);
+        let complaint = text::decoded(&self.stderr);
         // A server that does not turn the echo off shows what was typed.
         let complaint = match &self.answered {
             Some(secret) => complaint.replace(secret.expose_secret(), "***"),
-            None => complaint.into_owned(),
+            None => complaint,
         };
         let mut from = complaint.len().saturating_sub(TAIL_CAP);
         while !complaint.is_char_boundary(from) {
@@ -320,7 +326,7 @@ impl Talk {
 }
 
 /// `fail=CODE TEXT` of a program on the target (`scripts/README.md`).
-fn refusal(text: &str) -> Failure {
+pub(super) fn refusal(text: &str) -> Failure {
     let (word, text) = text.split_once(' ').unwrap_or((text, ""));
     let code = match word {
         "no_space" => Code::NoSpace,

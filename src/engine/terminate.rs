@@ -24,7 +24,8 @@ impl HostTask {
             let back = if self.record.is_half_upgraded() { format!("; {}", self.back_to_old().await?) } else { String::new() };
             return Ok(Outcome::Terminated { why: format!("cancelled {when}{back}") });
         }
-        let mut why = match self.end_run().await {
+        let run_step = self.run_step();
+        let mut why = match self.end_run(run_step).await {
             Ok(()) => {
                 self.in_flight = false;
                 "the script was ended on the host".to_owned()
@@ -37,7 +38,7 @@ impl HostTask {
         if !self.in_flight && self.record.is_half_upgraded() {
             why = format!("{why}; {}", self.back_to_old().await?);
         }
-        Ok(Outcome::Terminated { why: format!("cancelled during run_script; {why}") })
+        Ok(Outcome::Terminated { why: format!("cancelled during {run_step}; {why}") })
     }
 
     /// The session is of no use any more; the step it was used for will be taken up.
@@ -52,7 +53,7 @@ impl HostTask {
     }
 
     /// Logs in once more to take up a run: the host was let go of, or its session is lost.
-    async fn reach_again(&mut self, run: &RunId) -> Result<(), Halt> {
+    async fn reach_again(&mut self, (run_step, run): (StepKind, &RunId)) -> Result<(), Halt> {
         let mut events = match self.record.state {
             HostState::Ready => Vec::new(),
             _ => vec![EventKind::HostStarted],
@@ -76,17 +77,17 @@ impl HostTask {
         };
         let mut events = vec![EventKind::StepFinished { step: step.kind, attempt, outcome, figures }];
         if failed.is_none() {
-            let attempt = self.record.step(StepKind::RunScript).map_or(1, |record| record.attempts);
-            events.push(EventKind::StepStarted { step: StepKind::RunScript, attempt, run_id: Some(run.clone()) });
+            let attempt = self.record.step(run_step).map_or(1, |record| record.attempts);
+            events.push(EventKind::StepStarted { step: run_step, attempt, run_id: Some(run.clone()) });
         }
         self.append(events).await?;
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// Ends the run that is in flight, by the session there is or by a new one.
-    async fn end_run(&mut self) -> Result<(), Halt> {
+    async fn end_run(&mut self, run_step: StepKind) -> Result<(), Halt> {
         let plan = self.plan()?;
-        let run = self.record.step(StepKind::RunScript).and_then(|step| step.run_id.clone());
+        let run = self.record.step(run_step).and_then(|step| step.run_id.clone());
         let run = run.ok_or_else(|| Failure::new(Code::Internal, "the run has no id"))?;
         if self.session.is_some() {
             match steps::script::kill(self, &plan, &run).await {
@@ -95,7 +96,7 @@ impl HostTask {
                 other => return other,
             }
         }
-        self.reach_again(&run).await?;
+        self.reach_again((run_step, &run)).await?;
         steps::script::kill(self, &plan, &run).await
     }
 }

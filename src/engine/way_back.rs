@@ -3,7 +3,7 @@
 //! ```text
 //! run_script | verify ─ fails ─► StepFinished(failed), StepAdded(switch_back) ─► switch_back ─► Failed(why), told with how that went
 //! ```
-//! Never here: what the script does for it (`scripts/linux/upgrade.sh`), how a step is done (`steps::switch_back`).
+//! Never here: what the script does for it (`scripts/unix/upgrade.sh`), how a step is done (`steps::switch_back`).
 
 use super::cancel::{HostStop, Stop};
 use super::host_task::{Halt, HostTask};
@@ -18,7 +18,10 @@ use crate::domain::state::HostState;
 impl HostTask {
     /// The step whose script runs on the host, if one does.
     pub(super) fn run_step(&self) -> StepKind {
-        if self.record.goes_back() { StepKind::SwitchBack } else { StepKind::RunScript }
+        if self.record.goes_back() {
+            return StepKind::SwitchBack;
+        }
+        self.record.open_run().map_or(StepKind::RunScript, |run| run.step)
     }
 
     /// Did the new release fail, so that the old one has to run again? A link that failed says nothing about either.

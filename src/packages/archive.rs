@@ -89,7 +89,7 @@ pub fn read_files(bytes: &[u8], names: &[&str]) -> Result<BTreeMap<String, Vec<u
 pub fn recompress(bytes: &[u8], form: Form) -> Result<Vec<u8>, PackageError> {
     let mut tar = unpacked(bytes);
     let made = match form {
-        Form::Tar => {
+        Form::Tar | Form::Tree => {
             let mut plain = Vec::new();
             tar.read_to_end(&mut plain).map(|_| plain)
         }
@@ -99,6 +99,44 @@ pub fn recompress(bytes: &[u8], form: Form) -> Result<Vec<u8>, PackageError> {
     };
     let invalid = |error: io::Error| PackageError::Invalid { file: "the stored archive".into(), faults: vec![error.to_string()] };
     made.map_err(invalid)
+}
+
+/// A file of a bare tar archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its path in the package.
+    pub path: String,
+    /// Where its bytes begin in the archive.
+    pub at: usize,
+    /// How many there are.
+    pub size: usize,
+    /// Their SHA-256, hex.
+    pub sha256: String,
+}
+
+/// The files of a bare tar archive, for a host that cannot unpack one.
+///
+/// # Errors
+/// [`PackageError::Invalid`] when it cannot be read, or holds a link: nobody there would make it.
+pub fn parts(tar: &[u8]) -> Result<Vec<Part>, PackageError> {
+    let invalid = |fault: String| PackageError::Invalid { file: "the stored archive".into(), faults: vec![fault] };
+    let told = |error: io::Error| invalid(error.to_string());
+    let mut parts = Vec::new();
+    for entry in Archive::new(tar).entries().map_err(told)? {
+        let entry = entry.map_err(told)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").trim_end_matches('/').to_owned();
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            continue;
+        }
+        if !kind.is_file() {
+            return Err(invalid(format!("`{path}` is a link, which a host without tar cannot be brought")));
+        }
+        let (at, size) = (entry.raw_file_position() as usize, entry.size() as usize);
+        let bytes = tar.get(at..at + size).ok_or_else(|| invalid(format!("`{path}` is cut off")))?;
+        parts.push(Part { path, at, size, sha256: digest(bytes) });
+    }
+    Ok(parts)
 }
 
 /// Is a recompressed form worth sending? It saves more than a tenth (DESIGN 3).
@@ -141,6 +179,7 @@ fn look<R: Read>(contents: &mut Contents, entry: &Entry<'_, R>) -> Option<String
         kind: entry.header().entry_type(),
         target: target.as_deref(),
         size: entry.size(),
+        is_extended: entry.header().path_bytes() != entry.path_bytes() || entry.header().link_name_bytes() != target,
     })
 }
 
@@ -165,6 +204,11 @@ fn parse(contents: &mut Contents, text: &[u8]) -> Option<Manifest> {
         }
     };
     for fault in manifest.faults() {
+        contents.fault(fault);
+    }
+    let tar_is_old = matches!(manifest.os.as_str(), "aix" | "solaris");
+    if let Some(path) = contents.extended().filter(|_| tar_is_old) {
+        let fault = format!("`{path}` is longer than the tar of {} can read: pack with `tar --format=ustar`", manifest.os);
         contents.fault(fault);
     }
     for (index, file) in manifest.config.iter().enumerate().filter(|(_, file)| is_inner_path(&file.template)) {

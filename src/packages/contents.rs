@@ -21,6 +21,8 @@ pub(super) struct Found<'a> {
     /// Where a link points.
     pub(super) target: Option<&'a [u8]>,
     pub(super) size: u64,
+    /// Do its names stand outside of its header, as GNU's and pax's longer ones do?
+    pub(super) is_extended: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,7 @@ enum Kind {
 pub(super) struct Contents {
     entries: BTreeMap<String, Kind>,
     unpacked: u64,
+    extended: Option<String>,
     faults: Vec<String>,
     untold: usize,
 }
@@ -72,7 +75,15 @@ impl Contents {
             EntryType::GNUSparse => return self.fault(format!("`{path}` is stored sparse, which few tars can unpack")),
             _ => return self.fault(format!("`{path}` is neither file, directory nor link")),
         };
+        if found.is_extended && self.extended.is_none() {
+            self.extended = Some(path.clone());
+        }
         self.place(path, kind)
+    }
+
+    /// The first entry whose names stand outside of its header.
+    pub(super) fn extended(&self) -> Option<&str> {
+        self.extended.as_deref()
     }
 
     fn place(&mut self, path: String, kind: Kind) -> Option<String> {
@@ -204,7 +215,7 @@ mod tests {
     fn a_thousand_faults_are_told_in_fifty_lines_and_a_number() {
         let mut contents = Contents::default();
         for _ in 0..1000 {
-            contents.add(&Found { name: b"/dev/null", kind: EntryType::Regular, target: None, size: 0 });
+            contents.add(&Found { name: b"/dev/null", kind: EntryType::Regular, target: None, size: 0, is_extended: false });
         }
         let faults = contents.close().unwrap_err();
         assert_eq!((faults.len(), faults[50].as_str()), (51, "and 950 more faults"));

@@ -1,7 +1,8 @@
 //! A step in one phrase for people, before anything is known of the host but what the request says.
 
+use crate::domain::host::{NEAREST, Os};
 use crate::domain::job::JobKind;
-use crate::domain::package::PackageEntry;
+use crate::domain::package::{PackageEntry, Role};
 use crate::domain::plan::{Step, StepKind};
 use crate::domain::site::HostPaths;
 use crate::domain::spec::{JobSpec, TaskSpec};
@@ -17,8 +18,12 @@ pub struct Subject<'a> {
     pub paths: &'a HostPaths,
     /// How the login is done: `root at 10.0.0.5:22 by password`.
     pub login: &'a str,
+    /// The access points that the nearest is chosen of, for people.
+    pub access_points: &'a str,
     /// The package, where it is known already.
     pub package: Option<&'a PackageEntry>,
+    /// The plugins that it may get.
+    pub plugins: &'a [&'a PackageEntry],
     /// The health check of that package, filled in.
     pub health: Option<&'a str>,
 }
@@ -27,21 +32,34 @@ pub struct Subject<'a> {
 #[must_use]
 pub fn describe(step: &Step, subject: &Subject<'_>) -> String {
     let Subject { job, task, paths, package, .. } = subject;
+    let kind = task.kind(job);
     let what = package.map_or_else(
-        || if job.kind.installs() { "the package for its system and CPU".into() } else { "what is installed".into() },
+        || if kind.installs() { "the package for its system and CPU".into() } else { "what is installed".into() },
         |entry| format!("{} {}", entry.manifest.name, entry.manifest.version),
     );
     match step.kind {
         StepKind::Connect => format!("log in as {}", subject.login),
         StepKind::Probe => {
-            let root = if task.host.account == "root" { "" } else { ", become root by sudo" };
-            format!("ask for system, CPU, tools, room and what is installed{root}; settle and record the plan")
+            let root = match task.host.os_type {
+                // An administrator is one, or is none: nobody becomes one on the way.
+                Some(Os::Windows) => "",
+                _ if task.host.account == "root" => "",
+                _ => ", become root by sudo",
+            };
+            let settles = if task.host.ap_id == NEAREST && job.kind.configures() { "" } else { "; settle and record the plan" };
+            format!("ask for system, CPU, tools, room and what is installed{root}{settles}")
+        }
+        StepKind::ChooseAccessPoint => {
+            let points = subject.access_points;
+            format!(
+                "measure from the host how far the access points are ({points}), take the nearest; settle and record the plan"
+            )
         }
         StepKind::UploadPackage => upload(&what, subject),
         StepKind::UploadFiles => files(subject),
         StepKind::RunScript => {
-            let (action, place) = match job.kind {
-                JobKind::UninstallAgent | JobKind::UninstallProxy => ("uninstall", ""),
+            let (action, place) = match kind {
+                JobKind::UninstallAgent | JobKind::UninstallProxy => ("take its plugins away, then uninstall", ""),
                 JobKind::RestartAgent | JobKind::RestartProxy => ("restart", ""),
                 JobKind::ReloadAgent | JobKind::ReloadProxy => ("reload", ""),
                 JobKind::UpgradeAgent | JobKind::UpgradeProxy => ("upgrade", paths.setup_path.as_str()),
@@ -50,20 +68,45 @@ pub fn describe(step: &Step, subject: &Subject<'_>) -> String {
             let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
             format!("{action} {what}{place}, detached, within {} s", step.timeout_s)
         }
-        StepKind::Verify => {
-            let back = if job.kind.upgrades() { "; without an answer, switch back to the release before" } else { "" };
-            match subject.health {
-                Some(health) => format!("ask the agent: {health}{back}"),
-                None if job.kind.installs() => format!("ask the agent by its health check{back}"),
-                None => "ask the agent by the health check it was installed with".into(),
-            }
+        StepKind::Verify => verify(kind, subject),
+        StepKind::InstallPlugins(plugin) => {
+            let is_it = |entry: &&&PackageEntry| entry.manifest.name == plugin.as_str();
+            let told = |entry: &&PackageEntry| match entry.manifest.cpu.as_str() {
+                "any" => entry.manifest.version.clone(),
+                cpu => format!("{} for {cpu}", entry.manifest.version),
+            };
+            let versions: Vec<String> = subject.plugins.iter().filter(is_it).map(told).collect();
+            let versions = versions.join(" or ");
+            format!("bring {plugin} {versions}, start it, detached, within {} s, and ask it by its health check", step.timeout_s)
         }
+        StepKind::RemovePlugins(plugin) => format!("stop {plugin} and take it away"),
         StepKind::SwitchBack => "start the release before again, and ask it".into(),
         StepKind::VerifyGone => "make sure that neither process nor files are left".into(),
-        StepKind::Register if job.kind.installs() => format!("note {what} in the inventory"),
+        StepKind::SwitchRouting | StepKind::RepointAgents | StepKind::DrainGateway => retirement(step),
+        StepKind::Register if kind.installs() => format!("note {what} in the inventory"),
         StepKind::Register => "take the host out of the inventory".into(),
         StepKind::Forget => "take the host and its kept logins out of the inventory; the machine is not touched".into(),
         StepKind::Cleanup => "tidy up what the job left on the host".into(),
+    }
+}
+
+fn verify(kind: JobKind, subject: &Subject<'_>) -> String {
+    let who = kind.role().word();
+    let asked = match subject.health {
+        Some(health) => format!("ask the {who}: {health}"),
+        None if kind.installs() => format!("ask the {who} by its health check"),
+        None => format!("ask the {who} by the health check it was installed with"),
+    };
+    let zone = if kind.role() == Role::Proxy { "; then reach a host of its zone through it" } else { "" };
+    let back = if kind.upgrades() { "; without an answer, switch back to the release before" } else { "" };
+    format!("{asked}{zone}{back}")
+}
+
+fn retirement(step: &Step) -> String {
+    match step.kind {
+        StepKind::SwitchRouting => "wait until the new proxy is proved, then take nobody through this one any more".into(),
+        StepKind::RepointAgents => "point the agents behind it at the other proxies of the zone, by a RELOAD_AGENT job".into(),
+        _ => format!("let those who go through it end, for {} s at most", step.timeout_s),
     }
 }
 
@@ -94,7 +137,7 @@ fn files(subject: &Subject<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::outline::outline;
+    use crate::plan::outline::{outline, with_choice};
 
     #[test]
     fn every_step_of_every_kind_has_a_phrase() {
@@ -109,13 +152,26 @@ mod tests {
         let task: TaskSpec = serde_json::from_value(task).unwrap();
         for kind in JobKind::ALL {
             let job: JobSpec = serde_json::from_value(serde_json::json!({"kind": kind})).unwrap();
-            let paths = crate::plan::settle::paths(&job, &task);
+            let paths = crate::plan::settle::paths(&job, &task, Os::Linux);
             let login = "ops at 10.0.0.5:22 by password";
-            let subject = Subject { job: &job, task: &task, paths: &paths, login, package: None, health: None };
-            let phrases: Vec<String> = outline(kind, 600).iter().map(|step| describe(step, &subject)).collect();
+            let subject = Subject {
+                job: &job,
+                task: &task,
+                paths: &paths,
+                login,
+                access_points: "1, 2",
+                package: None,
+                plugins: &[],
+                health: None,
+            };
+            let phrases: Vec<String> = with_choice(&outline(kind, 600)).iter().map(|step| describe(step, &subject)).collect();
             assert!(!phrases.is_empty() && phrases.iter().all(|phrase| !phrase.is_empty()), "{kind:?}");
             if kind.installs() {
-                assert!(phrases[1].contains("sudo") && phrases[2].contains("at most 3 MB/s"), "{phrases:?}");
+                assert!(phrases[1].contains("sudo") && phrases[3].contains("at most 3 MB/s"), "{phrases:?}");
+                let mut windows = task.clone();
+                windows.host.os_type = Some(Os::Windows);
+                let probe = with_choice(&outline(kind, 600))[1];
+                assert!(!describe(&probe, &Subject { task: &windows, ..subject }).contains("sudo"));
             }
         }
     }

@@ -2,9 +2,10 @@
 
 use super::render::{self, Templates, Values};
 use super::settle::{Known, state_dir, state_room_kb};
-use crate::domain::facts::Room;
+use crate::domain::facts::{Facts, Room};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::finding::{Finding, Subject};
+use crate::domain::host::Os;
 use crate::domain::package::PackageEntry;
 
 /// Below that much room in the temp path an agent is likely to stumble: 64 MiB.
@@ -15,7 +16,7 @@ impl Known<'_> {
     #[must_use]
     pub fn examine_system(&self) -> Vec<Finding> {
         let facts = self.facts;
-        let system = format!("{} {}, {}", facts.distro, facts.cpu, facts.init);
+        let system = facts.shown();
         let mut findings = vec![Finding::of(Subject::System, self.check_os().map(|_| system))];
         if let Some(temp) = &facts.temp {
             let detail = room(&self.paths().temp_path, temp);
@@ -39,7 +40,7 @@ impl Known<'_> {
         let setup = self.facts.setup.as_ref().map_or_else(String::new, |setup| room(&self.paths().setup_path, setup));
         vec![
             Finding::of(Subject::Package, self.fits(entry, templates)),
-            Finding::of(Subject::SetupPath, self.check_setup_room(entry).map(|()| setup)),
+            Finding::of(Subject::SetupPath, self.check_setup_room(entry.unpacked).map(|()| setup)),
             self.state(entry.size),
         ]
     }
@@ -60,9 +61,9 @@ impl Known<'_> {
         let form = self.form()?;
         let paths = self.paths();
         let vars = render::vars(&entry.manifest.vars, self.job, self.task);
-        let values = Values::of(self.task, entry, &paths, &vars);
+        let values = Values::of(self.task, entry, &paths, &vars, &self.task.upstream);
         let installed = render::installed(entry, &paths, &values)?;
-        render::stage(&entry.manifest, &installed, &values, templates)?;
+        render::stage(&entry.manifest, &installed, &values, templates, self.system())?;
         let there = self.facts.root.iter().flat_map(|root| &root.installed).find(|there| there.name == installed.name);
         let now = match there {
             Some(there) if there.digest == installed.digest => ", the same is installed".to_owned(),
@@ -81,16 +82,35 @@ impl Known<'_> {
         let facts = self.facts;
         let there: Vec<&str> = facts.tools.iter().map(String::as_str).collect();
         let there = there.join(" ");
+        if facts.is_windows() {
+            return windows_tools(facts, there);
+        }
         if facts.digest_tool() == "none" {
             let remedy = "install sha256sum, shasum or openssl, so that the host can check what it stored";
             return Finding::warning(Subject::Tools, format!("no digest tool ({there})"), remedy);
         }
-        if !facts.has("setsid") {
+        // Elsewhere there is none: the shell makes the group.
+        if self.os() == Os::Linux && !facts.has("setsid") {
             let remedy = "install setsid (util-linux), so that a run has a process group of its own";
             return Finding::warning(Subject::Tools, format!("no setsid ({there})"), remedy);
         }
         Finding::ok(Subject::Tools, there)
     }
+}
+
+/// What starts a run apart from its session there, the first that works.
+const WAYS_OUT: [&str; 3] = ["powershell", "wmic", "schtasks"];
+
+fn windows_tools(facts: &Facts, there: String) -> Finding {
+    if !facts.has("certutil") {
+        let remedy = "let certutil work, so that the host can check what it stored";
+        return Finding::warning(Subject::Tools, format!("no certutil ({there})"), remedy);
+    }
+    if WAYS_OUT.iter().any(|tool| facts.has(tool)) {
+        return Finding::ok(Subject::Tools, there);
+    }
+    let remedy = "let one of PowerShell, wmic and the task scheduler work, so that a run outlives the session that started it";
+    Finding::warning(Subject::Tools, format!("no {} ({there})", WAYS_OUT.join(", no ")), remedy)
 }
 
 /// `/usr/local/gse: 12.3 GB free`, with the directory that was asked when the path is not there yet.
@@ -108,6 +128,20 @@ fn room(path: &str, room: &Room) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::finding::Verdict;
+
+    #[test]
+    fn a_windows_host_is_asked_for_a_way_out_of_the_session_and_not_for_setsid() {
+        for (tools, verdict, detail) in [
+            (&["certutil", "wmic"][..], Verdict::Ok, ""),
+            (&["certutil"], Verdict::Warning, "no powershell, no wmic, no schtasks"),
+            (&["powershell"], Verdict::Warning, "no certutil"),
+        ] {
+            let facts = Facts { tools: tools.iter().map(|tool| (*tool).to_owned()).collect(), ..Facts::default() };
+            let finding = windows_tools(&facts, String::new());
+            assert!(finding.verdict == verdict && finding.detail.starts_with(detail), "{finding:?}");
+        }
+    }
 
     #[test]
     fn room_is_told_with_the_directory_that_was_asked() {

@@ -7,10 +7,14 @@
 //! ```
 //! Never here: waiting, reading packages, asking hosts. To add a job kind: its list in [`outline`], its work in [`settle`].
 
+pub mod by_hand;
 pub mod choose;
 pub mod describe;
 pub mod examine;
+pub mod nearest;
 pub mod outline;
 pub mod params;
+pub mod plugins;
 pub mod render;
 pub mod settle;
+pub mod task;

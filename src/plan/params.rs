@@ -19,11 +19,13 @@ pub struct Run {
 
 /// The parameter file of `run`.
 ///
+/// `plan` is as the step sees it.
+///
 /// # Errors
 /// [`Code::Template`] when a value does not fit on a line.
 pub fn render(plan: &Plan, run: &Run) -> Result<String, Failure> {
     let installed = plan.work.installed();
-    let stage = stage_dir(plan, run.task);
+    let stage = stage_dir(plan, (run.task, run.step));
     let mut lines: Vec<(&str, String)> = vec![
         ("run_id", run.id.to_string()),
         ("task", run.task.to_string()),
@@ -41,6 +43,9 @@ pub fn render(plan: &Plan, run: &Run) -> Result<String, Failure> {
         ("stage", stage),
         ("process", "own".into()),
     ];
+    if plan.is_windows() {
+        lines.push(("service", if installed.service { "yes" } else { "no" }.into()));
+    }
     if let Some(user) = &installed.user {
         lines.push(("user", user.clone()));
     }
@@ -62,20 +67,27 @@ pub fn render(plan: &Plan, run: &Run) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Where the rendered files of a task are on the target.
+/// Where the rendered files of a task are on the target; a plugin's are apart.
 #[must_use]
-pub fn stage_dir(plan: &Plan, task: TaskId) -> String {
-    format!("{}/stage/{task}", plan.state_dir)
+pub fn stage_dir(plan: &Plan, of: (TaskId, StepKind)) -> String {
+    plan.place(&["stage", &stage_name(of)])
+}
+
+/// The directory's own name.
+#[must_use]
+pub fn stage_name((task, step): (TaskId, StepKind)) -> String {
+    let plugin = step.plugin().map_or_else(String::new, |plugin| format!("-{}", plugin.slug()));
+    format!("{task}{plugin}")
 }
 
 /// Where a payload is on the target.
 #[must_use]
 pub fn blob_path(plan: &Plan, sha256: &str) -> String {
-    format!("{}/blobs/{sha256}", plan.state_dir)
+    plan.place(&["blobs", sha256])
 }
 
 /// Where a run is on the target.
 #[must_use]
 pub fn run_dir(plan: &Plan, run: &RunId) -> String {
-    format!("{}/runs/{run}", plan.state_dir)
+    plan.place(&["runs", run.as_str()])
 }

@@ -3,12 +3,12 @@
 use super::render::{self, Templates, Values};
 use crate::domain::facts::{Facts, RootFacts};
 use crate::domain::failure::{Code, Failure};
-use crate::domain::host::Os;
+use crate::domain::host::{Os, System};
 use crate::domain::installed::Installed;
-use crate::domain::package::PackageEntry;
+use crate::domain::package::{PackageEntry, Role};
 use crate::domain::plan::{Form, PayloadRef, Plan, Privilege, Work};
-use crate::domain::site::HostPaths;
-use crate::domain::spec::{JobSpec, TaskSpec};
+use crate::domain::site::{HostPaths, target_path};
+use crate::domain::spec::{JobSpec, Part, TaskSpec};
 
 /// Room that a state directory needs beside the payload: scripts, logs of a few runs.
 const STATE_ROOM_KB: u64 = 8 * 1024;
@@ -45,17 +45,34 @@ pub struct Package<'a> {
 
 /// Paths of a host: its own, over the job's, over the access point's; `data_path` of the contract wins for data.
 #[must_use]
-pub fn paths(job: &JobSpec, task: &TaskSpec) -> HostPaths {
+pub fn paths(job: &JobSpec, task: &TaskSpec, os: Os) -> HostPaths {
     let mut own = task.host.paths.clone();
     own.data_path = own.data_path.or_else(|| task.host.data_path.clone());
-    HostPaths::linux(&own.over(&job.paths).over(&task.access_point.linux))
+    let own = own.over(&job.paths);
+    match os {
+        Os::Windows => HostPaths::windows(&own.over(&task.access_point.windows)),
+        Os::Linux | Os::Aix | Os::Solaris => HostPaths::linux(&own.over(&task.access_point.linux)),
+    }
 }
 
 impl Known<'_> {
     /// Paths of this host.
     #[must_use]
     pub fn paths(&self) -> HostPaths {
-        paths(self.job, self.task)
+        paths(self.job, self.task, self.os())
+    }
+
+    /// What files for this host depend on. A Windows that does not tell its code page has the letters of ASCII in any case.
+    #[must_use]
+    pub fn system(&self) -> System {
+        let codepage = self.facts.is_windows().then(|| self.facts.codepage.unwrap_or(437));
+        System { os: self.os(), codepage }
+    }
+
+    /// What the host runs.
+    #[must_use]
+    pub fn os(&self) -> Os {
+        Os::from_uname(&self.facts.os).unwrap_or(Os::Linux)
     }
 
     /// Is the host of a kind that this release serves, and the one that was announced?
@@ -72,10 +89,26 @@ impl Known<'_> {
         }
         match found {
             Some(Os::Linux) => Ok(Os::Linux),
-            _ => Err(Failure::new(
+            Some(other) if self.job.kind.role() == Role::Proxy => {
+                let message = format!("the host runs {}, and proxies are for Linux only", other.shown());
+                Err(Failure::new(Code::UnsupportedOs, message))
+            }
+            Some(Os::Windows) => self.check_windows_paths().map(|()| Os::Windows),
+            Some(unix) => Ok(unix),
+            None => Err(Failure::new(
                 Code::UnsupportedOs,
                 format!("the host runs `{}`, which this release does not serve", self.facts.os),
             )),
+        }
+    }
+
+    /// A request that does not say that its host is Windows may name paths of others.
+    fn check_windows_paths(&self) -> Result<(), Failure> {
+        let HostPaths { setup_path, data_path, run_path, log_path, temp_path } = self.paths();
+        let fault = |path: &String| target_path::windows_fault(path).map(|fault| format!("`{path}` {fault}"));
+        match [setup_path, data_path, run_path, log_path, temp_path].iter().find_map(fault) {
+            Some(fault) => Err(Failure::new(Code::BadHostPath, format!("the host runs Windows, and its path {fault}"))),
+            None => Ok(()),
         }
     }
 
@@ -84,6 +117,10 @@ impl Known<'_> {
     /// # Errors
     /// [`Code::MissingTool`] when the host can unpack none.
     pub fn form(&self) -> Result<Form, Failure> {
+        if self.facts.is_windows() {
+            // bsdtar, which is there since Windows 10 1803 and Server 2019, reads gzip always and zstd sometimes.
+            return Ok(if self.facts.has("tar") { Form::Gzip } else { Form::Tree });
+        }
         if !self.facts.has("tar") {
             return Err(Failure::new(Code::MissingTool, "the host has no tar to unpack the package with"));
         }
@@ -116,12 +153,14 @@ impl Known<'_> {
         let mut known = package.entry.manifest.vars.clone();
         known.extend(previous.iter().flat_map(|there| there.vars.clone()));
         let vars = render::vars(&known, self.job, self.task);
-        let values = Values::of(self.task, package.entry, &paths, &vars);
+        // Its configuration files are carried over, so what they name stays.
+        let kept = previous.as_ref().map(|there| &there.upstream).filter(|upstream| !upstream.is_empty());
+        let values = Values::of(self.task, package.entry, &paths, &vars, kept.unwrap_or(&self.task.upstream));
         let installed = render::installed(package.entry, &paths, &values)?;
-        render::stage(&package.entry.manifest, &installed, &values, package.templates)?;
+        render::stage(&package.entry.manifest, &installed, &values, package.templates, self.system())?;
         let is_there = previous.as_ref().is_some_and(|there| there.digest == package.entry.sha256);
         if !is_there {
-            self.check_setup_room(package.entry)?;
+            self.check_setup_room(package.entry.unpacked)?;
         }
         let root = self.root();
         let there = is_there || root.blobs.iter().any(|(digest, _)| *digest == package.payload.sha256);
@@ -141,7 +180,8 @@ impl Known<'_> {
     /// [`Code::SeveralInstalled`].
     pub fn installed(&self) -> Result<Option<Installed>, Failure> {
         let root = self.root();
-        let wanted = self.job.package.name.as_deref();
+        // What a replacement installs says nothing of what the old proxy has.
+        let wanted = self.job.package.name.as_deref().filter(|_| self.task.part == Part::Whole);
         let there: Vec<&Installed> = root
             .installed
             .iter()
@@ -182,13 +222,13 @@ impl Known<'_> {
     pub fn reload(&self, there: &Installed, entry: &PackageEntry, templates: &Templates) -> Result<Plan, Failure> {
         let paths = there.paths.clone();
         let vars = render::vars(&there.vars, self.job, self.task);
-        let values = Values::of(self.task, entry, &paths, &vars);
+        let values = Values::of(self.task, entry, &paths, &vars, &self.task.upstream);
         let installed = render::installed(entry, &paths, &values)?;
         if let Some((what, before, after)) = command_that_differs(there, &installed) {
             let message = format!("the new values change `{what}` from `{before}` to `{after}`, which a reload leaves as it is");
             return Err(Failure::new(Code::ReloadNotEnough, message));
         }
-        render::stage(&entry.manifest, &installed, &values, templates)?;
+        render::stage(&entry.manifest, &installed, &values, templates, self.system())?;
         self.act_on(paths, Work::Reload { package: Box::new(entry.clone()), installed: Box::new(installed) })
     }
 
@@ -209,23 +249,27 @@ impl Known<'_> {
             dialect: self.facts.dialect(),
             privilege: self.privilege,
             inbox: self.facts.inbox(),
+            os: self.os(),
+            codepage: self.system().codepage,
             digest_tool: self.facts.digest_tool().into(),
             paths,
+            access_point: None,
             work,
+            plugins: Vec::new(),
         }
     }
 
-    /// Is there room for the unpacked package, where it may be run?
+    /// Is there room for so many bytes of unpacked packages, where they may be run?
     ///
     /// # Errors
     /// [`Code::WriteFailed`], [`Code::NoSpace`].
-    pub fn check_setup_room(&self, entry: &PackageEntry) -> Result<(), Failure> {
+    pub fn check_setup_room(&self, unpacked: u64) -> Result<(), Failure> {
         let Some(room) = &self.facts.setup else { return Ok(()) };
         if !matches!(room.verdict.as_str(), "ok" | "rw") {
             let code = if room.verdict == "no_inodes" { Code::NoSpace } else { Code::WriteFailed };
             return Err(Failure::new(code, format!("{} cannot be used for the setup path: {}", room.path, room.verdict)));
         }
-        let need_kb = entry.unpacked / 1024 + 1024;
+        let need_kb = unpacked / 1024 + 1024;
         if room.free_kb < need_kb {
             let message = format!("{} has {} kB free, the package needs {need_kb} kB", room.path, room.free_kb);
             return Err(Failure::new(Code::NoSpace, message));

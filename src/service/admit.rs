@@ -11,7 +11,7 @@ use super::{Service, ServiceError};
 use crate::domain::admission::{Exception, Exclusion};
 use crate::domain::caller::Grant;
 use crate::domain::credential::Credential;
-use crate::domain::host::{Address, Addressing, AuthType, HostSpec, Os};
+use crate::domain::host::{Address, Addressing, AuthType, HostSpec, NEAREST, Os};
 use crate::domain::id::JobId;
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
@@ -26,6 +26,8 @@ struct Known<'a> {
     busy: HashMap<Address, JobId>,
     inventory: HashMap<Address, HostRow>,
     logins: HashMap<Address, (HostSpec, Credential)>,
+    /// Those that carry, declared or installed by a job.
+    proxies: Vec<Address>,
     /// Where each host stands first.
     first: HashMap<Address, usize>,
     /// Whose each number is: of the inventory, of the site, else of the first host of the request that names it.
@@ -53,7 +55,8 @@ impl Service {
             site: &self.site,
             busy: self.store.busy(&addresses).await?.into_iter().collect(),
             inventory: rows.into_iter().map(|row| (row.address, row)).collect(),
-            logins: logins.into_iter().map(|(address, spec, credential)| (address, (spec, credential))).collect(),
+            proxies: self.carrying().await?,
+            logins: self.declared_logins(&borrowers).chain(logins).map(|(host, spec, login)| (host, (spec, login))).collect(),
             first: HashMap::new(),
             ids: numbered.into_iter().map(|(host, id)| (id, host)).chain(declared).collect(),
         };
@@ -67,9 +70,17 @@ impl Service {
             if let (None, true) = (&exclusion, borrows(kind, host)) {
                 known.lend(host);
             }
+            known.place(&mut host.spec);
             excluded.push(exclusion);
         }
         Ok(excluded)
+    }
+}
+
+impl Service {
+    /// The proxies that carry connections into their clouds.
+    pub(super) async fn carrying(&self) -> Result<Vec<Address>, ServiceError> {
+        Ok(self.store.proxies().await?.carrying(self.site.proxies()))
     }
 }
 
@@ -98,7 +109,7 @@ impl Known<'_> {
     /// F1: an agent host in a cloud without proxy; RESTART needs none (`reference/upstream.md` 2.2).
     fn no_proxy(&self, host: &RequestedHost) -> Option<Exclusion> {
         let cloud = host.spec.bk_cloud_id;
-        let has_proxy = self.site.proxies().any(|proxy| proxy.cloud == cloud);
+        let has_proxy = self.proxies.iter().any(|proxy| proxy.cloud == cloud);
         let lacks = cloud != 0 && self.kind.role() == Role::Agent && self.kind != JobKind::RestartAgent && !has_proxy;
         lacks.then(|| Exclusion::new(Exception::NoProxy, ""))
     }
@@ -107,7 +118,7 @@ impl Known<'_> {
     fn identity(&self, address: Address, host: &RequestedHost) -> Option<Exclusion> {
         let spec = &host.spec;
         let row = self.inventory.get(&address);
-        let is_proxy = self.site.proxies().any(|proxy| proxy == address);
+        let is_proxy = self.proxies.contains(&address);
         match self.kind {
             JobKind::InstallProxy => None,
             JobKind::InstallAgent | JobKind::ReplaceProxy => {
@@ -123,7 +134,7 @@ impl Known<'_> {
                 rebound.map(|bound| Exclusion::new(Exception::Ipv6Rebound, bound.to_string()))
             }
             _ => {
-                let role = if is_proxy { Some(Role::Proxy) } else { row.map(|_| Role::Agent) };
+                let role = if is_proxy { Some(Role::Proxy) } else { row.map(|row| row.role) };
                 if let Some(role) = role.filter(|role| *role != self.kind.role()) {
                     return Some(Exclusion::new(Exception::NodeTypeMismatch, role.word().to_uppercase()));
                 }
@@ -174,6 +185,16 @@ impl Known<'_> {
         }
     }
 
+    /// A host that asks for the nearest access point, and is acted on as it is, has the one it was installed with.
+    fn place(&self, spec: &mut HostSpec) {
+        if spec.ap_id != NEAREST || self.kind.installs() {
+            return;
+        }
+        let known = spec.address().and_then(|address| self.inventory.get(&address)).map(|row| row.spec.ap_id);
+        let points = self.site.access_points();
+        spec.ap_id = known.filter(|id| points.iter().any(|point| point.id == *id)).unwrap_or(NEAREST);
+    }
+
     /// A business by name, else by number.
     fn business(&self, id: i64) -> String {
         let name = self.site.business_name(id);
@@ -187,16 +208,19 @@ fn elsewhere(address: Address, holder: Option<Address>) -> Option<Exclusion> {
     Some(Exclusion::new(Exception::HostIdMismatch, other.to_string()))
 }
 
+/// Agents everywhere, proxies on Linux.
+fn is_served(os: Os, role: Role) -> bool {
+    os == Os::Linux || role != Role::Proxy
+}
+
 /// What this release knows of but does not carry out (DESIGN 2).
 fn unsupported(host: &RequestedHost, kind: JobKind) -> Option<Exclusion> {
     let spec = &host.spec;
-    let what = if !kind.is_carried_out() {
-        kind.wire_name()
-    } else if spec.is_manual {
-        "is_manual"
-    } else if spec.ap_id == -1 {
-        "ap_id -1"
-    } else if let Some(os) = spec.os_type.filter(|os| *os != Os::Linux) {
+    let what = if spec.is_manual && kind.touches_host() && !kind.can_be_by_hand() {
+        return Some(Exclusion::new(Exception::Unsupported, format!("is_manual {}", kind.wire_name())));
+    } else if spec.is_manual && spec.ap_id == NEAREST {
+        "is_manual with ap_id -1"
+    } else if let Some(os) = spec.os_type.filter(|os| !is_served(*os, kind.role())) {
         return Some(Exclusion::new(Exception::Unsupported, format!("os_type {}", os.word())));
     } else {
         return None;

@@ -14,6 +14,7 @@ use crate::domain::audit::Asking;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
 use crate::domain::job::{JobKind, Status};
+use crate::domain::spec::Part;
 use crate::store::{Cancel, Retry, StoreError, TaskRow};
 
 /// Which hosts of a job are to be tried again.
@@ -70,7 +71,10 @@ impl Service {
         if self.store.job(job).await?.is_none() {
             return Err(ServiceError::NoJob(job));
         }
-        Ok(self.store.ask_cancel(Cancel { job, tasks: None, by, at: self.engine.now() }).await? > 0)
+        let asked = self.store.ask_cancel(Cancel { job, tasks: None, by, at: self.engine.now() }).await? > 0;
+        // Of hosts that nobody came for yet nobody else ends them.
+        self.sweep_manual().await?;
+        Ok(asked)
     }
 
     /// The same for some hosts of a job, by `instance_id`; the others go on. Those that have ended keep their result: false
@@ -85,7 +89,9 @@ impl Service {
         let tasks = self.store.tasks(job).await?;
         let chosen = named(job, &tasks, names, |task| matches!(task.status, Status::Pending | Status::Running))?;
         let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
-        Ok(self.store.ask_cancel(Cancel { job, tasks: Some(&ids), by, at: self.engine.now() }).await? > 0)
+        let asked = self.store.ask_cancel(Cancel { job, tasks: Some(&ids), by, at: self.engine.now() }).await? > 0;
+        self.sweep_manual().await?;
+        Ok(asked)
     }
 
     /// Leaves a job to whichever executor is there: what was asked of it must not wait for the person who began it.
@@ -117,7 +123,8 @@ impl Service {
                 }
             })
         });
-        let chosen = choose(job, &tasks, &ask.again, &entries)?;
+        let mut chosen = choose(job, &tasks, &ask.again, &entries)?;
+        with_waiting(&tasks, &mut chosen);
         let ids: Vec<TaskId> = chosen.iter().map(|task| task.id).collect();
         let count = entries.len();
         entries.retain(|entry| ids.contains(&entry.task.id));
@@ -139,6 +146,14 @@ impl Service {
         let hosts = chosen.iter().filter(|task| opened.contains(&task.id)).map(|task| task.address).collect();
         Ok(Retried { hosts, passed_over })
     }
+}
+
+/// The old proxy of a replacement waits for the new one, so it is tried again with it.
+fn with_waiting<'a>(tasks: &'a [TaskRow], chosen: &mut Vec<&'a TaskRow>) {
+    let waits = |task: &&TaskRow| task.spec.part == Part::Retired && task.status == Status::Failed;
+    let is_chosen = |task: &TaskRow| chosen.iter().any(|other| other.id == task.id);
+    let waiting: Vec<&TaskRow> = tasks.iter().filter(waits).filter(|task| !chosen.is_empty() && !is_chosen(task)).collect();
+    chosen.extend(waiting);
 }
 
 fn choose<'a>(job: JobId, tasks: &'a [TaskRow], again: &Again, entries: &[Entry<'a>]) -> Result<Vec<&'a TaskRow>, ServiceError> {

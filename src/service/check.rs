@@ -13,6 +13,8 @@ use crate::domain::finding::{Finding, Verdict};
 use crate::domain::job::JobKind;
 use crate::engine::check::Visit;
 use crate::plan::outline;
+use crate::plan::task::{self, Place};
+use crate::store::NewHost;
 
 /// A host as it was found, or as it will be looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -55,20 +57,28 @@ impl Service {
     /// # Errors
     /// [`Rejection`], as for [`Service::submit`].
     pub async fn check(&self, body: &Value, caller: &Caller, stop: Stop) -> Result<Checking, Rejection> {
-        let Admitted { request, excluded, .. } = self.examine(body, caller).await?;
+        let Admitted { request, excluded, replaced, carrying, .. } = self.examine(body, caller).await?;
+        let place = Place { site: &self.site, kind: request.spec.kind, carrying: &carrying };
         let outline = outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
         let (mut list, mut visits, mut places) = (Vec::new(), Vec::new(), Vec::new());
         let touches_host = request.spec.kind.touches_host();
         for (host, exclusion) in request.hosts.into_iter().zip(excluded) {
             let (ip, bk_cloud_id) = (host.spec.address().map(|address| address.ip), host.spec.bk_cloud_id);
             // Where the job would not go, nobody is called, and no login is offered.
-            let is_visited = exclusion.is_none() && touches_host;
+            let is_visited = exclusion.is_none() && touches_host && !host.spec.is_manual;
             if is_visited {
                 places.push(list.len());
-                visits.push(Visit { task: self.task_spec(host.spec, &outline), credential: host.credential });
+                visits.push(Visit { task: task::spec(&place, host.spec, &outline), credential: host.credential });
             }
             let ready = (!is_visited).then_some(exclusion.is_none());
             list.push(HostCheck { ip, bk_cloud_id, ready, exclusion, findings: Vec::new() });
+        }
+        if let Some(replaced) = replaced {
+            let (ip, bk_cloud_id) = (Some(replaced.address.ip), replaced.address.cloud);
+            let NewHost { spec, credential, .. } = self.retired(replaced, request.spec.repoint_agents);
+            places.push(list.len());
+            visits.push(Visit { task: spec, credential });
+            list.push(HostCheck { ip, bk_cloud_id, ready: None, exclusion: None, findings: Vec::new() });
         }
         let findings = self.engine.check(request.spec.clone(), visits.into_iter().zip(places).collect(), stop);
         Ok(Checking { job_type: request.spec.kind, list, findings })

@@ -16,7 +16,6 @@ use crate::domain::job::Status;
 use crate::domain::plan::StepKind;
 use crate::domain::text;
 use crate::engine::collect::Wanted;
-use crate::plan::settle;
 use crate::store::TaskRow;
 use crate::store::page::{Page, TaskFilter};
 
@@ -49,7 +48,7 @@ pub enum Whose<'a> {
 }
 
 impl Service {
-    /// Fetches the log of a host's newest run.
+    /// Fetches the log of a host's newest run: of its agent's, or of the plugin's that it failed with.
     ///
     /// # Errors
     /// [`ServiceError::NoJob`], [`ServiceError::NoInstance`], [`ServiceError::NoHost`]; [`ServiceError::NoRun`] when there is
@@ -60,22 +59,26 @@ impl Service {
             Whose::At(ip) => self.host_of(job, ip).await?,
         };
         let record = view::fold(&self.store.host_events(job, &[task.index]).await?)?.remove(&task.index).unwrap_or_default();
-        let run = record.step(StepKind::RunScript).and_then(|step| step.run_id.clone());
+        // Of a host that failed with a plugin it is that one's.
+        let failed = record.outcome().and_then(|outcome| outcome.failure()).and_then(|failure| failure.step);
+        let step = failed.filter(|step| step.plugin().is_some()).unwrap_or(StepKind::RunScript);
+        let run = record.step(step).and_then(|step| step.run_id.clone());
         let (Some(run), Some(plan)) = (run, record.plan) else {
             return Err(ServiceError::NoRun { job, host: task.address, gone: None });
         };
-        let unreached = |failure| ServiceError::Unreached { host: task.address, failure };
+        let unreached = |failure| ServiceError::Unreached { host: task.address, failure: Box::new(failure) };
         let expired = || unreached(Failure::new(Code::CredentialExpired, "no login of the host is kept any more"));
         let (host, credential) = self.login_of(&task).await?.ok_or_else(expired)?;
         let spec = self.store.job(job).await?.ok_or(ServiceError::NoJob(job))?.spec;
-        let paths = settle::paths(&spec, &task.spec);
-        let (role, state_dir) = (spec.kind.role(), plan.state_dir);
-        let wanted = Wanted { host, role, credential, paths, state_dir, run: run.clone(), most: MOST };
+        let page = plan.codepage;
+        let sftp_dir = plan.inbox.clone().filter(|_| plan.is_windows());
+        let (role, paths, state_dir) = (spec.kind.role(), plan.paths, plan.state_dir);
+        let wanted = Wanted { host, role, credential, paths, state_dir, sftp_dir, run: run.clone(), most: MOST };
         let found = self.engine.collect(wanted).await.map_err(unreached)?;
         let gone = || ServiceError::NoRun { job, host: task.address, gone: Some(run.clone()) };
         let found = found.ok_or_else(gone)?;
         let truncated = found.size > found.bytes.len() as u64;
-        let log = text::decoded(if truncated { whole(&found.bytes) } else { &found.bytes });
+        let log = text::decoded_from(if truncated { whole(&found.bytes) } else { &found.bytes }, page);
         Ok(Collected { instance_id: instance_id(&task), run_id: run, size: found.size, truncated, log })
     }
 

@@ -52,6 +52,9 @@ pub struct Tail {
 pub struct Piece {
     /// The step.
     pub step: StepKind,
+    /// The plugin it is about, where there may be several steps of a kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Its attempt.
     pub attempt: u32,
     /// The text.
@@ -186,7 +189,10 @@ impl Service {
         }
         let log = String::from_utf8_lossy(&given).into_owned();
         let (number, within) = (cursor.0, i64::try_from(cursor.1).unwrap_or_default());
-        Ok(Some((Piece { step: chunk.step, attempt: chunk.attempt, log }, number.saturating_mul(WITHIN).saturating_add(within))))
+        Ok(Some((
+            Piece { step: chunk.step, subject: view::subject(&chunk.step), attempt: chunk.attempt, log },
+            number.saturating_mul(WITHIN).saturating_add(within),
+        )))
     }
 }
 

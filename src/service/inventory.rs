@@ -15,8 +15,8 @@ use crate::domain::host::{Address, Os};
 use crate::domain::id::JobId;
 use crate::domain::package::Role;
 use crate::domain::site::{Proxy, Site};
-use crate::store::HostRow;
 use crate::store::page::Page;
+use crate::store::{HostRow, Proxies};
 
 // What the doors need of the record's lists.
 pub use crate::store::page::HostFilter;
@@ -26,8 +26,6 @@ pub use crate::store::page::HostFilter;
 pub struct HostQuery {
     /// What the inventory is asked for.
     pub filter: HostFilter,
-    /// Agents, proxies or both; `None`: both.
-    pub roles: Option<Vec<Role>>,
 }
 
 /// A page of the inventory.
@@ -89,19 +87,15 @@ impl Service {
     /// # Errors
     /// When the record cannot be read.
     pub async fn host_page(&self, query: &HostQuery, page: Page) -> Result<HostList, ServiceError> {
-        let proxies: Vec<&Proxy> = declared(&self.site, query).collect();
+        let proxies = self.declared_proxies(query).await?;
         let before = proxies.len() as u64;
         let limit = page.limit.map_or(usize::MAX, |limit| limit as usize);
         let offset = usize::try_from(page.offset).unwrap_or(usize::MAX);
         let mut list: Vec<HostLine> =
             proxies.into_iter().skip(offset).take(limit).map(|proxy| of_proxy(proxy, &self.site)).collect();
         let rest = page.limit.map(|limit| limit.saturating_sub(u32::try_from(list.len()).unwrap_or(u32::MAX)));
-        let (known, rows) = if query.means(Role::Agent) {
-            let page = Page { offset: page.offset.saturating_sub(before), limit: rest };
-            self.store.host_page(&query.filter, page).await?
-        } else {
-            (0, Vec::new())
-        };
+        let page = Page { offset: page.offset.saturating_sub(before), limit: rest };
+        let (known, rows) = self.store.host_page(&query.filter, page).await?;
         let places: Vec<Address> = rows.iter().map(|row| row.address).collect();
         let kept: HashMap<Address, Option<Timestamp>> = self.store.logins_kept_until(&places).await?.into_iter().collect();
         list.extend(rows.into_iter().map(|row| {
@@ -128,7 +122,7 @@ impl HostQuery {
         let system = |value: &Value| serde_json::from_value(value.clone()).ok();
         let filter = &mut self.filter;
         Some(match key {
-            "node_type" => both(&mut self.roles, items(value, role)),
+            "node_type" => both(&mut filter.roles, items(value, role)),
             "bk_host_id" => both(&mut filter.ids, items(value, number)),
             "bk_biz_id" => both(&mut filter.businesses, items(value, number)),
             "bk_cloud_id" => both(&mut filter.clouds, items(value, number)),
@@ -149,20 +143,28 @@ impl HostQuery {
     }
 
     /// Are nodes of this kind among those that are meant?
-    pub(super) fn means(&self, role: Role) -> bool {
-        self.roles.as_ref().is_none_or(|roles| roles.contains(&role))
+    fn means(&self, role: Role) -> bool {
+        self.filter.roles.as_ref().is_none_or(|roles| roles.contains(&role))
     }
 }
 
-/// The declared proxies that are meant.
-pub(super) fn declared<'a>(site: &'a Site, query: &'a HostQuery) -> impl Iterator<Item = &'a Proxy> {
-    let is_meant = query.means(Role::Proxy);
-    site.proxy.iter().filter(move |proxy| is_meant && fits(&query.filter, proxy))
+impl Service {
+    /// The declared proxies that are meant and of which the record says nothing else: that a job installed them, or another one
+    /// replaced them.
+    pub(super) async fn declared_proxies(&self, query: &HostQuery) -> Result<Vec<&Proxy>, ServiceError> {
+        if !query.means(Role::Proxy) {
+            return Ok(Vec::new());
+        }
+        let Proxies { known, retired, .. } = self.store.proxies().await?;
+        let is_recorded = |place: Address| retired.contains(&place) || known.iter().any(|row| row.address == place);
+        let meant = self.site.proxy.iter().filter(|proxy| fits(&query.filter, proxy));
+        Ok(meant.filter(|proxy| !proxy.address().is_some_and(is_recorded)).collect())
+    }
 }
 
 /// Is a proxy meant, as far as the site says anything of it?
 fn fits(filter: &HostFilter, proxy: &Proxy) -> bool {
-    let HostFilter { ids, excluded, businesses, clouds, access_points, ips, systems, packages, versions } = filter;
+    let HostFilter { ids, excluded, roles: _, businesses, clouds, access_points, ips, systems, packages, versions } = filter;
     let has = |wanted: &Option<Vec<i64>>, value: Option<i64>| {
         wanted.as_ref().is_none_or(|wanted| value.is_some_and(|value| wanted.contains(&value)))
     };
@@ -211,7 +213,7 @@ fn of_proxy(proxy: &Proxy, site: &Site) -> HostLine {
 
 /// `kept`: until when its login is kept, where one is.
 fn of_host(row: HostRow, site: &Site, kept: Option<Option<Timestamp>>) -> HostLine {
-    let HostRow { spec, package, version, cpu, job, at, .. } = row;
+    let HostRow { spec, package, version, cpu, role, job, at, .. } = row;
     HostLine {
         bk_host_id: spec.bk_host_id,
         bk_cloud_id: spec.bk_cloud_id,
@@ -222,7 +224,7 @@ fn of_host(row: HostRow, site: &Site, kept: Option<Option<Timestamp>>) -> HostLi
         inner_ipv6: spec.inner_ipv6,
         os_type: spec.os_type,
         cpu_arch: Some(cpu).filter(|cpu| !cpu.is_empty()),
-        node_type: node_type(Role::Agent),
+        node_type: node_type(role),
         ap_id: Some(spec.ap_id),
         package: Some(package),
         version: Some(version),

@@ -14,10 +14,12 @@ pub mod host_list;
 pub mod inventory;
 pub mod keys;
 pub mod logins;
+pub mod manual;
 mod measure;
 pub mod once;
 pub mod operate;
 pub mod preview;
+mod replace;
 pub mod request;
 pub mod shift;
 pub mod submit;
@@ -27,15 +29,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::domain::caller::Denied;
 use crate::domain::failure::Failure;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, RunId};
-use crate::domain::job::Status;
+use crate::domain::job::{JobKind, Status};
 use crate::domain::site::{Language, Site};
 use crate::domain::state::IllegalEvent;
 use crate::engine::{Ended, Engine, EngineError};
 use crate::meters;
+use crate::store::news::Topic;
 use crate::store::{Lease, Store};
 
 // What the doors need of the rooms below: they name this one only.
@@ -104,8 +109,35 @@ pub enum ServiceError {
         /// The host.
         host: Address,
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
     },
+    /// Nobody installs the host by hand.
+    #[error("host {host} of job {job} is no manual one (`is_manual`): nobody needs a command for it")]
+    NotManual {
+        /// The job.
+        job: JobId,
+        /// The host.
+        host: Address,
+    },
+    /// There is no command for a host that has ended.
+    #[error("host {host} of job {job} is {status}: there is no command for it any more", status = .status.word())]
+    Ended {
+        /// The job.
+        job: JobId,
+        /// The host.
+        host: Address,
+        /// How it stands.
+        status: Status,
+    },
+    /// A token is wrong, spent, over, or another host's: nothing is told of which.
+    #[error("the token is not valid")]
+    BadToken,
+    /// A script asks for, or tells, what cannot be now.
+    #[error("{0}")]
+    OutOfTurn(String),
+    /// Something cannot be made.
+    #[error(transparent)]
+    Failed(Failure),
     /// Another job has a host.
     #[error("{0}")]
     Busy(String),
@@ -154,19 +186,56 @@ impl Service {
     /// # Errors
     /// When the record fails; hosts that were running are taken up by the next `resume`.
     pub async fn run(&self, job: JobId, lease: Box<dyn Lease>, stop: Stop) -> Result<Ended, ServiceError> {
-        let ended = {
+        let over = CancellationToken::new();
+        let working = async {
             let mut work = std::pin::pin!(self.engine.run(job, lease.as_ref(), stop.clone()));
-            tokio::select! {
+            let ended = tokio::select! {
                 ended = &mut work => ended,
                 () = lease.lost() => {
                     meters::lease_lost();
                     stop.hard("the hold of the job could not be renewed: another process may have it");
                     work.await
                 }
-            }
+            };
+            over.cancel();
+            ended
         };
+        let (ended, children) = tokio::join!(working, self.children(job, &stop, &over));
         lease.release().await;
+        children?;
         Ok(ended?)
+    }
+
+    /// Works on the jobs that a job begins, until that is `over`: whoever has the one must not depend on somebody else for the
+    /// others. Those of `serve` are shared with whoever else takes them up.
+    async fn children(&self, job: JobId, stop: &Stop, over: &CancellationToken) -> Result<(), ServiceError> {
+        let kind = self.store.job(job).await?.map(|parent| parent.spec.kind);
+        if kind != Some(JobKind::ReplaceProxy) {
+            return Ok(());
+        }
+        let mut news = self.store.news();
+        loop {
+            for child in self.store.children(job).await? {
+                let Some(row) = self.store.job(child).await? else { continue };
+                if stop.is_asked() || row.finished_at.is_some() {
+                    continue;
+                }
+                let lease = if row.served { self.store.join(child).await } else { self.store.hold(child).await };
+                match lease {
+                    Ok(lease) => {
+                        self.engine.run(child, lease.as_ref(), stop.clone()).await?;
+                        lease.release().await;
+                    }
+                    Err(StoreError::Held { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            tokio::select! {
+                () = over.cancelled() => return Ok(()),
+                // A job that comes in is told.
+                () = news.next(Topic::calls) => {}
+            }
+        }
     }
 
     /// The process that works on a job, if any does.

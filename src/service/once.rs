@@ -119,7 +119,7 @@ impl Service {
         let admitted = self.examine(body, caller).await?;
         let ip_filter = json!(admitted.filtered);
         let once = Once { answer: ip_filter.to_string(), ..once };
-        let job = self.new_job(admitted.request, admitted.excluded, caller);
+        let job = self.new_job(admitted, caller);
         match self.store.create_job_once(job, once, self.engine.now()).await? {
             Created::New(job) => Ok(Submitted { job, ip_filter, is_new: true }),
             Created::Before(first) => self.again(first, (operation, asked)),

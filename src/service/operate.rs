@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::inventory::{self, HostQuery};
+use super::inventory::HostQuery;
 use super::request::values::{self, items};
 use super::request::{Fault, Fields, SECRETS, code};
 use super::submit::Rejection;
@@ -85,8 +85,9 @@ impl Service {
                 Name::At(address) => self.site.proxy_at(address),
             };
             match (declared, rows.of(&host.name)) {
-                (Some(proxy), _) => hosts.push(over(of_proxy(proxy), host.given)),
-                (None, Some(row)) => hosts.push(filled_in(row, host.given)),
+                // What a job installed there is known better than what was declared.
+                (_, Some(row)) => hosts.push(filled_in(row, host.given)),
+                (Some(proxy), None) => hosts.push(over(of_proxy(proxy), host.given)),
                 (None, None) => faults.push(unknown(host.path, "there is no such host in the inventory")),
             }
         }
@@ -95,11 +96,9 @@ impl Service {
 
     async fn chosen(&self, query: &HostQuery, faults: &mut Vec<Fault>) -> Result<Vec<Value>, ServiceError> {
         let mut hosts: Vec<Value> =
-            inventory::declared(&self.site, query).map(|proxy| over(of_proxy(proxy), Map::new())).collect();
-        if query.means(Role::Agent) {
-            let (_, rows) = self.store.host_page(&query.filter, Page { offset: 0, limit: None }).await?;
-            hosts.extend(rows.iter().map(|row| filled_in(row, Map::new())));
-        }
+            self.declared_proxies(query).await?.into_iter().map(|proxy| over(of_proxy(proxy), Map::new())).collect();
+        let (_, rows) = self.store.host_page(&query.filter, Page { offset: 0, limit: None }).await?;
+        hosts.extend(rows.iter().map(|row| filled_in(row, Map::new())));
         if hosts.is_empty() {
             faults.push(unknown(MARK.into(), "no host of the inventory is chosen"));
         }
@@ -175,7 +174,8 @@ fn read(top: &mut Fields<'_>) -> Meant {
 
 /// Which hosts of all pages; agents or proxies, as the kind has it.
 fn choice(top: &mut Fields<'_>, role: Option<Role>) -> HostQuery {
-    let mut query = HostQuery { roles: role.map(|role| vec![role]), ..HostQuery::default() };
+    let mut query = HostQuery::default();
+    query.filter.roles = role.map(|role| vec![role]);
     let mut narrow = |top: &mut Fields<'_>, (path, key): (&str, &str), value: &Value| match query.narrow(key, value) {
         None => top.fault(&format!("{path}.key"), format!("must be one of {}", HostQuery::KEYS.join(", "))),
         Some(faulty) => faulty.into_iter().for_each(|place| top.fault(&format!("{path}[{place}]"), "is not understood")),

@@ -73,6 +73,8 @@ pub mod code {
     pub const BUSY: i64 = 3_801_020;
     /// The cloud has no proxy.
     pub const NO_PROXY: i64 = 3_801_013;
+    /// Hosts that a person installs beside others.
+    pub const MIXED: i64 = 3_801_024;
     /// No such install channel.
     pub const CHANNEL: i64 = 3_801_037;
     /// No host was accepted.
@@ -80,8 +82,18 @@ pub mod code {
 }
 
 /// The keys of a body that are read; everything else in it is ignored.
-pub const FIELDS: [&str; 9] =
-    ["job_type", "hosts", "replace_host_id", "is_install_latest_plugins", "bk_username", "package", "paths", "vars", "limits"];
+pub const FIELDS: [&str; 10] = [
+    "job_type",
+    "hosts",
+    "replace_host_id",
+    "repoint_agents",
+    "is_install_latest_plugins",
+    "bk_username",
+    "package",
+    "paths",
+    "vars",
+    "limits",
+];
 
 /// Where secrets may come from.
 #[derive(Clone, Debug, Default)]
@@ -153,11 +165,12 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
         // Other kinds are sent it too, and it means nothing for them.
         (kind, _) => kind,
     };
-    top.switch("is_install_latest_plugins");
+    let repoint_agents = top.switch("repoint_agents").unwrap_or(true);
+    let install_latest_plugins = top.switch("is_install_latest_plugins").unwrap_or(true);
     let username = top.text("bk_username");
     let package: PackageChoice = top.structure("package").unwrap_or_default();
     let paths: Paths = top.paths("paths");
-    let vars = top.object("vars");
+    let vars = top.vars("vars");
     let upload_mb_per_s = top.child("limits").and_then(|mut limits| limits.count("upload_mb_per_s")).unwrap_or(0);
     let entries = host_entries(&mut top, object);
     // Without a kind the hosts are checked by the one that asks least of them.
@@ -170,11 +183,31 @@ pub fn parse(body: &Value, site: &Site, sources: &SecretSources) -> Result<Reque
             None => faults.push(Fault { path, message: "must be an object".into(), code: code::INVALID }),
         }
     }
+    faults.extend(mixed(&hosts));
     let Some(kind) = kind.filter(|_| faults.is_empty()) else { return Err(faults) };
     let businesses: BTreeSet<i64> = hosts.iter().map(|host| host.spec.bk_biz_id).collect();
     let businesses = businesses.into_iter().collect();
-    let spec = JobSpec { kind, package, vars, paths, upload_mb_per_s, businesses };
+    let repoint_agents = repoint_agents && kind == JobKind::ReplaceProxy;
+    let spec = JobSpec {
+        package,
+        vars,
+        paths,
+        upload_mb_per_s,
+        install_latest_plugins,
+        businesses,
+        repoint_agents,
+        ..JobSpec::of(kind)
+    };
     Ok(Request { spec, username, hosts })
+}
+
+/// A job is carried out by a person or by an executor: the first host that wants it otherwise than those before it.
+fn mixed(hosts: &[RequestedHost]) -> Option<Fault> {
+    let is_manual = hosts.first()?.spec.is_manual;
+    let index = hosts.iter().position(|host| host.spec.is_manual != is_manual)?;
+    let (one, others) = if is_manual { ("an automatic host", "manual ones") } else { ("a manual host", "automatic ones") };
+    let message = format!("{one} cannot stand beside {others}: send two requests");
+    Some(Fault { path: format!("hosts[{index}].is_manual"), message, code: code::MIXED })
 }
 
 /// The proxy that a body wants replaced, whatever else is wrong with it.
@@ -193,7 +226,9 @@ fn replaced(top: &mut Fields<'_>) -> Option<i64> {
 
 fn job_kind(top: &mut Fields<'_>) -> Option<JobKind> {
     let Some(name) = top.text("job_type") else {
-        top.fault("job_type", "is required");
+        if top.value("job_type").is_none() {
+            top.fault("job_type", "is required");
+        }
         return None;
     };
     let kind = JobKind::from_wire(&name);

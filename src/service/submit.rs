@@ -6,19 +6,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Envelope, FilterEntry};
+use super::replace::Replaced;
 use super::request::{self, Fault, Request, SecretSources, code};
 use super::{Service, ServiceError};
 use crate::domain::admission::{Exception, Exclusion};
 use crate::domain::audit::{Action, Asker, Asking};
 use crate::domain::caller::Grant;
-use crate::domain::host::HostSpec;
+use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
-use crate::domain::plan::Step;
 use crate::domain::site::Language;
-use crate::domain::spec::TaskSpec;
 use crate::meters;
-use crate::plan;
-use crate::store::page::Known;
+use crate::plan::{self, task::Place};
 use crate::store::{Lease, NewHost, NewJob, StoreError};
 
 /// Who submits, and how to talk to them.
@@ -76,6 +74,10 @@ pub(super) struct Admitted {
     /// By position in the request.
     pub(super) excluded: Vec<Option<Exclusion>>,
     pub(super) filtered: Vec<FilterEntry>,
+    /// REPLACE_PROXY: the old proxy.
+    pub(super) replaced: Option<Replaced>,
+    /// The proxies that carry connections into their clouds.
+    pub(super) carrying: Vec<Address>,
 }
 
 /// Why nothing was recorded.
@@ -125,7 +127,14 @@ impl Service {
     /// # Errors
     /// [`Rejection`]; nothing was recorded then.
     pub async fn submit(&self, body: &Value, caller: &Caller) -> Result<Accepted, Rejection> {
-        let Recorded { job, filtered } = self.record(body, caller).await?;
+        let admitted = self.examine(body, caller).await?;
+        let by_hand = |host: &request::RequestedHost| host.spec.is_manual && admitted.request.spec.kind.touches_host();
+        if let Some(index) = admitted.request.hosts.iter().position(by_hand) {
+            let message = "is carried out by a person: `landfall manual` gives the commands".into();
+            let path = format!("hosts[{index}].is_manual");
+            return Err(Rejection::Faults(vec![Fault { path, message, code: code::INVALID }]));
+        }
+        let Recorded { job, filtered } = self.note(admitted, caller).await?;
         let lease = self.store.hold(job).await?;
         Ok(Accepted { job, lease, filtered })
     }
@@ -135,9 +144,27 @@ impl Service {
     /// # Errors
     /// [`Rejection`]; nothing was recorded then.
     pub async fn record(&self, body: &Value, caller: &Caller) -> Result<Recorded, Rejection> {
-        let Admitted { request, excluded, filtered } = self.examine(body, caller).await?;
-        let kind = request.spec.kind;
-        let job = self.store.create_job(self.new_job(request, excluded, caller), self.engine.now()).await?;
+        let admitted = self.examine(body, caller).await?;
+        self.note(admitted, caller).await
+    }
+
+    /// [`Self::record`] for hosts that persons install, and for none else.
+    ///
+    /// # Errors
+    /// [`Rejection`]; nothing was recorded then.
+    pub async fn record_by_hand(&self, body: &Value, caller: &Caller) -> Result<Recorded, Rejection> {
+        let admitted = self.examine(body, caller).await?;
+        if let Some(index) = admitted.request.hosts.iter().position(|host| !host.spec.is_manual) {
+            let message = "must be true: `landfall run` installs other hosts".into();
+            let path = format!("hosts[{index}].is_manual");
+            return Err(Rejection::Faults(vec![Fault { path, message, code: code::INVALID }]));
+        }
+        self.note(admitted, caller).await
+    }
+
+    async fn note(&self, admitted: Admitted, caller: &Caller) -> Result<Recorded, Rejection> {
+        let (kind, filtered) = (admitted.request.spec.kind, admitted.filtered.clone());
+        let job = self.store.create_job(self.new_job(admitted, caller), self.engine.now()).await?;
         meters::job_accepted(kind);
         Ok(Recorded { job, filtered })
     }
@@ -166,7 +193,10 @@ impl Service {
 
     /// Checks a body and admits its hosts.
     async fn consider(&self, body: &Value, caller: &Caller) -> Result<Admitted, Rejection> {
-        let mut faults: Vec<Fault> = self.replaced_fault(body).await?.into_iter().collect();
+        let (replaced, mut faults) = match self.replaced(body).await? {
+            Ok(replaced) => (replaced, Vec::new()),
+            Err(fault) => (None, vec![fault]),
+        };
         let sources = self.with_opened(body, &caller.sources).await?;
         let request = request::parse(body, &self.site, &sources);
         let mut request = match request {
@@ -177,7 +207,16 @@ impl Service {
                 return Err(Rejection::Faults(faults));
             }
         };
-        let excluded = self.admit(&mut request, &caller.grant).await?;
+        if let Some(replaced) = &replaced {
+            let faults = self.replacement_faults(&request, replaced);
+            if !faults.is_empty() {
+                return Err(Rejection::Faults(faults));
+            }
+        }
+        let mut excluded = self.admit(&mut request, &caller.grant).await?;
+        if let Some(replaced) = &replaced {
+            self.replaced_is_free(replaced, &caller.grant, &mut excluded).await?;
+        }
         let entry = |index: usize, exclusion: &Exclusion| {
             request.hosts.get(index).map(|host| FilterEntry::new(&host.spec, &self.site, exclusion, caller.language))
         };
@@ -195,20 +234,8 @@ impl Service {
             return Err(Rejection::NoProxy(no_proxy));
         }
         let filtered = entries(None);
-        Ok(Admitted { request, excluded, filtered })
-    }
-
-    /// A proxy that is replaced has to be known as one.
-    async fn replaced_fault(&self, body: &Value) -> Result<Option<Fault>, ServiceError> {
-        let Some(id) = request::replaces(body) else { return Ok(None) };
-        if self.site.proxy_numbered(id).is_some() {
-            return Ok(None);
-        }
-        let message = match self.store.known_hosts(Known::Numbered(&[id])).await?.first() {
-            Some(row) => format!("host {id} ({}) is an agent, no proxy", row.address),
-            None => format!("there is no host {id} in the inventory"),
-        };
-        Ok(Some(Fault { path: "replace_host_id".into(), message, code: code::NO_HOST }))
+        let carrying = self.carrying().await?;
+        Ok(Admitted { request, excluded, filtered, replaced, carrying })
     }
 
     /// Settles which package the job is about, as far as that can be known before the hosts are.
@@ -224,31 +251,21 @@ impl Service {
         Ok(())
     }
 
-    pub(super) fn new_job(&self, request: Request, excluded: Vec<Option<Exclusion>>, caller: &Caller) -> NewJob {
+    pub(super) fn new_job(&self, admitted: Admitted, caller: &Caller) -> NewJob {
+        let Admitted { request, excluded, replaced, carrying, .. } = admitted;
+        let place = Place { site: &self.site, kind: request.spec.kind, carrying: &carrying };
         let outline = plan::outline::outline(request.spec.kind, self.site.limits.script_timeout_s);
-        let touches_host = request.spec.kind.touches_host();
+        let kind = request.spec.kind;
+        let touches_host = kind.touches_host();
         let hosts = request.hosts.into_iter().zip(excluded).map(|(host, exclusion)| NewHost {
             id: TaskId(Uuid::now_v7()),
             credential: host.credential.filter(|_| exclusion.is_none() && touches_host),
-            spec: self.task_spec(host.spec, &outline),
+            spec: plan::task::spec(&place, host.spec, &outline),
             exclusion,
         });
+        let retired = replaced.map(|replaced| self.retired(replaced, request.spec.repoint_agents));
+        let hosts = hosts.chain(retired);
         let created_by = request.username.unwrap_or_else(|| caller.by.asker.user.clone());
         NewJob { hosts: hosts.collect(), created_by, by: caller.by.clone(), served: caller.served, spec: request.spec }
-    }
-
-    /// A host with what the site says of it.
-    pub(super) fn task_spec(&self, host: HostSpec, outline: &[Step]) -> TaskSpec {
-        let points = self.site.access_points();
-        let mut access_point = points.iter().find(|point| point.id == host.ap_id).cloned().unwrap_or_default();
-        if let Some(channel) = host.install_channel_id.and_then(|id| self.site.channel(id)) {
-            channel.stands_in_for(&mut access_point);
-        }
-        TaskSpec {
-            access_point,
-            cloud_name: self.site.cloud(host.bk_cloud_id).map(|cloud| cloud.name.clone()).unwrap_or_default(),
-            outline: outline.to_vec(),
-            host,
-        }
     }
 }

@@ -195,6 +195,9 @@ pub struct HostView {
     pub status_display: String,
     /// The step it is in, or ended in.
     pub step: Option<StepKind>,
+    /// The plugin of that step, where it is one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Position of that step among its steps, from 0; -1 without one.
     pub node_id: i64,
     /// `succeeded`, `failed` ... once it ended.
@@ -236,7 +239,7 @@ pub struct Place {
     pub bk_cloud_name: String,
     /// Name of its business.
     pub bk_biz_name: String,
-    /// Its access point.
+    /// Its access point; -1 until the nearest was chosen.
     pub ap_id: i64,
     /// Is it installed by a person?
     pub is_manual: bool,
@@ -249,6 +252,11 @@ pub struct Place {
 pub struct StepView {
     /// Which.
     pub step: StepKind,
+    /// The plugin it is about, where there may be several steps of a kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The step for people: with plugin and version.
+    pub node_name: String,
     /// Wire status: PENDING, RUNNING, SUCCESS or FAILED.
     pub status: Status,
     /// First start.
@@ -379,7 +387,11 @@ fn host_view((kind, language): (JobKind, Language), task: &TaskRow, record: &Hos
             inner_ipv6: task.spec.host.inner_ipv6,
             bk_cloud_name: task.spec.cloud_name.clone(),
             bk_biz_name: site.business_name(task.spec.host.bk_biz_id).to_owned(),
-            ap_id: task.spec.host.ap_id,
+            ap_id: record
+                .plan
+                .as_ref()
+                .and_then(|plan| plan.access_point.as_ref())
+                .map_or(task.spec.host.ap_id, |point| point.id),
             is_manual: task.spec.host.is_manual,
             filter_host: record.exclusion.is_some(),
         },
@@ -387,6 +399,7 @@ fn host_view((kind, language): (JobKind, Language), task: &TaskRow, record: &Hos
         status: record.state.status(),
         status_display: words::status_display(record, language),
         step,
+        subject: step.as_ref().and_then(subject),
         node_id: at.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1),
         outcome: outcome.map(Outcome::word),
         failure: outcome.and_then(Outcome::failure).cloned(),
@@ -407,11 +420,14 @@ fn step_views(task: &TaskRow, record: &HostRecord) -> Vec<StepView> {
         return Vec::new();
     }
     let planned = record.plan.as_ref().map_or(&task.spec.outline, |plan| &plan.steps);
+    let name = |step: StepKind| record.plan.as_ref().map_or_else(|| step.to_string(), |plan| plan.name_of(step));
     planned
         .iter()
         .map(|step| match record.step(step.kind) {
             Some(went) if !went.is_past => StepView {
                 step: went.step,
+                subject: subject(&went.step),
+                node_name: name(went.step),
                 status: step_status(went, &record.state),
                 start_time: Some(went.started),
                 finish_time: went.finished,
@@ -421,6 +437,8 @@ fn step_views(task: &TaskRow, record: &HostRecord) -> Vec<StepView> {
             },
             past => StepView {
                 step: step.kind,
+                subject: subject(&step.kind),
+                node_name: name(step.kind),
                 status: Status::Pending,
                 start_time: None,
                 finish_time: None,
@@ -430,6 +448,11 @@ fn step_views(task: &TaskRow, record: &HostRecord) -> Vec<StepView> {
             },
         })
         .collect()
+}
+
+/// The plugin of a step, where it is one's.
+pub(super) fn subject(step: &StepKind) -> Option<String> {
+    step.plugin().map(ToString::to_string)
 }
 
 fn step_status(step: &StepRecord, host: &HostState) -> Status {

@@ -11,6 +11,8 @@
 //! Never here: deciding what happens next. To add a backend: implement [`Store`], add it to the conformance suite and `app`.
 
 mod asking;
+mod inventory;
+pub mod manual;
 pub mod news;
 pub mod once;
 pub mod page;
@@ -36,6 +38,8 @@ use crate::domain::job::{Statistics, Status};
 use crate::domain::plan::StepKind;
 use crate::domain::spec::{JobSpec, TaskSpec};
 pub use asking::{Cancel, KeyChange, NewLogin, Resealed, Retry, Take, Which};
+pub use inventory::{HostRow, PinnedKey, Proxies};
+use manual::{ManualHost, Offer, Overdue, Revoke, Spend};
 use news::News;
 use once::{Created, First, Once};
 use page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
@@ -90,6 +94,14 @@ pub struct NewJob {
     pub hosts: Vec<NewHost>,
 }
 
+impl NewJob {
+    /// Does a person carry it out, so that no executor may claim its hosts?
+    #[must_use]
+    pub fn is_manual(&self) -> bool {
+        self.spec.kind.touches_host() && self.hosts.iter().any(|host| host.spec.host.is_manual)
+    }
+}
+
 /// A host of a job to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewHost {
@@ -112,6 +124,8 @@ pub struct JobRow {
     pub spec: JobSpec,
     /// Who asked for it.
     pub created_by: String,
+    /// May any executor take it up?
+    pub served: bool,
     /// When.
     pub created_at: Timestamp,
     /// When its last host ended.
@@ -186,6 +200,16 @@ pub enum Write {
     Forget(Address),
     /// The host is no longer ours: its inventory row goes, its number, and the logins that ended jobs kept.
     Remove(Address),
+    /// A proxy that carries nobody any more, because that job replaced it. Until it is registered as a proxy again this wins over
+    /// inventory and site file.
+    Retire {
+        /// The proxy.
+        proxy: Address,
+        /// The job that replaced it.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+    },
     /// The host key that was seen first.
     PinKey(PinnedKey),
     /// A host key in the place of the one that is pinned, if one is.
@@ -230,42 +254,6 @@ pub struct Asked {
 pub const OUTPUT_HEAD: u64 = 1 << 20;
 /// See [`OUTPUT_HEAD`].
 pub const OUTPUT_TAIL: u64 = 9 << 20;
-
-/// An inventory row: what is known of a host from finished jobs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostRow {
-    /// Which host.
-    pub address: Address,
-    /// How it was described.
-    pub spec: HostSpec,
-    /// Package name.
-    pub package: String,
-    /// Package version.
-    pub version: String,
-    /// SHA-256 of the package archive.
-    pub digest: String,
-    /// CPU the package is for; empty when it is for any.
-    pub cpu: String,
-    /// The job that put it there.
-    pub job: JobId,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A pinned host key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinnedKey {
-    /// Network zone.
-    pub cloud: i64,
-    /// Dialled address.
-    pub address: std::net::IpAddr,
-    /// Dialled port.
-    pub port: u16,
-    /// OpenSSH form.
-    pub key: String,
-    /// When it was seen first.
-    pub at: Timestamp,
-}
 
 /// Keeps the job for this process; dropping it lets go.
 #[async_trait]
@@ -397,14 +385,54 @@ pub trait Store: Send + Sync {
     /// The unsealed credential of a host task; `None` when it was purged.
     async fn credential(&self, task: TaskId) -> Result<Option<Credential>, StoreError>;
 
-    /// The newest credential that is still kept for each of these hosts, with the login it belongs to.
+    /// The newest credential that is still kept for each of these hosts and let us in, with the login it belongs to; of none
+    /// such the newest: one that was refused must not stand in the place of one that is taken.
     async fn kept_logins(&self, hosts: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError>;
 
     /// Removes credentials whose time has come, and what is left of their bytes where the backend can; returns how many.
     async fn purge_credentials(&self, now: Timestamp) -> Result<u64, StoreError>;
 
+    /// Keeps one-time tokens of hosts that a person installs. Gives the hosts that wait for one: one that has ended, or is to
+    /// be cancelled, or that an executor works on, gets none.
+    async fn offer(&self, offers: &[Offer], now: Timestamp) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Digests of the one-time tokens of a host task that can be spent now.
+    async fn offered(&self, task: TaskId, now: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Spends a one-time token: raises the epoch of its host task for the run that fetched the script, and returns that. Once:
+    /// `None` for a token that is spent, revoked, over, or of a host that has ended or is to be cancelled.
+    async fn spend(&self, spend: Spend<'_>) -> Result<Option<TaskRow>, StoreError>;
+
+    /// An unfinished host that a person installs, with the run that has it; `None` when it has ended, or is none of those.
+    async fn manual_host(&self, task: TaskId) -> Result<Option<ManualHost>, StoreError>;
+
+    /// The run that has a host (by the digest of its token) was heard of.
+    async fn heard(&self, task: TaskId, run: &str, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The same, and its turn to append: raises the epoch, so that what an earlier request of it still does is refused.
+    /// `None` when it has the host no more.
+    async fn turn(&self, task: TaskId, run: &str, at: Timestamp) -> Result<Option<TaskRow>, StoreError>;
+
+    /// Takes one-time tokens back that were not spent; how many.
+    async fn revoke_offers(&self, revoke: Revoke<'_>) -> Result<u64, StoreError>;
+
+    /// Hosts that a person should have installed, and that are waited for no longer.
+    async fn overdue(&self, overdue: Overdue) -> Result<Vec<ManualHost>, StoreError>;
+
     /// What is known of a host.
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError>;
+
+    /// The proxies that jobs installed, and those that were replaced, by cloud and address; both from one look.
+    async fn proxies(&self) -> Result<Proxies, StoreError>;
+
+    /// The agents of its cloud that were configured with a proxy.
+    async fn behind(&self, proxy: Address) -> Result<Vec<HostRow>, StoreError>;
+
+    /// The host tasks of a cloud that began and have not ended, with their jobs, in the order of those.
+    async fn running_in(&self, cloud: i64) -> Result<Vec<(JobId, TaskId)>, StoreError>;
+
+    /// The jobs that a job began, in the order of their numbers.
+    async fn children(&self, job: JobId) -> Result<Vec<JobId>, StoreError>;
 
     /// The jobs of a page of a list, and how many there are on all its pages; both from one look.
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError>;

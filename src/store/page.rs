@@ -7,6 +7,7 @@ use crate::domain::Timestamp;
 use crate::domain::host::{Address, Os};
 use crate::domain::id::JobId;
 use crate::domain::job::{JobKind, Status};
+use crate::domain::package::Role;
 
 /// What is unfinished in the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +114,8 @@ pub struct HostFilter {
     pub ids: Option<Vec<i64>>,
     /// None of these numbers.
     pub excluded: Vec<i64>,
+    /// Agents, proxies or both.
+    pub roles: Option<Vec<Role>>,
     /// Of one of these businesses.
     pub businesses: Option<Vec<i64>>,
     /// In one of these clouds.

@@ -47,9 +47,9 @@ pub(super) fn status(word: &str) -> Result<Status, StoreError> {
     of_word("status", word)
 }
 
-/// Reads [`StepKind::word`].
-pub(super) fn step(word: &str) -> Result<StepKind, StoreError> {
-    of_word("step", word)
+/// Reads [`StepKind::key`].
+pub(super) fn step(key: &str) -> Result<StepKind, StoreError> {
+    StepKind::from_key(key).ok_or_else(|| corrupt(format!("`{key}` is no step")))
 }
 
 /// Reads a word that is an enum's.

@@ -254,6 +254,12 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// Did nobody answer at that address? Then another one of the same host is worth a try.
+    #[must_use]
+    pub fn is_nobody_there(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::NoRoute { .. } | Self::TimedOut { phase: "connect", .. })
+    }
+
     /// Does the server take no connection for now? It will again: waiting is all there is to do.
     #[must_use]
     pub fn is_busy(&self) -> bool {

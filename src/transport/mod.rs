@@ -6,6 +6,7 @@
 //! ```text
 //! Transport::connect ──► Session ──exec──► Process: next() / write() / finish()
 //!                               ├─forward─► Stream (a connection opened by the host itself)
+//!                               ├─connector─► Connector (several of these at once)
 //!                               └─sftp────► Sftp: files, where a command cannot be given its input
 //! ```
 //! Drop-safety: every future may be dropped at any await (the engine stops a call by dropping it). A dropped `Process`
@@ -113,6 +114,9 @@ pub trait Session: Send + Sync {
     /// A TCP connection opened by the host itself (direct-tcpip).
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError>;
 
+    /// The same for several at once. What it gives opens connections as long as the session lasts, and renews nothing.
+    fn connector(&self) -> Arc<dyn Connector>;
+
     /// The pinned host key that the login replaced, if it did.
     fn replaced_key(&self) -> Option<ReplacedKey> {
         None
@@ -120,6 +124,13 @@ pub trait Session: Send + Sync {
 
     /// Says goodbye; bounded to about a second.
     async fn close(self: Box<Self>);
+}
+
+/// Has the host open connections, beside each other.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Like [`Session::forward`].
+    async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError>;
 }
 
 /// A running command.
@@ -156,6 +167,10 @@ pub trait Sftp: Send {
 
     /// Waits until the host has taken every write, and closes the file.
     async fn finish(&mut self) -> Result<(), TransportError>;
+
+    /// Some bytes of a file from `offset` on: at most 32 KiB, none at its end; `None` where there is no such file. It stays
+    /// open for the next read.
+    async fn read(&mut self, path: &str, offset: u64) -> Result<Option<Bytes>, TransportError>;
 }
 
 /// What a command gave.

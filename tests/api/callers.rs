@@ -77,6 +77,8 @@ fn nothing_of_the_api_is_open_to_nobody() {
             match company.server.ask(method, &place, &[], Vec::new()).status {
                 401 => closed += 1,
                 200 => open.push(path),
+                // Those have tokens of their own.
+                400 | 403 if path.starts_with("/backend/") => closed += 1,
                 // So many attempts of nobody in particular are too many in the end.
                 429 => closed += 1,
                 other => panic!("{method} {path}: {other}"),

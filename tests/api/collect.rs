@@ -27,10 +27,10 @@ fn assert_refused(reply: &Reply, code: i64, words: &[&str]) -> Value {
 
 #[test]
 fn without_a_script_there_is_no_log() {
-    let place = Place::new();
+    let place = Place::with("[[blacklist]]\nnetworks = [\"127.0.0.2/32\"]\nreason = \"production\"\n");
     let (_door, port) = deaf();
     let at = |ip: &str| with(host(ip), json!({"port": port}));
-    let id = place.server.submit(&job("INSTALL_AGENT", &[at("127.0.0.1"), with(at("127.0.0.2"), json!({"os_type": "AIX"}))]));
+    let id = place.server.submit(&job("INSTALL_AGENT", &[at("127.0.0.1"), at("127.0.0.2")]));
     place.server.becomes(id, "RUNNING");
     for ip in ["127.0.0.1", "127.0.0.2"] {
         assert_refused(&collect(&place, id, &name(ip)), 3_800_013, &["started no script", ip]);

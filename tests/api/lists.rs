@@ -63,13 +63,18 @@ fn jobs_are_filtered_ordered_and_paged() {
     }
 }
 
+/// A site that leaves a host alone.
+fn barring(ip: &str) -> String {
+    format!("[[blacklist]]\nnetworks = [\"{ip}/32\"]\nreason = \"production\"\n")
+}
+
 #[test]
 fn the_hosts_of_a_job_are_filtered_and_paged_and_those_left_out_come_once() {
-    let place = Place::new();
+    let place = Place::with(&barring("127.0.0.5"));
     let port = nonsense();
     let mut hosts: Vec<Value> = (1..=4).map(|n| with(bare(&format!("127.0.0.{n}")), json!({"bk_host_id": 100 + n}))).collect();
     hosts.push(bare("127.0.0.4"));
-    hosts.push(with(bare("127.0.0.5"), json!({"is_manual": true})));
+    hosts.push(bare("127.0.0.5"));
     hosts.push(bare("127.0.0.6"));
     let id = place.server.submit(&job("REMOVE_AGENT", &hosts));
     place.server.becomes(id, "SUCCESS");
@@ -89,7 +94,7 @@ fn the_hosts_of_a_job_are_filtered_and_paged_and_those_left_out_come_once() {
         (by("ip", json!("127.0.0.2")), "2"),
         (by("ip", json!([])), ""),
         (by("status", json!(["REMOVED"])), "1 2 3 4 6"),
-        (by("status", json!(["IGNORED"])), "4 5"),
+        (by("status", json!(["IGNORED", "FILTERED"])), "4 5"),
         (by("instance_id", json!(["host|instance|host|103", "host|instance|host|127.0.0.6-0-0", "x"])), "3 6"),
         (by("exclude_instance_ids", json!(["host|instance|host|103", "host|instance|host|127.0.0.6-0-0"])), "1 2 4 4 5"),
         (
@@ -126,10 +131,10 @@ fn has(object: &Value, keys: &str) {
 
 #[test]
 fn every_documented_key_is_there_in_the_callers_language() {
-    let place = Place::with("[[business]]\nid = 2\nname = \"蓝鲸\"\n");
+    let place = Place::with(&format!("[[business]]\nid = 2\nname = \"蓝鲸\"\n{}", barring("127.0.0.2")));
     let (_door, port) = deaf();
     let at = |ip: &str| with(host(ip), json!({"port": port}));
-    let id = place.server.submit(&job("INSTALL_AGENT", &[at("127.0.0.1"), with(at("127.0.0.2"), json!({"os_type": "AIX"}))]));
+    let id = place.server.submit(&job("INSTALL_AGENT", &[at("127.0.0.1"), at("127.0.0.2")]));
     place.server.becomes(id, "RUNNING");
     let ask =
         |path: &str, language: &str| place.server.ask("POST", path, &[("accept-language", language)], b"{}".to_vec()).data();
@@ -150,7 +155,7 @@ fn every_documented_key_is_there_in_the_callers_language() {
     assert_eq!((&running["step"], &running["node_id"], &running["job_id"]), (&json!("connect"), &json!(0), &json!(id)));
     assert_eq!(
         (&left_out["step"], &left_out["node_id"], &left_out["exception"]),
-        (&Value::Null, &json!(-1), &json!("unsupported"))
+        (&Value::Null, &json!(-1), &json!("blacklisted"))
     );
     let told = |details: &Value| {
         let list = &details["list"];
@@ -162,8 +167,8 @@ fn every_documented_key_is_there_in_the_callers_language() {
         ]
         .map(|text| text.as_str().unwrap().to_owned())
     };
-    assert_eq!(told(&zh), ["安装Agent", "安装", "正在执行 connect", "暂不支持：os_type AIX"]);
-    assert_eq!(told(&details("en")), ["install agent", "install", "connect", "not supported yet: os_type AIX"]);
+    assert_eq!(told(&zh), ["安装Agent", "安装", "正在执行 connect", "主机在站点黑名单中：production"]);
+    assert_eq!(told(&details("en")), ["install agent", "install", "connect", "the site's blacklist names this host: production"]);
 
     let line = ask("/api/job/job_list/", "zh")["list"][0].clone();
     has(&line, "id created_by job_type start_time end_time status statistics bk_biz_scope step_type op_type cost_time");

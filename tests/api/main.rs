@@ -31,6 +31,8 @@ mod place;
 mod admission;
 mod asks;
 mod audit;
+mod by_hand;
+mod by_hand_windows;
 mod callers;
 mod collect;
 mod documented;

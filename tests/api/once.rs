@@ -81,7 +81,7 @@ fn what_was_refused_or_only_planned_may_come_again_with_its_key() {
     submit(&place.server, "install", "k", &with(body.clone(), json!({"dry_run": true}))).data();
     let wrong = with(body.clone(), json!({"hosts": []}));
     assert_eq!(submit(&place.server, "install", "k", &wrong).refusal(), (200, 3_800_001));
-    let later = job("INSTALL_AGENT", &[with(host("127.0.0.1"), json!({"os_type": "WINDOWS"}))]);
+    let later = job("INSTALL_AGENT", &[with(host("127.0.0.1"), json!({"is_manual": true, "ap_id": -1}))]);
     assert_eq!(submit(&place.server, "install", "k", &later).refusal(), (200, 3_801_018));
     submit(&place.server, "install", "k", &body).data();
     assert_eq!(total(&place.server), 1);

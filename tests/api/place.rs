@@ -13,9 +13,10 @@ use landfall::domain::event::EventKind;
 use landfall::domain::host::AuthType;
 use landfall::domain::id::{JobId, RunId, TaskId};
 use landfall::domain::outcome::Outcome;
+use landfall::domain::package::Role;
 use landfall::domain::plan::{Plan, StepKind};
 use landfall::domain::site::{AccessPoint, Site};
-use landfall::domain::spec::TaskSpec;
+use landfall::domain::spec::{Part, TaskSpec};
 use landfall::service::request::{self, SecretSources};
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
@@ -36,11 +37,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// With one package and a site.
+    /// With a package for agents, one for proxies, and a site.
     pub fn with(site: &str) -> Self {
         let desk = Desk::new();
-        let archive = Package::tiny("tiny").build(desk.dir.path());
-        desk.landfall(&format!("package add {}", archive.file.display())).exits(0);
+        for package in [Package::tiny("tiny"), Package::tiny("carrier").proxy()] {
+            let archive = package.build(desk.dir.path());
+            desk.landfall(&format!("package add {}", archive.file.display())).exits(0);
+        }
         let server = start(desk.file("site.toml", site));
         Self { desk, server }
     }
@@ -82,7 +85,9 @@ impl Place {
                     host: host.spec,
                     access_point: AccessPoint::default(),
                     cloud_name: String::new(),
+                    upstream: Vec::new(),
                     outline: Vec::new(),
+                    part: Part::Whole,
                 },
                 credential: host.credential,
                 exclusion: None,
@@ -102,7 +107,18 @@ impl Place {
                 let address = spec.address().unwrap();
                 let (package, version) = ("tiny".into(), "1.0.0".into());
                 let (digest, cpu) = (digest.clone(), "x86_64".into());
-                Write::Register(Box::new(HostRow { address, spec, package, version, digest, cpu, job: id, at }))
+                Write::Register(Box::new(HostRow {
+                    address,
+                    spec,
+                    package,
+                    version,
+                    digest,
+                    cpu,
+                    role: Role::Agent,
+                    upstream: Vec::new(),
+                    job: id,
+                    at,
+                }))
             }));
             let status = landfall::domain::job::Status::Success;
             batch.push(Write::Job { job: id, at, events: vec![EventKind::JobFinished { status }] });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::landfall::Landfall;
-use crate::package::{self, NODE_EXPORTER_PORT};
+use crate::package::{self, NODE_EXPORTER_PORT, Package};
 use crate::project::{Project, run, told};
 
 /// The directly reachable hosts, by the last number of their addresses.
@@ -100,6 +100,54 @@ fn the_inner_host_is_behind_the_gateway_only_and_gets_its_agent_through_it() {
         format!("exec 3<>/dev/tcp/{inner}/{NODE_EXPORTER_PORT} && printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3");
     let answer = project.exec("gateway", &format!("timeout 5 bash -c {}", shell_words(&metrics)));
     assert!(answer.contains("node_exporter_build_info"), "{answer:.300}");
+}
+
+#[test]
+fn a_second_gateway_takes_the_place_of_the_first_one() {
+    let project = Project::up(&["gateway", "gateway2", "inner"]);
+    let landfall = Landfall::with(&package::node_exporter());
+    let site = std::fs::read_to_string(project.file("site.toml")).expect("site.toml");
+    landfall.site(&site.replace("id_ed25519", &project.file("id_ed25519")));
+    let dir = tempfile::tempdir().expect("a directory");
+    landfall.add(&Package::tiny("carrier").proxy().build(dir.path()).file);
+    let run = |file: &str| {
+        let done = landfall.call(&["run", &project.file(file)]);
+        assert_eq!(done.exit, 0, "{file}: {}{}", done.stdout, done.stderr);
+    };
+    run("zone.json");
+
+    run("replace.json");
+
+    let replaced = landfall.show(2);
+    let told: Vec<(&str, &str)> = (replaced["list"].as_array().expect("hosts").iter())
+        .map(|host| (host["ip"].as_str().expect("an address"), host["status"].as_str().expect("a status")))
+        .collect();
+    assert_eq!(told, [(&*project.address(132), "SUCCESS"), (&*project.address(15), "REMOVED")]);
+    assert_eq!(replaced["status"], "SUCCESS");
+    // The zone is reached through the new one, also when the old one is switched off.
+    project.compose(&["stop", "gateway"]);
+    run("zone.json");
+}
+
+#[test]
+fn aix_and_solaris_get_the_agent_that_runs_on_every_unix() {
+    let project = Project::up(&["aix", "solaris"]);
+    let landfall = Landfall::with(&package::heartbeat());
+    let site = std::fs::read_to_string(project.file("site.toml")).expect("site.toml");
+    landfall.site(&site.replace("id_ed25519", &project.file("id_ed25519")));
+
+    let done = landfall.call(&["run", &project.file("unix.json")]);
+
+    assert_eq!(done.exit, 0, "{}{}", done.stdout, done.stderr);
+    let record = landfall.show(1);
+    for (host, system) in record["list"].as_array().expect("hosts").iter().zip(["AIX 7.2", "Solaris 10"]) {
+        let probe = host["steps"].as_array().expect("steps").iter().find(|step| step["step"] == "probe").expect("a probe");
+        assert!(probe["detail"].as_str().is_some_and(|detail| detail.starts_with(system)), "{host}");
+        assert_eq!(host["status"], "SUCCESS", "{host}");
+    }
+    for service in ["aix", "solaris"] {
+        assert!(!project.exec(service, "cat /var/run/gse/heartbeat").is_empty(), "{service}");
+    }
 }
 
 /// One word of a shell.

@@ -118,7 +118,16 @@ impl Project {
     }
 
     fn await_servers(&self, services: &[&str]) {
-        let known = [("password", 11), ("key", 12), ("sudo", 13), ("dropbear", 14), ("gateway", 15)];
+        let known = [
+            ("password", 11),
+            ("key", 12),
+            ("sudo", 13),
+            ("dropbear", 14),
+            ("gateway", 15),
+            ("gateway2", 16),
+            ("aix", 17),
+            ("solaris", 18),
+        ];
         for (service, number) in known.iter().filter(|(service, _)| services.contains(service)) {
             let address: SocketAddr = format!("{}:22", self.address(*number)).parse().expect("an address");
             let end = Instant::now() + PATIENCE;
@@ -135,7 +144,13 @@ impl Project {
         command.args(["--project-name", &self.name, "--project-directory", ROOT]);
         command.args(["--file", "docker-compose.yml", "--file"]).arg(self.dir.path().join("override.yml")).args(arguments);
         // Without a port of ours the engine takes any that is free.
-        let own = [("LANDFALL_NET", self.net.as_str()), ("LANDFALL_IMAGES", &self.images), ("LANDFALL_PORT", "")];
+        let own = [
+            ("LANDFALL_NET", self.net.as_str()),
+            ("LANDFALL_IMAGES", &self.images),
+            ("LANDFALL_PORT", ""),
+            // An engine that builds on a busy machine answers late, and compose 1.29 gives up after a minute.
+            ("COMPOSE_HTTP_TIMEOUT", "280"),
+        ];
         command.current_dir(ROOT).envs(own);
         run(command)
     }

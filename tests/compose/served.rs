@@ -61,6 +61,9 @@ fn a_job_of_the_api_goes_on_in_the_other_process_when_the_one_that_has_it_is_kil
     project.serve();
     until("the API", || ask(&project, "job_list/", json!({})));
 
+    // Asked for now: when the hosts are worked on there is no time to lose.
+    let container = |service: &str| went_well(project.compose(&["--profile", "serve", "ps", "--quiet", service]), "ps");
+    let containers = SERVERS.map(|service| (service, container(service)));
     let mut job: Value =
         serde_json::from_str(&std::fs::read_to_string(project.file("api.json")).expect("api.json")).expect("JSON");
     // As slow as that, there is time to kill somebody.
@@ -68,7 +71,8 @@ fn a_job_of_the_api_goes_on_in_the_other_process_when_the_one_that_has_it_is_kil
     let id = ask(&project, "install/", job).expect("an answer")["job_id"].as_i64().expect("a number");
     let works = |service: &&&str| counted(&metrics(&project, service), "landfall_step_seconds_count") > 0.0;
     let killed = *until("a step", || SERVERS.iter().find(works));
-    went_well(project.compose(&["--profile", "serve", "kill", "-s", "SIGKILL", killed]), "kill");
+    let (_, id_of_killed) = containers.iter().find(|(service, _)| *service == killed).expect("its container");
+    went_well(docker(&["kill", "--signal", "KILL", id_of_killed.trim()]), "kill");
     let other = SERVERS.into_iter().find(|service| *service != killed).expect("two processes");
 
     // On a busy machine the first may have ended a host before it was killed, and the other has ended those that are left.

@@ -26,6 +26,8 @@ mod asked;
 mod course;
 mod gateways;
 mod limits;
+mod nearest;
+mod plugins;
 mod record;
 mod retries;
 mod runs;

@@ -35,6 +35,8 @@ pub struct World {
     pub site: Site,
     pub job: JobId,
     clock: Arc<WallClock>,
+    /// Does the next job want plugins?
+    pub wants_plugins: bool,
     /// Changes each host of the next job.
     pub spec: fn(&mut HostSpec),
 }
@@ -54,6 +56,7 @@ impl World {
             site: Site::default(),
             job: JobId(0),
             clock: Arc::new(WallClock::new()),
+            wants_plugins: true,
             spec,
         };
         world.submit(JobKind::InstallAgent).await;
@@ -79,7 +82,8 @@ impl World {
 
     /// The next job, on all hosts.
     pub async fn submit(&mut self, kind: JobKind) {
-        let new = order(&self.fleet, kind, &self.site, self.spec);
+        let mut new = order(&self.fleet, kind, &self.site, self.spec);
+        new.spec.install_latest_plugins = self.wants_plugins;
         self.job = self.store.create_job(new, self.clock.now()).await.unwrap();
         self.fleet.witnessed(witness(&self.store, self.job));
     }

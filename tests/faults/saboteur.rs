@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use landfall::transport::ssh::SshTransport;
-use landfall::transport::{ForwardError, Login, Output, Process, Session, Sftp, Stream, Target, Transport, TransportError};
+use landfall::transport::{
+    Connector, ForwardError, Login, Output, Process, Session, Sftp, Stream, Target, Transport, TransportError,
+};
 
 use crate::asks::{Ask, Command};
 use crate::cells::{Cell, Moment};
@@ -162,6 +164,10 @@ impl Session for Watched {
 
     async fn sftp(&mut self) -> Result<Box<dyn Sftp>, TransportError> {
         self.session.sftp().await
+    }
+
+    fn connector(&self) -> Arc<dyn Connector> {
+        self.session.connector()
     }
 
     async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {

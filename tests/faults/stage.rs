@@ -82,7 +82,7 @@ impl Stage {
             packages: packages.clone(),
             site: Arc::clone(&site),
             clock: Arc::new(SystemClock),
-            gateways: Vec::new(),
+            gateways: Box::new(|_| Vec::new()),
             clouds: Vec::new(),
             transport: Box::new(|keys| {
                 Arc::new(Saboteur { ssh: SshTransport::new(SshSettings::default(), keys), rigs: by_port })

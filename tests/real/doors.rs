@@ -88,15 +88,16 @@ fn a_site_file_that_is_wrong_is_wrong_usage_with_every_fault() {
 }
 
 #[test]
-fn what_later_releases_bring_is_unsupported_and_never_faked() {
+fn what_cannot_be_done_is_unsupported_and_never_faked() {
     let (landfall, _dir) = with_tiny();
-    let mut windows = nowhere();
-    windows["os_type"] = "WINDOWS".into();
+    landfall.site("[[cloud]]\nid = 2\n");
+    let mut aix = nowhere();
+    aix["os_type"] = "AIX".into();
+    aix["bk_cloud_id"] = 2.into();
+    aix["outer_ip"] = "192.0.2.1".into();
     let mut manual = nowhere();
     manual["is_manual"] = true.into();
-    let mut anywhere = nowhere();
-    anywhere["ap_id"] = (-1).into();
-    for (kind, host) in [("UPGRADE_AGENT", windows), ("INSTALL_AGENT", manual), ("INSTALL_AGENT", anywhere)] {
+    for (kind, host) in [("RESTART_PROXY", aix), ("UPGRADE_AGENT", manual)] {
         let report = landfall.run(&json!({"job_type": kind, "hosts": [host]}));
         assert_eq!(report.exit, 3, "{kind}: {}{}", report.result, report.stderr);
         assert_eq!(report.result["code"], 3_801_018, "{kind}: {}", report.result);
@@ -135,15 +136,14 @@ fn an_ignored_host_makes_the_exit_code_1_although_the_others_succeed() {
     let (landfall, _dir) = with_tiny();
     let mut request = install(world.hosts());
     let twin = entry(world.host("a"));
-    let mut windows = nowhere();
-    windows["os_type"] = "WINDOWS".into();
-    request["hosts"].as_array_mut().unwrap().extend([twin, windows]);
+    landfall.site(&format!("[[blacklist]]\nnetworks = [\"{}/32\"]\n", nowhere()["inner_ip"].as_str().unwrap()));
+    request["hosts"].as_array_mut().unwrap().extend([twin, nowhere()]);
     let report = landfall.run(&request);
     assert_eq!(report.exit, 1, "{}", report.stderr);
     assert_eq!(report.result["status"], "SUCCESS", "ignored hosts are no failures");
     let hosts = report.result["hosts"].as_array().unwrap();
     let told: Vec<_> = hosts.iter().map(|host| (host["status"].as_str().unwrap(), host["exception"].as_str())).collect();
-    assert_eq!(told, [("SUCCESS", None), ("IGNORED", Some("duplicate")), ("IGNORED", Some("unsupported"))]);
+    assert_eq!(told, [("SUCCESS", None), ("IGNORED", Some("duplicate")), ("FILTERED", Some("blacklisted"))]);
     assert_eq!(report.result["statistics"]["ignored_count"], 2);
 }
 

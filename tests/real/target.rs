@@ -127,7 +127,7 @@ pub fn let_go(world: &World, name: &str) {
 /// Waits until somebody follows a script of the host.
 #[track_caller]
 pub fn await_followed(world: &World, name: &str) {
-    until("somebody who follows the script", || holds(world, name, "grep -q '[p]er_beat=' /proc/[0-9]*/cmdline 2>/dev/null"));
+    until("somebody who follows the script", || holds(world, name, "grep -q '[c]ontrol beat' /proc/[0-9]*/cmdline 2>/dev/null"));
     // Its first lines are on their way.
     sleep(Duration::from_millis(500));
 }

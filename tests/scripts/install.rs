@@ -137,6 +137,37 @@ fn uninstall_spares_what_was_there_before_and_what_others_use() {
 }
 
 #[test]
+fn uninstall_takes_what_was_made_although_another_package_lives_elsewhere() {
+    under_every_shell(|host| {
+        let before = host.listing();
+        let agent = Agent::default();
+        agent.does(host, "install");
+        host.sh("echo x >/var/lib/land/data/mine");
+        host.write("/var/lib/landfall/packages/other", b"/opt/other\n/var/lib/other\n", 0o600);
+        let log = agent.does(host, "uninstall");
+        host.sh("rm -r /var/lib/landfall/packages");
+        assert_eq!(host.listing(), before, "{log}");
+    });
+}
+
+#[test]
+fn a_pid_file_that_the_agents_user_wrote_ends_nobody() {
+    under_every_shell(|host| {
+        let agent = Agent { user: "daemon", ..Agent::default() };
+        agent.does(host, "install");
+        // Somebody else's process, which leads a group: its pid and start time as the service script would write them.
+        host.sh("setsid sleep 1234 </dev/null >/dev/null 2>&1 & sleep 0.5");
+        let forged = host.sh("pid=$(pgrep -x -f 'sleep 1234'); set -- $(sed 's/.*) //' /proc/$pid/stat); echo $pid ${20}");
+        host.sh(&format!("rm /var/run/land/demo.pid; su -s /bin/sh -c 'echo {forged} >/var/run/land/demo.pid' daemon"));
+        assert_eq!(host.sh("cat /var/run/land/demo.pid"), forged);
+        agent.does(host, "restart");
+        assert_eq!(host.processes("sleep 1234").len(), 1, "{:?}", host.processes(""));
+        agent.does(host, "uninstall");
+        assert_eq!(host.processes("sleep 1234").len(), 1);
+    });
+}
+
+#[test]
 fn guards_refuse_system_directories_and_crooked_paths() {
     under_every_shell(|host| {
         let before = host.listing();
@@ -336,5 +367,42 @@ fn an_install_that_was_killed_anywhere_is_finished_by_the_next() {
         last.does(host, "uninstall");
         assert_eq!(host.listing(), before);
         assert!(exit_code("terminated").is_some());
+    });
+}
+
+#[test]
+fn releases_of_installs_that_ended_before_the_switch_do_not_pile_up() {
+    under_every_shell(|host| {
+        let last = Agent { release: "c", ..Agent::default() };
+        host.sh(&format!("mkdir -p {HOME}/releases/a {HOME}/releases/b"));
+        last.does(host, "install");
+        assert_eq!(host.sh(&format!("ls {HOME}/releases")), "c");
+        // Killed between the switch and what comes after it: the release to go back to is still there.
+        Agent { release: "d", ..Agent::default() }.does(host, "install");
+        Agent { release: "d", ..Agent::default() }.does(host, "install");
+        assert_eq!(host.sh(&format!("ls {HOME}/releases")), "c\nd");
+        last.does(host, "uninstall");
+    });
+}
+
+#[test]
+fn a_proxy_comes_and_goes_by_its_own_name_and_says_when_its_sshd_will_not_forward() {
+    under_every_shell(|host| {
+        let proxy = Agent { role: "proxy", ..Agent::default() };
+        host.write("/usr/sbin/sshd", b"#!/bin/sh\necho port 22\necho allowtcpforwarding no\necho disableforwarding no\n", 0o755);
+        let log = proxy.does(host, "install");
+        assert!(log.contains("WARN check_env - sshd has allowtcpforwarding no"), "{log}");
+        host.write("/usr/sbin/sshd", b"#!/bin/sh\necho allowtcpforwarding yes\n", 0o755);
+        for (action, stages) in [
+            ("install", &["remove_proxy", "setup_proxy", "start_proxy"][..]),
+            ("upgrade", &["setup_proxy"]),
+            ("reload", &["reload_proxy"]),
+            ("restart", &["stop_proxy", "start_proxy"]),
+            ("uninstall", &["remove_proxy"]),
+        ] {
+            let log = proxy.does(host, action);
+            assert!(stages.iter().all(|stage| log.contains(&format!(" {stage} DONE "))), "{action}: {log}");
+            assert!(!log.contains("_agent ") && !log.contains("forward"), "{action}: {log}");
+        }
     });
 }

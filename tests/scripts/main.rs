@@ -19,6 +19,7 @@ mod sandbox;
 mod boot;
 mod health;
 mod install;
+mod measure;
 mod probe;
 mod rules;
 mod runs;

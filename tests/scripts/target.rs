@@ -185,7 +185,7 @@ pub fn collect(host: &Sandbox, id: &str, most: usize) -> Followed {
 }
 
 pub fn kill(host: &Sandbox, id: &str) -> Vec<String> {
-    host.script(&assets::RUNNER, &["kill", STATE, id], b"").words()
+    host.script(&assets::KILL, &[STATE, id], b"").words()
 }
 
 pub fn cleanup(host: &Sandbox, task: &str, keep_runs: u32, keep_blobs: &str, mode: &str) -> Vec<String> {
@@ -195,6 +195,8 @@ pub fn cleanup(host: &Sandbox, task: &str, keep_runs: u32, keep_blobs: &str, mod
 /// One agent as a job would install it. `act` does what the steps upload_package, upload_files and run_script do.
 #[derive(Clone)]
 pub struct Agent {
+    /// `agent` or `proxy`: whose script it is.
+    pub role: &'static str,
     pub name: &'static str,
     pub task: &'static str,
     pub setup: &'static str,
@@ -212,6 +214,7 @@ impl Default for Agent {
     fn default() -> Self {
         static BLOB: OnceLock<Vec<u8>> = OnceLock::new();
         Self {
+            role: "agent",
             name: "demo",
             task: "task",
             setup: "/opt/land/agents",
@@ -243,7 +246,19 @@ impl Agent {
     }
 
     pub fn render(&self, template: &str) -> String {
-        let source = std::fs::read_to_string(repository().join("templates/linux").join(template)).unwrap();
+        self.render_on("linux", template)
+    }
+
+    /// The file as a host of that system gets it: `linux`, `aix` or `solaris`.
+    pub fn render_on(&self, system: &str, template: &str) -> String {
+        let templates = repository().join("templates");
+        let place = ["unix", system].map(|dir| templates.join(dir).join(template));
+        let source = std::fs::read_to_string(place.iter().find(|file| file.exists()).unwrap()).unwrap();
+        let shell = match system {
+            "aix" => "/usr/bin/ksh",
+            "solaris" => "/usr/xpg4/bin/sh",
+            _ => "/bin/sh",
+        };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let mut syntax = SyntaxConfig::builder();
@@ -253,8 +268,12 @@ impl Agent {
         environment.add_filter("unit", |value: String| {
             format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$"))
         });
+        environment.add_filter("xml", |value: String| {
+            let entities = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&apos;")];
+            entities.iter().fold(value, |text, (character, entity)| text.replace(character, entity))
+        });
         let values = context! {
-            name => self.name, version => "1.0", setup_path => self.setup, run_path => "/var/run/land", log_path => "/var/log/land",
+            shell => shell, lives => assets::LIVES.as_str(), stop => "", name => self.name, version => "1.0", setup_path => self.setup, run_path => "/var/run/land", log_path => "/var/log/land",
             data_path => "/var/lib/land/data", temp_path => "/tmp", user => self.user, start => self.start,
             env => [context! { key => "MOTTO", value => "it's \"fine\" $HOME" }],
         };
@@ -272,13 +291,18 @@ impl Agent {
         )
     }
 
+    fn script(&self) -> &'static String {
+        if self.role == "proxy" { &assets::PROXY } else { &assets::AGENT }
+    }
+
     /// Begins an action and does not wait for it; the run id.
     pub fn begin(&self, host: &Sandbox, action: &str) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         assert!(put(host, STATE, &self.blob).code == 0);
         assert_eq!(bundle(host, &format!("{STATE}/stage/{}", self.task), &self.stage()).words(), ["ready", "stored"]);
         let id = format!("{}-run_script-{}", self.task, NEXT.fetch_add(1, Ordering::Relaxed));
-        let run = Run { id: &id, task: self.task, action, params: self.params(), ..Run::default() };
+        let run =
+            Run { id: &id, task: self.task, action, params: self.params(), script: self.script().clone(), ..Run::default() };
         assert_eq!(run.start(host), ["ready", "started"]);
         id
     }

@@ -128,7 +128,9 @@ async fn tiny_windows_and_packets_carry_an_upload_whole() {
     let payload: Vec<u8> = (0..3_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for (window, packet) in [(2, 32 * 1024), (7, 3), (64, 1), (2 * 1024 * 1024, 1), (64, 64)] {
         let server = serve(Ways { window, packet, ..Ways::default() }).await;
-        let mut session = Client::new().session(server.address).await;
+        // A window of two bytes moves them by the hundred a second, on a busy machine with pauses.
+        let patient = Client::with(SshSettings { progress_timeout: Duration::from_secs(10), ..settings() });
+        let mut session = patient.session(server.address).await;
         let mut process = session.exec("sink".into()).await.unwrap();
         process.write(Bytes::from(payload.clone())).await.unwrap_or_else(|error| panic!("{window} {packet}: {error}"));
         process.finish().await.unwrap();

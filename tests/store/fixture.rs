@@ -13,11 +13,11 @@ use landfall::domain::host::{Addressing, AuthType, HostSpec};
 use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::job::JobKind;
 use landfall::domain::outcome::{Outcome, StepOutcome};
-use landfall::domain::package::PackageChoice;
+use landfall::domain::package::{PackageChoice, Role};
 use landfall::domain::plan::{Step, StepKind};
 use landfall::domain::record::HostRecord;
 use landfall::domain::site::{AccessPoint, Paths};
-use landfall::domain::spec::{JobSpec, TaskSpec};
+use landfall::domain::spec::{JobSpec, Part, TaskSpec};
 use landfall::store::postgres::PostgresStore;
 use landfall::store::seal::Seal;
 use landfall::store::sqlite::SqliteStore;
@@ -137,7 +137,9 @@ pub(crate) fn host(index: u32) -> NewHost {
             host: host_spec(index),
             access_point: AccessPoint::default(),
             cloud_name: "direct".into(),
+            upstream: Vec::new(),
             outline: kinds.map(|kind| Step { kind, timeout_s: 60 }).into(),
+            part: Part::Whole,
         },
         credential: Some(Credential { auth: Auth::Password(PASSWORD.into()), sudo_password: None }),
         exclusion: None,
@@ -157,12 +159,12 @@ pub(crate) fn kept(index: u32, days: i64) -> NewHost {
 
 pub(crate) fn job_of(hosts: Vec<NewHost>) -> NewJob {
     let spec = JobSpec {
-        kind: JobKind::InstallAgent,
         package: PackageChoice { name: Some("node-exporter".into()), version: None },
         vars: serde_json::from_str(r#"{"port": 9100}"#).unwrap(),
-        paths: Paths::default(),
         upload_mb_per_s: 7,
+        install_latest_plugins: false,
         businesses: vec![2],
+        ..JobSpec::of(JobKind::InstallAgent)
     };
     NewJob { spec, created_by: "operator".into(), by: by("operator", Action::Run), served: true, hosts }
 }
@@ -254,6 +256,8 @@ pub(crate) fn known(index: u32, id: Option<i64>, job: JobId) -> HostRow {
         version: "1".into(),
         digest: "d".repeat(64),
         cpu: "x86_64".into(),
+        role: Role::Agent,
+        upstream: Vec::new(),
         job,
         at: at(4),
     }

@@ -26,8 +26,10 @@ mod rules_credentials;
 mod rules_hosts;
 mod rules_jobs;
 mod rules_journal;
+mod rules_manual;
 mod rules_once;
 mod rules_pages;
+mod rules_proxies;
 
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -76,6 +78,14 @@ rules! {
         a_host_may_end_before_it_began,
         a_job_whose_recording_was_broken_off_is_there_whole_or_not_at_all,
         an_executor_of_some_clouds_takes_the_hosts_of_those_and_is_called_for_no_others;
+    rules_manual:
+        no_executor_gets_a_host_that_a_person_installs,
+        a_token_is_spent_once_however_many_bring_it_together,
+        a_token_is_of_its_host_and_of_its_time,
+        who_fetched_the_script_last_has_the_host,
+        of_two_requests_of_one_run_the_later_appends,
+        a_host_that_ended_has_no_run_and_a_retry_waits_anew,
+        hosts_that_nobody_came_for_are_found_when_their_time_is_over;
     rules_journal:
         what_was_committed_folds_to_what_the_lists_show,
         any_legal_course_keeps_lists_and_fold_alike,
@@ -128,6 +138,12 @@ rules! {
         hosts_are_known_by_place_and_by_number,
         the_inventory_is_filtered_and_cut_into_pages,
         until_when_a_login_is_kept_is_known_without_opening_it;
+    rules_proxies:
+        a_retired_proxy_carries_nobody_until_a_job_installs_it_again,
+        who_is_behind_a_proxy_has_its_whole_address_as_upstream,
+        a_job_is_found_by_the_job_that_began_it,
+        who_is_worked_on_in_a_cloud_is_told_until_it_has_ended,
+        the_login_of_a_proxy_is_the_newest_that_let_us_in;
     rules_once:
         what_comes_again_with_its_key_finds_the_first_job,
         a_key_counts_for_a_day,

@@ -2,11 +2,13 @@
 
 use landfall::domain::credential::{Auth, Credential};
 use landfall::domain::event::EventKind;
+use landfall::domain::outcome::Outcome;
 use landfall::store::{NewHost, Store};
 use secrecy::ExposeSecret;
 
 use crate::fixture::{
-    DAY_S, PASSWORD, address, at, claimed, commit, end, host, host_write, interrupted, job, job_of, kept, left_out,
+    DAY_S, PASSWORD, address, at, claimed, commit, end, ended, good_course, host, host_write, interrupted, job, job_of, kept,
+    left_out,
 };
 
 fn password(credential: &Credential) -> String {
@@ -79,13 +81,18 @@ pub(crate) async fn the_newest_kept_login_of_each_host_is_found(store: &dyn Stor
     let mut newer = with_password("new", kept(0, 1));
     newer.spec.host.account = "ops".into();
     let (_, second) = claimed(store, job_of(vec![newer])).await;
+    let of_first = store.kept_logins(&[address(0)]).await.unwrap();
+    assert_eq!(password(&of_first[0].2), "old", "the new one has let nobody in yet");
+    let mut course = good_course();
+    course.pop();
+    commit(store, host_write(second[0], 1, course)).await;
     let asked = [address(2), address(1), address(0), address(7)];
     let found = store.kept_logins(&asked).await.unwrap();
     let seen: Vec<_> =
         found.iter().map(|(address, spec, credential)| (*address, spec.account.as_str(), password(credential))).collect();
     assert_eq!(seen, [(address(1), "root", "only".into()), (address(0), "ops", "new".into())]);
     // The newest one is purged: the one before it is the newest now.
-    end(store, second[0], 2).await;
+    commit(store, host_write(second[0], 2, vec![ended(Outcome::Succeeded)])).await;
     store.purge_credentials(at(2 + DAY_S)).await.unwrap();
     let found = store.kept_logins(&[address(0)]).await.unwrap();
     assert_eq!(found.iter().map(|(_, _, credential)| password(credential)).collect::<Vec<_>>(), ["old"]);

@@ -1,10 +1,13 @@
 //! A record in memory: the rules of the [`Store`] trait without a disk, so that engine tests need no real time.
 //!
-//! It can fail ([`MemoryStore::fail_from`]) and it can die: [`MemoryStore::die_before`] and [`MemoryStore::die_after`] stop
-//! the world at one event, as a `kill -9` of the executor would, and tell whoever waits for [`MemoryStore::death`].
+//! It can fail ([`MemoryStore::fail_from`]) and die ([`MemoryStore::die_before`], [`MemoryStore::die_after`]), as by `kill -9`.
 
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+#[path = "memory_lease.rs"]
+mod memory_lease;
+#[path = "memory_proxies.rs"]
+mod memory_proxies;
 #[path = "memory_rules.rs"]
 mod memory_rules;
 
@@ -20,14 +23,17 @@ use landfall::domain::host::{Address, HostSpec};
 use landfall::domain::id::{JobId, Seq, TaskId};
 use landfall::domain::plan::StepKind;
 use landfall::domain::record::HostRecord;
+use landfall::store::manual::{ManualHost, Offer, Overdue, Revoke, Spend};
 use landfall::store::news::{News, Topic};
 use landfall::store::once::{Created, First, KEY_LIFE, Once};
 use landfall::store::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter, TaskName};
 use landfall::store::{
-    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
+    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Proxies, Resealed, Retry, Store,
     StoreError, Take, TaskRow, Write, Written,
 };
-use memory_rules::{Hold, Inner, Stream, Task, Trap};
+use memory_lease::{Hold, MemoryLease};
+use memory_proxies::cut;
+use memory_rules::{Inner, Stream, Task, Trap};
 use tokio::sync::Notify;
 
 /// A record in memory.
@@ -35,34 +41,6 @@ use tokio::sync::Notify;
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
     died: Arc<Notify>,
-}
-
-#[derive(Debug)]
-struct MemoryLease {
-    store: std::sync::Weak<Mutex<Inner>>,
-    job: JobId,
-    owner: String,
-    shared: bool,
-}
-
-impl Lease for MemoryLease {
-    fn owner(&self) -> &str {
-        &self.owner
-    }
-
-    fn is_shared(&self) -> bool {
-        self.shared
-    }
-}
-
-impl Drop for MemoryLease {
-    fn drop(&mut self) {
-        if let Some(inner) = self.store.upgrade() {
-            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.holds.retain(|hold| hold.owner != self.owner);
-            inner.teller.tell(Topic::Asked(self.job));
-        }
-    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -336,8 +314,7 @@ impl Store for MemoryStore {
     async fn kept_logins(&self, hosts: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError> {
         let inner = self.lock();
         let newest = |host: &Address| {
-            let of_host = inner.tasks.values().filter(|task| task.row.address == *host && task.credential.is_some());
-            let task = of_host.max_by_key(|task| (task.row.job, task.row.index))?;
+            let task = inner.login_of(*host)?;
             Some((*host, task.row.spec.host.clone(), task.credential.as_ref()?.credential.clone()))
         };
         Ok(hosts.iter().filter_map(newest).collect())
@@ -375,8 +352,57 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    // Manual hosts are the real records': `tests/store/rules_manual.rs`. Here nobody offers anything.
+    async fn offer(&self, _offers: &[Offer], _now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn offered(&self, _task: TaskId, _now: Timestamp) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn spend(&self, _spend: Spend<'_>) -> Result<Option<TaskRow>, StoreError> {
+        Ok(None)
+    }
+
+    async fn manual_host(&self, _task: TaskId) -> Result<Option<ManualHost>, StoreError> {
+        Ok(None)
+    }
+
+    async fn heard(&self, _task: TaskId, _run: &str, _at: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn turn(&self, _task: TaskId, _run: &str, _at: Timestamp) -> Result<Option<TaskRow>, StoreError> {
+        Ok(None)
+    }
+
+    async fn revoke_offers(&self, _revoke: Revoke<'_>) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn overdue(&self, _overdue: Overdue) -> Result<Vec<ManualHost>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
         Ok(self.lock().inventory.get(&address).cloned())
+    }
+
+    async fn proxies(&self) -> Result<Proxies, StoreError> {
+        Ok(self.lock().proxies())
+    }
+
+    async fn behind(&self, proxy: Address) -> Result<Vec<HostRow>, StoreError> {
+        Ok(self.lock().behind(proxy))
+    }
+
+    async fn running_in(&self, cloud: i64) -> Result<Vec<(JobId, TaskId)>, StoreError> {
+        Ok(self.lock().running_in(cloud))
+    }
+
+    async fn children(&self, job: JobId) -> Result<Vec<JobId>, StoreError> {
+        Ok(self.lock().children(job))
     }
 
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
@@ -422,8 +448,7 @@ impl Store for MemoryStore {
     }
 
     async fn host_page(&self, filter: &HostFilter, page: Page) -> Result<(u64, Vec<HostRow>), StoreError> {
-        assert_eq!(*filter, HostFilter::default(), "filters of the inventory are the real records'");
-        let mut rows: Vec<HostRow> = self.lock().inventory.values().cloned().collect();
+        let mut rows = self.lock().hosts(filter);
         rows.sort_by_key(|row| row.spec.bk_host_id);
         Ok((rows.len() as u64, cut(rows, page)))
     }
@@ -431,8 +456,7 @@ impl Store for MemoryStore {
     async fn logins_kept_until(&self, hosts: &[Address]) -> Result<Vec<(Address, Option<Timestamp>)>, StoreError> {
         let inner = self.lock();
         let newest = |host: &Address| {
-            let of_host = inner.tasks.values().filter(|task| task.row.address == *host && task.credential.is_some());
-            let kept = of_host.max_by_key(|task| (task.row.job, task.row.index))?.credential.as_ref()?;
+            let kept = inner.login_of(*host)?.credential.as_ref()?;
             Some((*host, (!kept.long_term).then_some(kept.purge_at)))
         };
         Ok(hosts.iter().filter_map(newest).collect())
@@ -469,9 +493,4 @@ impl Store for MemoryStore {
         kept.keys.retain(|key, _| !(key.0 == host.cloud && key.1 == host.ip && port.is_none_or(|port| port == key.2)));
         Ok((before - kept.keys.len()) as u64)
     }
-}
-
-fn cut<T>(rows: Vec<T>, page: Page) -> Vec<T> {
-    let offset = usize::try_from(page.offset).unwrap();
-    rows.into_iter().skip(offset).take(page.limit.map_or(usize::MAX, |limit| limit as usize)).collect()
 }

@@ -12,6 +12,7 @@ use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::{Statistics, Status};
+use landfall::domain::package::Role;
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
 use landfall::store::news::{Teller, Topic};
@@ -22,17 +23,12 @@ use landfall::store::{
     Take, TaskRow, Which, Write, Written,
 };
 
+use super::memory_lease::Hold;
+
 /// Longest life of a credential whose host task has not ended.
 pub(super) const UNFINISHED: Duration = Duration::from_secs(7 * 86_400);
 /// Largest stored piece of output.
 const PIECE: usize = 64 << 10;
-
-/// Somebody who works on a job.
-pub(super) struct Hold {
-    pub(super) job: JobId,
-    pub(super) owner: String,
-    pub(super) shared: bool,
-}
 
 pub(super) struct Inner {
     pub(super) jobs: BTreeMap<JobId, Job>,
@@ -40,6 +36,8 @@ pub(super) struct Inner {
     pub(super) inventory: BTreeMap<Address, HostRow>,
     /// Numbers that hosts have.
     pub(super) ids: BTreeMap<Address, i64>,
+    /// Proxies that carry nobody any more.
+    pub(super) retired: BTreeSet<Address>,
     /// The largest number that was ever given or reserved.
     pub(super) last_id: i64,
     /// Submissions that came with a key, and until when it counts.
@@ -65,6 +63,7 @@ impl Default for Inner {
             firsts: HashMap::new(),
             keys: HashMap::new(),
             ids: Default::default(),
+            retired: BTreeSet::new(),
             last_id: 0,
             output: Vec::new(),
             holds: Vec::new(),
@@ -101,6 +100,8 @@ pub(super) struct Kept {
     pub(super) credential: Credential,
     pub(super) purge_at: Timestamp,
     pub(super) long_term: bool,
+    /// It let us in.
+    pub(super) proved: bool,
 }
 
 pub(super) struct Stream {
@@ -132,6 +133,7 @@ impl Inner {
             id,
             spec: job.spec.clone(),
             created_by: job.created_by.clone(),
+            served: job.served,
             created_at: job.created_at,
             finished_at: job.finished.map(|(_, at)| at),
             statistics: Statistics::of(statuses()),
@@ -192,7 +194,8 @@ impl Inner {
             let address = host.spec.host.address().unwrap();
             let status = host.exclusion.as_ref().map_or(Status::Pending, |exclusion| exclusion.exception.status());
             let open = host.exclusion.is_none();
-            let credential = host.credential.map(|credential| Kept { credential, purge_at: at + UNFINISHED, long_term: false });
+            let credential =
+                host.credential.map(|credential| Kept { credential, purge_at: at + UNFINISHED, long_term: false, proved: false });
             let row =
                 TaskRow { id: host.id, index, job: id, address, spec: host.spec, status, epoch: Epoch(0), cancel_asked: false };
             self.tasks.insert(host.id, Task { row, open, holder: None, credential });
@@ -249,6 +252,9 @@ impl Inner {
                 self.last_id = self.last_id.max(id);
                 self.ids.insert(row.address, id);
                 row.spec.bk_host_id = Some(id);
+                if row.role == Role::Proxy {
+                    self.retired.remove(&row.address);
+                }
                 self.inventory.insert(row.address, *row);
                 Written::Done(None)
             }
@@ -260,6 +266,10 @@ impl Inner {
                 self.inventory.remove(&address);
                 self.ids.remove(&address);
                 self.tasks.values_mut().filter(|task| task.row.address == address).for_each(|task| task.credential = None);
+                Written::Done(None)
+            }
+            Write::Retire { proxy, .. } => {
+                self.retired.insert(proxy);
                 Written::Done(None)
             }
             Write::PinKey(key) => {
@@ -287,6 +297,9 @@ impl Inner {
             return Written::Stale;
         }
         for event in &events {
+            if let Some(kept) = task.credential.as_mut().filter(|_| event.is_login()) {
+                kept.proved = true;
+            }
             match event {
                 _ if !task.open => {}
                 EventKind::HostStarted => row.status = Status::Running,
@@ -411,7 +424,8 @@ impl Inner {
         let task = self.tasks.get_mut(&login.task).unwrap();
         task.row.spec = login.spec.clone();
         if let Some(credential) = &login.credential {
-            task.credential = Some(Kept { credential: credential.clone(), purge_at: at + UNFINISHED, long_term: false });
+            task.credential =
+                Some(Kept { credential: credential.clone(), purge_at: at + UNFINISHED, long_term: false, proved: false });
         }
     }
 

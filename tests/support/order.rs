@@ -17,12 +17,12 @@ use landfall::domain::id::TaskId;
 use landfall::domain::job::JobKind;
 use landfall::domain::package::{PackageChoice, PackageEntry};
 use landfall::domain::site::{AccessPoint, Paths, Site};
-use landfall::domain::spec::{JobSpec, TaskSpec};
+use landfall::domain::spec::{JobSpec, Part, TaskSpec};
 use landfall::engine::clock::Clock;
 use landfall::engine::gateways::{KnownGateway, Leads};
 use landfall::engine::{Engine, Parts};
 use landfall::packages::{PackageError, PackageSource};
-use landfall::plan::outline::outline;
+use landfall::plan::outline::{outline, with_choice};
 use landfall::store::{NewHost, NewJob, Store};
 use landfall::transport::{Gateway, Login, Target};
 use sha2::{Digest, Sha256};
@@ -53,6 +53,7 @@ pub struct Shelf {
     pub fetched: AtomicUsize,
     /// Milliseconds that opening it takes.
     pub opening: AtomicU64,
+    plugins: Vec<(PackageEntry, Bytes)>,
 }
 
 impl Shelf {
@@ -68,7 +69,20 @@ impl Shelf {
         );
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let entry = PackageEntry { sha256, size: size as u64, unpacked: 1 << 20, manifest: toml::from_str(&manifest).unwrap() };
-        Self { entry, bytes, fetched: AtomicUsize::new(0), opening: AtomicU64::new(50) }
+        Self { entry, bytes, fetched: AtomicUsize::new(0), opening: AtomicU64::new(50), plugins: Vec::new() }
+    }
+
+    /// And a plugin of `size` bytes beside it, which comes with it and listens on a port of its own.
+    pub fn plugin(mut self, name: &str, version: &str, (port, size): (u16, usize)) -> Self {
+        let bytes: Bytes = (0..size).map(|at| (at % 241) as u8 ^ port as u8).collect();
+        let manifest = format!(
+            "name = \"{name}\"\nversion = \"{version}\"\nrole = \"plugin\"\nos = \"linux\"\ncpu = \"any\"\nauto_install = true\n\
+            [process]\nstart = \"bin/plugin\"\n[health]\ntcp = \"127.0.0.1:{port}\"\ntimeout_s = 20\n"
+        );
+        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let entry = PackageEntry { sha256, size: size as u64, unpacked: 1 << 20, manifest: toml::from_str(&manifest).unwrap() };
+        self.plugins.push((entry, bytes));
+        self
     }
 
     pub fn size(&self) -> u64 {
@@ -79,10 +93,13 @@ impl Shelf {
 #[async_trait]
 impl PackageSource for Shelf {
     async fn list(&self) -> Result<Vec<PackageEntry>, PackageError> {
-        Ok(vec![self.entry.clone()])
+        Ok(std::iter::once(&self.entry).chain(self.plugins.iter().map(|(entry, _)| entry)).cloned().collect())
     }
 
     async fn fetch(&self, entry: &PackageEntry) -> Result<Bytes, PackageError> {
+        if let Some((_, bytes)) = self.plugins.iter().find(|(plugin, _)| plugin == entry) {
+            return Ok(bytes.clone());
+        }
         assert_eq!(*entry, self.entry);
         self.fetched.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(self.opening.load(Ordering::Relaxed))).await;
@@ -92,18 +109,13 @@ impl PackageSource for Shelf {
 
 /// A job of that kind on all hosts of a fleet.
 pub fn order(fleet: &Fleet, kind: JobKind, site: &Site, change: fn(&mut HostSpec)) -> NewJob {
-    let spec = JobSpec {
-        kind,
-        package: PackageChoice { name: Some("agent".into()), version: None },
-        vars: serde_json::Map::new(),
-        paths: Paths::default(),
-        upload_mb_per_s: 0,
-        businesses: vec![2],
-    };
+    let package = PackageChoice { name: Some("agent".into()), version: None };
+    let spec = JobSpec { package, businesses: vec![2], install_latest_plugins: true, ..JobSpec::of(kind) };
     let outline = outline(kind, site.limits.script_timeout_s);
     let hosts = fleet.hosts().iter().map(|host| {
         let mut described = described(host.ip);
         change(&mut described);
+        let nearest = described.ap_id == -1;
         NewHost {
             id: TaskId(uuid::Uuid::now_v7()),
             credential: Some(Credential { auth: Auth::Password(PASSWORD.into()), sudo_password: Some(PASSWORD.into()) }),
@@ -112,7 +124,9 @@ pub fn order(fleet: &Fleet, kind: JobKind, site: &Site, change: fn(&mut HostSpec
                 host: described,
                 access_point: AccessPoint::default(),
                 cloud_name: "direct".into(),
-                outline: outline.clone(),
+                upstream: Vec::new(),
+                outline: if nearest { with_choice(&outline) } else { outline.clone() },
+                part: Part::Whole,
             },
         }
     });
@@ -127,15 +141,19 @@ pub fn order(fleet: &Fleet, kind: JobKind, site: &Site, change: fn(&mut HostSpec
 
 /// An executor that just came up.
 pub fn engine(store: Arc<dyn Store>, (fleet, shelf, clock): (Arc<Fleet>, Arc<Shelf>, Arc<WallClock>), site: &Site) -> Engine {
-    let known =
-        |(cloud, host): (i64, Arc<Host>)| KnownGateway { leads: Leads::Cloud(cloud), gateway: Ok(gateway(cloud, host.ip)) };
-    let gateways = fleet.gateways().into_iter().map(known).collect();
+    let known = |(cloud, host): (i64, Arc<Host>)| KnownGateway {
+        version: None,
+        rank: 0,
+        leads: Leads::Cloud(cloud),
+        gateway: Ok(gateway(cloud, host.ip)),
+    };
+    let gateways: Vec<KnownGateway> = fleet.gateways().into_iter().map(known).collect();
     Engine::new(Parts {
         store,
         packages: shelf,
         site: Arc::new(site.clone()),
         clock,
-        gateways,
+        gateways: Box::new(move |_| gateways.clone()),
         clouds: Vec::new(),
         transport: Box::new(move |keys| Arc::new(Wire { fleet, keys })),
     })

@@ -1,4 +1,4 @@
-//! Agent packages for tests, made with the `tar` and `flate2` crates, and the real one of `examples/node-exporter`.
+//! Agent packages for tests, made with the `tar` and `flate2` crates, and those of `examples/`.
 //!
 //! [`Package::tiny`] is an agent of a few lines of sh that needs nothing on its host but `sleep`; the methods make it big,
 //! silent or mortal. Every one has a name of its own, so that several fit into one data directory.
@@ -20,6 +20,13 @@ pub const NODE_EXPORTER_PORT: u16 = 9100;
 /// What will be a package.
 pub struct Package {
     name: String,
+    role: &'static str,
+    os: &'static str,
+    cpu: &'static str,
+    /// The inside of the table `vars`.
+    vars: &'static str,
+    /// Does the service control manager of Windows start it?
+    service: bool,
     version: String,
     start: String,
     stop: Option<String>,
@@ -44,6 +51,11 @@ impl Package {
     pub fn tiny(name: &str) -> Self {
         Self {
             name: name.into(),
+            role: "agent",
+            os: "linux",
+            cpu: "any",
+            vars: "",
+            service: false,
             version: "1.0.0".into(),
             start: "exec sh bin/agent".into(),
             stop: None,
@@ -53,6 +65,67 @@ impl Package {
             files: vec![("bin/agent".into(), 0o755, b"#!/bin/sh\nwhile :; do sleep 5; done\n".to_vec())],
             compression: Compression::fast(),
         }
+    }
+
+    /// A service of Windows, which answers on port 9100 with its version.
+    pub fn windows(name: &str, program: Vec<u8>) -> Self {
+        Self {
+            os: "windows",
+            start: "bin/agent.exe --port {{ vars.port }}".into(),
+            health: "http = \"http://127.0.0.1:{{ vars.port }}/\"".into(),
+            vars: "port = 9100, greeting = \"hello\"",
+            service: true,
+            files: vec![("bin/agent.exe".into(), 0o755, program)],
+            ..Self::tiny(name)
+        }
+        .config("etc/agent.conf", "greeting = {{ vars.greeting }}\n")
+    }
+
+    /// An agent for any Unix, which answers on port 9100 with its version.
+    pub fn unix(name: &str, program: Vec<u8>) -> Self {
+        Self {
+            os: "any",
+            start: "exec bin/agent --port {{ vars.port }}".into(),
+            health: "http = \"http://127.0.0.1:{{ vars.port }}/\"".into(),
+            vars: "port = 9100, greeting = \"hello\"",
+            files: vec![("bin/agent".into(), 0o755, program)],
+            ..Self::tiny(name)
+        }
+        .config("etc/agent.conf", "greeting = {{ vars.greeting }}\n")
+    }
+
+    /// For that system and CPU only.
+    pub fn built_for(mut self, os: &'static str, cpu: &'static str) -> Self {
+        (self.os, self.cpu) = (os, cpu);
+        self
+    }
+
+    /// For proxies of zones.
+    pub fn proxy(mut self) -> Self {
+        self.role = "proxy";
+        self
+    }
+
+    /// A plugin that comes with every install.
+    pub fn plugin(name: &str) -> Self {
+        Self { role: "plugin", ..Self::tiny(name) }
+    }
+
+    /// No service: a task starts it.
+    pub fn no_service(mut self) -> Self {
+        self.service = false;
+        self
+    }
+
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Comes with every install.
+    pub fn plugin_too(mut self) -> Self {
+        self.role = "plugin";
+        self
     }
 
     pub fn version(mut self, version: &str) -> Self {
@@ -115,11 +188,23 @@ impl Package {
         let config = |to: &String| format!("[[config]]\ntemplate = \"{to}.j2\"\nto = {to:?}\n");
         let configs: String = self.configs.iter().map(config).collect();
         let manifest = format!(
-            "name = {:?}\nversion = {:?}\nrole = \"agent\"\nos = \"linux\"\ncpu = \"any\"\n[process]\nstart = {:?}\n{stop}{configs}[health]\n{}\n",
-            self.name, self.version, self.start, self.health
+            "name = {:?}\nversion = {:?}\nrole = \"{}\"\n{}os = \"{}\"\ncpu = \"{}\"\nvars = {{ {} }}\n[process]\nservice = {}\nstart = {:?}\n{stop}{configs}[health]\n{}\n",
+            self.name,
+            self.version,
+            self.role,
+            if self.role == "plugin" { "auto_install = true\n" } else { "" },
+            self.os,
+            self.cpu,
+            self.vars,
+            self.service,
+            self.start,
+            self.health
         );
+        if self.os != "linux" {
+            self.files.push(("version.txt".into(), 0o644, self.version.clone().into_bytes()));
+        }
         self.files.push(("package.toml".into(), 0o644, manifest.into_bytes()));
-        let file = dir.join(format!("{}-{}.tgz", self.name, self.version));
+        let file = dir.join(format!("{}-{}-{}-{}.tgz", self.name, self.version, self.os, self.cpu));
         let out = File::create(&file).expect("a package file");
         let mut tar = tar::Builder::new(GzEncoder::new(out, self.compression));
         for (path, mode, bytes) in &self.files {
@@ -155,18 +240,39 @@ fn noise(bytes: usize) -> Vec<u8> {
     noise
 }
 
-/// The package of `examples/node-exporter`, made once and kept below target/ until its sources change.
+/// A package of `examples/gse-agent`, of the role `agent` or `proxy`.
+#[track_caller]
+pub fn gse(role: &str) -> PathBuf {
+    let files = ["make-package.sh", "package.toml.in", "share/keep.sh", "bin/gsectl", "bin/gse_agent", "etc/gse_agent.conf.j2"];
+    let of_proxy = ["etc/gse_data_proxy.conf.j2", "etc/gse_file_proxy.conf.j2"];
+    made_once("gse-agent", &[&files[..], &of_proxy].concat(), &[role])
+}
+
+/// The package of `examples/heartbeat`.
+#[track_caller]
+pub fn heartbeat() -> PathBuf {
+    made_once("heartbeat", &["make-package.sh", "package.toml", "bin/heartbeat"], &[])
+}
+
+/// The package of `examples/node-exporter`.
 #[track_caller]
 pub fn node_exporter() -> PathBuf {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/node-exporter");
-    let mut sources = Sha256::new();
-    for file in ["make-package.sh", "package.toml.in", "agent.conf.j2"] {
+    made_once("node-exporter", &["make-package.sh", "package.toml.in", "agent.conf.j2"], &[])
+}
+
+/// What the `make-package.sh` of an example makes with `words`: made once, and kept below target/ until its sources change.
+#[track_caller]
+fn made_once(example: &str, sources: &[&str], words: &[&str]) -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
+    let mut digest = Sha256::new();
+    for file in sources {
         let mut text = Vec::new();
-        File::open(example.join(file)).and_then(|mut file| file.read_to_end(&mut text)).expect("the example's files");
-        sources.update(&text);
+        File::open(directory.join(file)).and_then(|mut file| file.read_to_end(&mut text)).expect("the example's files");
+        digest.update(&text);
     }
-    let mark: String = sources.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("node-exporter-{mark}"));
+    let mark: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = [&[example], words, &[mark.as_str()]].concat().join("-");
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&kept).expect("a directory below target/");
     // Tests are processes of their own: the first makes it, the others wait.
     let lock = File::create(kept.join("lock")).expect("a lock file");
@@ -174,7 +280,8 @@ pub fn node_exporter() -> PathBuf {
     if let Some(file) = archive_in(&kept) {
         return file;
     }
-    let output = Command::new(example.join("make-package.sh"))
+    let output = Command::new(directory.join("make-package.sh"))
+        .args(words)
         .arg(&kept)
         .stdin(Stdio::null())
         .output()

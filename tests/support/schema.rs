@@ -67,8 +67,9 @@ impl Schema {
                 })
             }
             "additionalProperties" => {
-                assert_eq!(*rule, Value::Bool(false), "only `false` is understood");
-                value.as_object().is_none_or(|object| object.keys().all(|key| schema["properties"].get(key).is_some()))
+                let takes = |value: &Value| rule.is_object() && self.check(rule, value);
+                let known = |key: &String| schema["properties"].get(key).is_some();
+                value.as_object().is_none_or(|object| object.iter().all(|(key, value)| known(key) || takes(value)))
             }
             _ => panic!("keyword `{keyword}` is not understood"),
         }

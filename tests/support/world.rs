@@ -109,6 +109,24 @@ impl World {
         succeed(self.output(name, line), &format!("`{line}` on {name}"))
     }
 
+    /// The bytes that a line of shell printed.
+    #[track_caller]
+    pub fn bytes(&self, name: &str, line: &str) -> Vec<u8> {
+        let output = self.output(name, line);
+        assert!(output.status.success(), "`{line}` on {name}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// Writes a file on the host.
+    #[track_caller]
+    pub fn put(&self, name: &str, path: &str, bytes: &[u8]) {
+        let mut command = Command::new(SCRIPT);
+        command.args(["exec", "--dir"]).arg(self.dir()).args([name, "/bin/sh", "-c", &format!("cat >'{path}'")]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("cannot run {SCRIPT}: {error}"));
+        child.stdin.take().and_then(|mut stdin| std::io::Write::write_all(&mut stdin, bytes).ok()).expect("it takes the bytes");
+        assert!(child.wait().is_ok_and(|status| status.success()), "{path} on {name} was not written");
+    }
+
     /// Like [`World::exec`], with exit code and both streams.
     pub fn output(&self, name: &str, line: &str) -> Output {
         script(self.dir(), "exec", &[name, "/bin/sh", "-c", line])

@@ -55,6 +55,24 @@ Examples:
 
 Exit code 1 when a host would be ignored, or a template of its package cannot be filled.";
 
+pub(super) const MANUAL: &str = "\
+Examples:
+  landfall manual job.json
+  landfall manual job.json --url https://landfall.example:8420
+  landfall manual --hosts hosts.csv --kind INSTALL_AGENT --output json | jq -r '.list[].command'
+
+Nobody logs in: whoever has a shell of the host runs the command there, as root, once, within 24 hours. It fetches what it needs from \
+`landfall serve`, which must run over the same record, and the record fills as it does over SSH. More commands, or taking them back: \
+`landfall job commands ID`.";
+
+pub(super) const JOB_COMMANDS: &str = "\
+Examples:
+  landfall job commands 12
+  landfall job commands 12 10.0.0.11 --url https://landfall.example:8420
+  landfall job commands 12 --revoke
+
+Each call makes new commands; those before stay good until they are used, taken back, or over.";
+
 pub(super) const CHECK: &str = "\
 Examples:
   landfall check job.json

@@ -35,13 +35,17 @@ async fn cancel(id: JobId, context: &mut Context) -> Result<ExitStatus, CliError
 /// Follows the job to its end, in whatever process that happens.
 async fn end(service: &Service, id: JobId, reporter: &mut dyn Reporter) -> Result<ExitStatus, CliError> {
     let mut feed = recall(service, id, reporter).await?;
+    // What a person began hears of it from the server that it reports to.
+    let by_hand = service.is_by_hand(id).await?;
     loop {
-        match job_resume::here(service, feed.clone(), reporter).await {
-            // Whatever the hosts came to: the job is ended, as it was asked for.
-            Ok(ExitStatus::Success | ExitStatus::Unsuccessful) => return Ok(ExitStatus::Success),
-            Ok(status) => return Ok(status),
-            Err(CliError::Service(error)) if matches!(*error, ServiceError::Store(StoreError::Held { .. })) => {}
-            Err(error) => return Err(error),
+        if !by_hand {
+            match job_resume::here(service, feed.clone(), reporter).await {
+                // Whatever the hosts came to: the job is ended, as it was asked for.
+                Ok(ExitStatus::Success | ExitStatus::Unsuccessful) => return Ok(ExitStatus::Success),
+                Ok(status) => return Ok(status),
+                Err(CliError::Service(error)) if matches!(*error, ServiceError::Store(StoreError::Held { .. })) => {}
+                Err(error) => return Err(error),
+            }
         }
         match watch(service, &mut feed, id, reporter, Some(PATIENCE)).await? {
             Watched::Ended => {

@@ -67,7 +67,7 @@ impl Page {
         let from = step.start_time.map_or_else(String::new, |at| format!("  {}", text::moment(at, &self.zone)));
         let took =
             step.start_time.zip(step.finish_time).map_or_else(String::new, |(from, to)| format!(", {}", text::between(from, to)));
-        format!("{} {}  {}{from}{took}\n", self.paint.faint("---"), step.step, self.paint.status(step.status))
+        format!("{} {}  {}{from}{took}\n", self.paint.faint("---"), step.node_name, self.paint.status(step.status))
     }
 }
 
@@ -80,8 +80,10 @@ mod tests {
 
     #[test]
     fn a_log_is_a_header_per_step_and_what_was_printed() {
-        let step = |step, begun: bool, log: &str| StepLog {
+        let step = |step: StepKind, begun: bool, log: &str| StepLog {
             step,
+            subject: None,
+            node_name: step.to_string(),
             status: if begun { Status::Success } else { Status::Pending },
             start_time: begun.then(|| sample::at(0.0)),
             finish_time: begun.then(|| sample::at(1.5)),

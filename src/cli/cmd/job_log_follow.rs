@@ -17,6 +17,7 @@ use crate::domain::id::{JobId, Seq};
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::StepKind;
 use crate::domain::record::HostRecord;
+use crate::domain::text::decoded;
 use crate::lifecycle::Signals;
 use crate::service::feed::Tail;
 use crate::service::{OutputChunk, ServiceError, Stop};
@@ -154,8 +155,12 @@ impl<'a> Page<'a> {
         let offset = chunk.offset + known as u64;
         *end = chunk.offset + chunk.data.len() as u64;
         if self.context.output == Output::Json {
-            let (step, attempt, text) = (chunk.step, chunk.attempt, String::from_utf8_lossy(new));
-            self.context.out.json(&json!({"kind": "output", "step": step, "attempt": attempt, "offset": offset, "text": text}));
+            let (step, attempt, text) = (chunk.step, chunk.attempt, decoded(new));
+            let mut line = json!({"kind": "output", "step": step, "attempt": attempt, "offset": offset, "text": text});
+            if let (Some(plugin), Some(line)) = (step.plugin(), line.as_object_mut()) {
+                line.insert("subject".into(), plugin.as_str().into());
+            }
+            self.context.out.json(&line);
             return;
         }
         begun.extend_from_slice(new);
@@ -175,7 +180,7 @@ impl<'a> Page<'a> {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
-        self.context.out.data(&if self.is_terminal { text::harmless(&text) } else { text });
+        let text = decoded(bytes);
+        self.context.out.data(&if self.is_terminal { text::harmless(&text) } else { text.into() });
     }
 }

@@ -31,6 +31,11 @@ async fn go_on(id: JobId, credentials: Option<&Path>, context: &mut Context) -> 
         let given = service.give_logins(id, list).await.map_err(|rejection| draft.refused(rejection))?;
         reporter.note(&format!("job {id}: {} got a new login", text::count(given, "host")));
     }
+    if open_hosts(&job) > 0 && service.is_by_hand(id).await? {
+        reporter.note(&format!("a person carries job {id} out: `landfall job commands {id}` gives new commands"));
+        reporter.finish(&job);
+        return Ok(ExitStatus::of_job(&job));
+    }
     if open_hosts(&job) > 0 {
         let feed = recall(&service, id, reporter.as_mut()).await?;
         return here(&service, feed, reporter.as_mut()).await;

@@ -36,6 +36,10 @@ async fn retry(typed: Retry, context: &mut Context) -> Result<ExitStatus, CliErr
         return follow::conclude(&service, id, Ok(()), reporter.as_mut()).await;
     }
     reporter.note(&format!("job {id}: {} to be tried again", text::count(asked.hosts.len(), "host")));
+    if service.is_by_hand(id).await? {
+        reporter.note(&format!("a person carries it out: `landfall job commands {id}` gives new commands"));
+        return Ok(ExitStatus::Success);
+    }
     attend(&service, id, reporter.as_mut()).await
 }
 

@@ -82,6 +82,9 @@ fn tail(job: &JobView) -> String {
     }
     match job.held_by {
         Some(pid) => format!("\nprocess {pid} works on it\n"),
+        None if job.list.iter().any(|host| host.place.is_manual) => {
+            format!("\nit waits for a person; new commands: landfall job commands {}\n", job.job_id)
+        }
         None => format!("\nno executor works on it; resume with: landfall job resume {}\n", job.job_id),
     }
 }
@@ -160,7 +163,7 @@ impl Page {
             let detail: Vec<String> =
                 sent.into_iter().chain(step.detail.as_deref().map(|text| text::one_line(text).into_owned())).collect();
             table.row([
-                step.step.to_string(),
+                step.node_name.clone(),
                 self.paint.status(step.status),
                 clock(step.start_time),
                 clock(step.finish_time),
@@ -264,6 +267,8 @@ mod tests {
         let host = &mut job.list[1];
         host.steps = vec![StepView {
             step: StepKind::Connect,
+            subject: None,
+            node_name: "connect".into(),
             status: Status::Failed,
             start_time: Some(sample::at(1.0)),
             finish_time: Some(sample::at(2.5)),
@@ -286,6 +291,8 @@ mod tests {
     fn an_unfinished_job_says_who_works_on_it() {
         let mut job = sample::job(&[Status::Success, Status::Running]);
         assert_eq!(tail(&job), "\nno executor works on it; resume with: landfall job resume 1\n");
+        job.list[0].place.is_manual = true;
+        assert_eq!(tail(&job), "\nit waits for a person; new commands: landfall job commands 1\n");
         job.held_by = Some(4711);
         assert_eq!(tail(&job), "\nprocess 4711 works on it\n");
         assert_eq!(tail(&sample::job(&[Status::Failed])), "");

@@ -17,6 +17,7 @@ pub(super) mod job_watch;
 pub(super) mod key_purge;
 pub(super) mod key_rotate;
 pub(super) mod man;
+pub(super) mod manual;
 pub(super) mod package_add;
 pub(super) mod package_list;
 pub(super) mod package_verify;

@@ -63,29 +63,32 @@ fn group(hosts: &[&HostPreview], steps: &[StepPreview], paint: Paint) -> String 
     let mut page = String::new();
     for host in hosts.iter().take(NAMED) {
         let login = if host.login.is_empty() { String::new() } else { format!("  {}", host.login) };
-        let later = host.exclusion.as_ref().map_or("", |_| "  (not carried out by this release)");
+        let later = host.exclusion.as_ref().map_or("", |_| "  (not supported)");
         page.push_str(&format!("{}{login}{later}\n", paint.strong(&name(host))));
     }
     if hosts.len() > NAMED {
         page.push_str(&format!("and {} more, all named by `--output json`\n", hosts.len() - NAMED));
     }
     for package in hosts.iter().take(1).flat_map(|host| &host.packages) {
-        page.push_str(&package_lines(package, paint));
+        page.push_str(&package_lines("package", package, paint));
+    }
+    for plugin in hosts.iter().take(1).flat_map(|host| &host.plugins) {
+        page.push_str(&package_lines("plugin", plugin, paint));
     }
     let mut table = Table::new(&[">", "STEP", "WHAT IT DOES"]);
     for (number, step) in (1..).zip(steps) {
         // The login of each host stands beside it.
         let detail = if step.step == StepKind::Connect { "log in, as named above" } else { step.detail.as_str() };
-        table.row([number.to_string(), step.step.word().to_owned(), text::one_line(detail).into_owned()]);
+        table.row([number.to_string(), step.step.to_string(), text::one_line(detail).into_owned()]);
     }
     page.push_str(&table.render("  "));
     page
 }
 
-fn package_lines(package: &PackagePreview, paint: Paint) -> String {
+fn package_lines(what: &str, package: &PackagePreview, paint: Paint) -> String {
     let PackagePreview { name, version, os, cpu, .. } = package;
     let digest = package.sha256.get(..12).unwrap_or(&package.sha256);
-    let mut lines = format!("  package {name} {version} for {os} {cpu}, {}, sha256 {digest}\n", text::bytes(package.size));
+    let mut lines = format!("  {what} {name} {version} for {os} {cpu}, {}, sha256 {digest}\n", text::bytes(package.size));
     if let Some(start) = &package.start {
         lines.push_str(&format!("    start: {}\n", text::one_line(start)));
     }

@@ -40,7 +40,7 @@ pub(crate) fn check(context: &mut Context) -> Result<ExitStatus, CliError> {
     let Some(site) = site else {
         let file = context.settings.site_file.as_ref().map_or_else(String::new, |file| file.display().to_string());
         context.out.error(format!("{file} is not valid: {}", text::count(faults.len(), "fault")));
-        faults.iter().for_each(|fault| context.out.note(fault));
+        faults.iter().for_each(|fault| context.out.told(fault));
         return Ok(ExitStatus::Usage);
     };
     if context.output == Output::Text {

@@ -40,6 +40,8 @@ pub(super) async fn watch(
     let mut signals = Signals::listen(Stop::new()).map_err(|source| CliError::System { what: "take signals", source })?;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Nobody holds a job that a person carries out.
+    let by_hand = service.is_by_hand(job).await?;
     let late = patience.map(|patience| Instant::now() + patience);
     loop {
         let ended = tokio::select! {
@@ -52,7 +54,7 @@ pub(super) async fn watch(
                 // First who works on it, then how it stands: who let go of it in between has finished it.
                 let holder = service.holder(job).await?;
                 let ended = service.has_ended(job).await? && holder.is_none();
-                if holder.is_none() && !ended {
+                if holder.is_none() && !ended && !by_hand {
                     drain(feed, reporter).await?;
                     return Ok(Watched::Abandoned);
                 }

@@ -63,7 +63,10 @@ fn service(error: &ServiceError) -> Option<String> {
         ServiceError::NoHost { job, .. } | ServiceError::NoInstance { job, .. } | ServiceError::NotFailed { job, .. } => {
             Some(format!("`landfall job show {job}` shows its hosts"))
         }
-        ServiceError::Denied(_) => None,
+        ServiceError::NotManual { .. } => Some("`landfall run` and `landfall job resume` work on it".into()),
+        ServiceError::Ended { job, .. } => Some(format!("`landfall job retry {job}` opens a host that failed again")),
+        ServiceError::Failed(failure) => Some(failure.remedy.to_string()),
+        ServiceError::Denied(_) | ServiceError::BadToken | ServiceError::OutOfTurn(_) => None,
         ServiceError::NoRun { job, .. } => Some(format!("`landfall job log {job}` shows what the record has")),
         ServiceError::Unreached { failure, .. } => Some(failure.remedy.to_string()),
         ServiceError::Busy(_) => Some("wait for the other job, or cancel it".into()),

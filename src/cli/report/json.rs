@@ -67,6 +67,8 @@ struct FailureResult<'a> {
     class: FailureClass,
     code: &'a str,
     step: Option<StepKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     message: &'a str,
     remedy: &'a str,
 }
@@ -96,7 +98,9 @@ impl<'a> From<&'a HostView> for HostResult<'a> {
 
 impl<'a> From<&'a Failure> for FailureResult<'a> {
     fn from(failure: &'a Failure) -> Self {
-        Self { class: failure.class, code: &failure.code, step: failure.step, message: &failure.message, remedy: &failure.remedy }
+        let Failure { class, step, message, remedy, .. } = failure;
+        let subject = step.as_ref().and_then(StepKind::plugin).map(ToString::to_string);
+        Self { class: *class, code: &failure.code, step: *step, subject, message, remedy }
     }
 }
 

@@ -114,9 +114,7 @@ impl Wording {
             Outcome::Unknown { failure } => format!("{bad}   how it stands there is unknown: {}", self.cause(failure)),
             Outcome::Interrupted { why } => format!("{}  {}", self.paint.warn("INTERRUPTED"), text::one_line(why)),
             Outcome::Terminated { why } => format!("{}  {}", self.paint.bad("TERMINATED"), text::one_line(why)),
-            Outcome::Removed => {
-                format!("{}  no longer in the inventory; the machine was not touched", self.paint.good("REMOVED"))
-            }
+            Outcome::Removed => format!("{}  no longer in the inventory", self.paint.good("REMOVED")),
         }
     }
 

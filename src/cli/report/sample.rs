@@ -87,6 +87,7 @@ fn host(last: u8, status: Status) -> HostView {
         status,
         status_display: status.word().to_lowercase(),
         step: None,
+        subject: None,
         node_id: -1,
         outcome: match status {
             Status::Success => Some("succeeded"),

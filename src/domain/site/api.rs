@@ -22,6 +22,9 @@ pub struct ApiPolicy {
     pub tls_key: Option<String>,
     /// A proxy in front of the door speaks TLS, and tells by `X-Forwarded-For` who calls.
     pub behind_tls_proxy: bool,
+    /// Where hosts find the door that a person installs: `https://landfall.example:8420`. Without it, as whoever asks for the
+    /// command reached it.
+    pub url: Option<String>,
     /// Requests per second of one app, or of one source address where no apps are; 0 = no limit.
     pub requests_per_second: Option<u32>,
     /// Requests at once that are within it still.
@@ -66,6 +69,13 @@ pub(super) fn faults(site: &Site) -> Vec<String> {
     if api.behind_tls_proxy && site.app.is_empty() {
         faults.push("api.behind_tls_proxy: needs an [[app]]: whoever reaches the proxy could do everything".into());
     }
+    let is_url = |url: &String| {
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte)))
+    };
+    if api.url.as_ref().is_some_and(|url| !is_url(url)) {
+        faults.push("api.url: must be http:// or https:// with a host, and no query".into());
+    }
     if api.burst == Some(0) {
         faults.push("api.burst: must be at least 1".into());
     }
@@ -96,6 +106,7 @@ mod tests {
                 "[api]\nbehind_tls_proxy = true\n".into(),
                 "api.behind_tls_proxy: needs an [[app]]: whoever reaches the proxy could do everything",
             ),
+            ("[api]\nurl = \"landfall.example\"\n".into(), "api.url: must be http:// or https:// with a host, and no query"),
             ("[api]\nburst = 0\n".into(), "api.burst: must be at least 1"),
         ] {
             assert_eq!(told(&text), [fault], "{text}");

@@ -81,23 +81,7 @@ impl InstallChannel {
         if self.upstream.is_empty() {
             return;
         }
-        for servers in point.servers.values_mut() {
-            let mut ports: Vec<Option<String>> = Vec::new();
-            for server in &*servers {
-                let port = server.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
-                // A bare IPv6 address ends like one with a port.
-                let port = port.filter(|_| server.parse::<IpAddr>().is_err()).map(str::to_owned);
-                if !ports.contains(&port) {
-                    ports.push(port);
-                }
-            }
-            let at = |port: &Option<String>, ip: &IpAddr| match (port, ip) {
-                (None, ip) => ip.to_string(),
-                (Some(port), IpAddr::V4(ip)) => format!("{ip}:{port}"),
-                (Some(port), IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
-            };
-            *servers = ports.iter().flat_map(|port| self.upstream.iter().map(move |ip| at(port, ip))).collect();
-        }
+        point.servers = point.servers_at(&self.upstream);
     }
 }
 
@@ -136,9 +120,6 @@ impl Site {
             }
             if channel.jump.iter().any(|jump| jump.port == 0) {
                 fault("port must be between 1 and 65535".into());
-            }
-            if channel.behind_proxy && !self.proxies().any(|proxy| proxy.cloud == channel.cloud) {
-                fault(format!("behind_proxy: cloud {} has no proxy", channel.cloud));
             }
         }
         faults
@@ -206,7 +187,7 @@ mod tests {
     fn all_that_is_wrong_with_a_channel_is_told() {
         let wrong = "[[install_channel]]\nid = 5\ncloud = 3\njump = []\nbehind_proxy = true\n".repeat(2);
         let faults = site(&wrong).faults().join("\n");
-        for text in ["there is no cloud 3", "needs a jump server", "cloud 3 has no proxy", "stands there twice"] {
+        for text in ["there is no cloud 3", "needs a jump server", "stands there twice"] {
             assert!(faults.contains(text), "{text}: {faults}");
         }
     }

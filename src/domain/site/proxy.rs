@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::Site;
-use crate::domain::credential::Secret;
-use crate::domain::host::Address;
+use super::{Paths, Site};
+use crate::domain::credential::{Retention, Secret};
+use crate::domain::host::{Address, Addressing, AuthType, HostSpec};
+use crate::domain::package::Role;
 
 /// A declared proxy.
 #[derive(Clone, Debug, Deserialize)]
@@ -121,8 +122,46 @@ impl Proxy {
     /// Where it is dialled from here: outer before inner (DESIGN 2).
     #[must_use]
     pub fn dial(&self) -> Option<IpAddr> {
-        let outer = self.outer_ip.split(',').find_map(|item| item.trim().parse().ok());
-        outer.or(self.outer_ipv6.map(IpAddr::V6)).or(self.address().map(|address| address.ip))
+        self.dials().into_iter().next()
+    }
+
+    /// All addresses to be dialled, in that order.
+    #[must_use]
+    pub fn dials(&self) -> Vec<IpAddr> {
+        self.host(0).dials(Role::Proxy)
+    }
+
+    /// What a job takes it for, with that access point.
+    #[must_use]
+    pub fn host(&self, ap_id: i64) -> HostSpec {
+        HostSpec {
+            bk_biz_id: self.business.unwrap_or_default(),
+            bk_cloud_id: self.cloud,
+            bk_host_id: self.host_id,
+            bk_addressing: Addressing::Static,
+            ap_id,
+            install_channel_id: self.install_channel_id,
+            inner_ip: self.inner_ip,
+            inner_ipv6: self.inner_ipv6,
+            outer_ip: self.outer_ip.clone(),
+            outer_ipv6: self.outer_ipv6,
+            login_ip: None,
+            data_ip: None,
+            os_type: None,
+            auth_type: if self.key.is_some() { AuthType::Key } else { AuthType::Password },
+            account: self.account.clone(),
+            port: self.port,
+            accept_new_host_key: false,
+            is_manual: false,
+            // The site file has its login; the job needs no copy of it afterwards.
+            retention: Retention(0),
+            peer_exchange_switch_for_agent: true,
+            bt_speed_limit: 0,
+            enable_compression: false,
+            data_path: None,
+            paths: Paths::default(),
+            vars: serde_json::Map::new(),
+        }
     }
 
     /// How to log in.

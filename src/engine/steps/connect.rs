@@ -1,5 +1,6 @@
 //! connect: one session for everything that follows.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::credential::{Credential, Secret};
@@ -14,6 +15,7 @@ use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::engine::limits::Limits;
 use crate::engine::renewed::{Again, Renewed};
 use crate::engine::vault;
+use crate::store::Store;
 use crate::transport::{Login, ReplacedKey, Session, Target, Transport, TransportError};
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
@@ -59,6 +61,7 @@ pub(in crate::engine) struct Ways<'a> {
     pub(in crate::engine) limits: &'a Arc<Limits>,
     pub(in crate::engine) site: &'a Site,
     pub(in crate::engine) gateways: &'a Gateways,
+    pub(in crate::engine) store: &'a Arc<dyn Store>,
     /// May another host key take the place of the pinned one?
     pub(in crate::engine) accepts_new_key: bool,
     /// What the hosts are, or become: proxies are dialled from outside.
@@ -77,11 +80,7 @@ impl Ways<'_> {
         let Credential { auth, sudo_password } = vault::open(self.site.vault.as_ref(), host, credential).await?;
         let login = Login { account: host.account.clone(), auth };
         let (session, bandwidth) = match Leads::of(host, self.role) {
-            None => {
-                let _permit = self.limits.handshake(target.dial, target.port).await;
-                let connecting = async { Ok::<_, Halt>(self.transport.connect(&target, &login).await?) };
-                (within(step, connecting).await?, Bandwidth::default())
-            }
+            None => (self.directly(&host.dials(self.role), (&mut target, &login), step).await?, Bandwidth::default()),
             Some(leads) => {
                 let (session, chosen) = self.through(leads, (&mut target, &login)).await?;
                 let bandwidth = chosen.bandwidth.clone();
@@ -94,8 +93,31 @@ impl Ways<'_> {
         Ok(Reached { session, sudo_password, how, bandwidth })
     }
 
+    /// At the first of its addresses where anybody answers.
+    async fn directly(
+        &self,
+        dials: &[IpAddr],
+        (target, login): (&mut Target, &Login),
+        step: Step,
+    ) -> Result<Box<dyn Session>, Halt> {
+        let mut dials = dials.iter().peekable();
+        while let Some(dial) = dials.next() {
+            (target.dial, target.legacy) = (*dial, self.site.allows_legacy(*dial));
+            let _permit = self.limits.handshake(target.dial, target.port).await;
+            let connecting = async { Ok::<_, Halt>(self.transport.connect(target, login).await) };
+            match within(step, connecting).await? {
+                Err(error) if error.is_nobody_there() && dials.peek().is_some() => {
+                    tracing::info!(host = %target.address, %error, "another of its addresses is dialled");
+                }
+                connected => return Ok(connected?),
+            }
+        }
+        Err(Failure::new(Code::Internal, "the host has no address").into())
+    }
+
     /// Through the gateways that lead there, one after the other until one is no obstacle.
     async fn through(&self, leads: Leads, (target, login): (&mut Target, &Login)) -> Result<(Box<dyn Session>, Chosen), Halt> {
+        self.gateways.look(self.store, self.site).await?;
         let mut tried = Vec::new();
         while let Some(mut chosen) = self.gateways.choose(leads, &tried) {
             self.limits.start().await;
@@ -110,7 +132,7 @@ impl Ways<'_> {
                 Some((TransportError::TimedOut { .. }, None)) => {}
                 Some((_, Some(cause))) => {
                     self.gateways.failed(&chosen, cause);
-                    tried.push(chosen.index());
+                    tried.push(chosen.known());
                     continue;
                 }
                 _ => self.gateways.works(&mut chosen),

@@ -5,31 +5,50 @@ use bytes::Bytes;
 use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
-use crate::domain::plan::Step;
+use crate::domain::package::PackageEntry;
+use crate::domain::plan::{Plan, Step, StepKind};
+use crate::domain::spec::TaskSpec;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
 use crate::plan::params;
-use crate::plan::render::{self, RenderedFile, Values};
+use crate::plan::render::{self, RenderedFile, Templates, Values};
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let plan = task.plan()?;
+    let plan = task.plan_of(step.kind)?;
     let Some(package) = plan.work.configures() else {
         return Ok(Went::unchanged("nothing to upload"));
     };
-    let installed = plan.work.installed();
     let archive = task.job.payloads.archive(package).await?;
-    let values = Values::of(&task.row.spec, package, &plan.paths, &installed.vars);
-    let files = render::stage(&package.manifest, installed, &values, &archive.templates)?;
-    within(step, bring(task, &params::stage_dir(&plan, task.row.id), &files)).await?;
+    let files = rendered(&plan, package, &archive.templates, &task.row.spec)?;
+    within(step, bring(task, &plan, step.kind, &files)).await?;
     let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
     Ok(Went::changed(Figures::detail(format!("{} files, {bytes} bytes", files.len()))))
 }
 
-async fn bring(task: &mut HostTask, stage: &str, files: &[RenderedFile]) -> Result<(), Halt> {
-    let list = triples(files);
-    let mut args = vec![stage];
-    args.extend(list.iter().map(String::as_str));
-    let name = format!("{}.files", task.row.id);
-    let mut talk = task.talk_with(&assets::BUNDLE, &args, (&name, stream(files))).await?;
+/// The files that a plan brings beside the package.
+pub(in crate::engine) fn rendered(
+    plan: &Plan,
+    package: &PackageEntry,
+    templates: &Templates,
+    task: &TaskSpec,
+) -> Result<Vec<RenderedFile>, Failure> {
+    let installed = plan.work.installed();
+    let values = Values::of(task, package, &plan.paths, &installed.vars, &installed.upstream);
+    render::stage(&package.manifest, installed, &values, templates, plan.system())
+}
+
+async fn bring(task: &mut HostTask, plan: &Plan, step: StepKind, files: &[RenderedFile]) -> Result<(), Halt> {
+    let mut talk = if plan.is_windows() {
+        let name = params::stage_name((task.row.id, step));
+        task.stage_files(plan, &name, files).await?;
+        task.call(plan, "bundle", &[&name]).await?
+    } else {
+        let stage = params::stage_dir(plan, (task.row.id, step));
+        let list = triples(files);
+        let mut args = vec![stage.as_str()];
+        args.extend(list.iter().map(String::as_str));
+        let name = format!("{}.files", task.row.id);
+        task.talk_with(&assets::BUNDLE, &args, (&name, stream(files))).await?
+    };
     match talk.last().await?.as_deref() {
         Some("stored") => Ok(()),
         other => {
@@ -40,11 +59,11 @@ async fn bring(task: &mut HostTask, stage: &str, files: &[RenderedFile]) -> Resu
 }
 
 /// NAME MODE SIZE of each file, as `receive.sh` wants them.
-pub(super) fn triples(files: &[RenderedFile]) -> Vec<String> {
+pub(in crate::engine) fn triples(files: &[RenderedFile]) -> Vec<String> {
     files.iter().flat_map(|file| [file.name.clone(), file.mode.clone(), file.bytes.len().to_string()]).collect()
 }
 
 /// The files' bytes one after another.
-pub(super) fn stream(files: &[RenderedFile]) -> Bytes {
+pub(in crate::engine) fn stream(files: &[RenderedFile]) -> Bytes {
     files.iter().flat_map(|file| file.bytes.iter().copied()).collect()
 }

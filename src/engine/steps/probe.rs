@@ -1,6 +1,11 @@
-//! probe: learn what the host is, become root, settle the plan. Changes nothing.
+//! probe: learn what the host is, become root, settle the plan, unless its access point is still to be chosen. Changes nothing,
+//! but that a Windows host gets the programs which it is asked by.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::assets;
 use crate::domain::credential::Secret;
@@ -8,28 +13,38 @@ use crate::domain::event::Figures;
 use crate::domain::facts::{Facts, ProbeError};
 use crate::domain::failure::{Code, Failure};
 use crate::domain::host::{HostSpec, Os};
-use crate::domain::installed::Installed;
-use crate::domain::job::JobKind;
-use crate::domain::plan::{Plan, Privilege, Step};
+use crate::domain::plan::{Privilege, Step};
 use crate::domain::shell;
 use crate::domain::site::{HostPaths, Method, Site};
+use crate::domain::spec::{JobSpec, TaskSpec};
 use crate::engine::become_root::Become;
 use crate::engine::host_task::{Halt, HostTask, Went, within};
+use crate::engine::settling::{self, Wanted};
 use crate::engine::talk::Talk;
-use crate::plan::choose;
-use crate::plan::settle::{Known, Package, paths};
+use crate::engine::windows;
+use crate::plan::settle::paths;
+use crate::plan::task::{self, Place};
 use crate::transport::Session;
+
+/// A shell that does not know a command says so at once; and cmd.exe answers as fast.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Longest answer of a probe: a `landfall.toml` and a few blobs.
 const ANSWER_CAP: usize = 1 << 20;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: Step) -> Result<Went, Halt> {
-    let paths = paths(&task.job.spec, &task.row.spec);
-    let sudo_password = task.access.sudo_password.clone();
-    let method = method(&task.job.site, &task.row.spec.host);
-    let (facts, privilege) = within(step, ask(task.session()?, &paths, method, sudo_password.as_ref())).await?;
-    let detail = format!("{} {}, {}, {}", facts.distro, facts.cpu, facts.init, privilege.word());
-    match settle(task, &facts, privilege).await? {
+    let job = task.job.clone();
+    let asked = Asked::of((&job.spec, &task.row.spec), &job.site, task.access.sudo_password.clone());
+    let (facts, privilege) = within(step, ask(task.session()?, &asked)).await?;
+    task.has_programs = facts.is_windows();
+    let detail = format!("{}, {}", facts.shown(), privilege.word());
+    task.row.spec.upstream = upstream(task).await?;
+    if task.chooses_access_point() {
+        settling::check(Wanted::of(task), &facts, privilege)?;
+        task.probed = Some((facts, privilege));
+        return Ok(Went::changed(Figures::detail(detail.trim())));
+    }
+    match settling::settle(Wanted::of(task), &facts, privilege).await? {
         Some(plan) => Ok(Went { plan: Some(Box::new(plan)), ..Went::changed(Figures::detail(detail.trim())) }),
         None => Err(Halt::Nothing("no such agent is installed on the host".into())),
     }
@@ -40,20 +55,90 @@ pub(in crate::engine) fn method(site: &Site, host: &HostSpec) -> Method {
     host.login_address().map_or_else(Method::default, |ip| site.privilege_of(ip))
 }
 
-/// What the host is, seen by root.
-pub(in crate::engine) async fn ask(
-    session: &mut dyn Session,
-    paths: &HostPaths,
-    method: Method,
-    sudo_password: Option<&Secret>,
-) -> Result<(Facts, Privilege), Halt> {
-    let line = format!("sh -c '{}'", *assets::PROBE_LINE).into_bytes();
+/// What is asked of a host whose system may not be known.
+pub(in crate::engine) struct Asked {
+    /// Its places, should it be Windows.
+    pub(in crate::engine) windows: HostPaths,
+    /// Its places elsewhere.
+    pub(in crate::engine) posix: HostPaths,
+    /// What the request says that it runs.
+    pub(in crate::engine) stated: Option<Os>,
+    /// Who makes the account root.
+    pub(in crate::engine) method: Method,
+    /// What sudo is answered with.
+    pub(in crate::engine) sudo_password: Option<Secret>,
+}
+
+impl Asked {
+    pub(in crate::engine) fn of((job, task): (&JobSpec, &TaskSpec), site: &Site, sudo_password: Option<Secret>) -> Self {
+        Self {
+            windows: paths(job, task, Os::Windows),
+            posix: paths(job, task, Os::Linux),
+            stated: task.host.os_type,
+            method: method(site, &task.host),
+            sudo_password,
+        }
+    }
+}
+
+/// What the host is, seen by root, or by an administrator of Windows. Of the two questions that the systems understand the
+/// likelier one comes first.
+pub(in crate::engine) async fn ask(session: &mut dyn Session, asked: &Asked) -> Result<(Facts, Privilege), Halt> {
+    if asked.stated == Some(Os::Windows)
+        && let Some(found) = ask_windows(session, asked).await?
+    {
+        return Ok(found);
+    }
+    let begun = Instant::now();
+    let told = ask_posix(session, asked).await;
+    match &told {
+        Ok((facts, _)) if is_on_windows(&facts.os) => {}
+        // A shell that hangs or asks would do so again.
+        Err(Halt::Failed(failure)) if is_no_shell(failure) && asked.stated != Some(Os::Windows) && begun.elapsed() < AT_ONCE => {}
+        _ => return told,
+    }
+    match tokio::time::timeout(AT_ONCE, windows::greet(session)).await {
+        Ok(Ok(Some(greeting))) => by_batch(session, &greeting, asked).await,
+        // What was said first says more.
+        _ => told,
+    }
+}
+
+fn is_no_shell(failure: &Failure) -> bool {
+    failure.code == Code::NoShell.row().word
+}
+
+/// Shells of Cygwin and its like answer there, too.
+fn is_on_windows(uname: &str) -> bool {
+    ["CYGWIN", "MINGW", "MSYS"].iter().any(|name| uname.starts_with(name))
+}
+
+async fn ask_windows(session: &mut dyn Session, asked: &Asked) -> Result<Option<(Facts, Privilege)>, Halt> {
+    match windows::greet(session).await? {
+        Some(greeting) => by_batch(session, &greeting, asked).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The probe of a host that greeted as Windows does.
+async fn by_batch(session: &mut dyn Session, greeting: &windows::Greeting, asked: &Asked) -> Result<(Facts, Privilege), Halt> {
+    if asked.stated.is_some_and(|stated| stated != Os::Windows) {
+        // Nothing is brought to a host that is not the one that was meant.
+        return Ok((Facts { os: "Windows_NT".into(), ..Facts::default() }, Privilege::Elevated));
+    }
+    Ok((windows::probe(session, greeting, &asked.windows).await?, Privilege::Elevated))
+}
+
+async fn ask_posix(session: &mut dyn Session, asked: &Asked) -> Result<(Facts, Privilege), Halt> {
+    let (paths, method, sudo_password) = (&asked.posix, asked.method, asked.sudo_password.as_ref());
+    // What any login shell takes as it is: see the rules of the probe.
+    let line = format!("sh -c '{}' lf '{}' lf", shell::POSIX, *assets::PROBE_LINE).into_bytes();
     let talk = Talk::open(session, line).await?;
     let mut facts = answer(talk, Some(paths)).await?;
     // What was sent did not arrive; the shell is known now, so it may come as arguments.
     let arguments = [paths.setup_path.as_str(), paths.temp_path.as_str()];
     if facts.no_stdin {
-        let line = shell::command_line(facts.dialect(), &[&["sh", "-c", &*assets::PROBE_LINE, "lf"], &arguments[..]].concat());
+        let line = shell::command_line(facts.dialect(), &shell::program(&assets::PROBE_LINE, &arguments));
         facts = Facts { no_stdin: true, ..answer(Talk::open(session, line).await?, None).await? };
         if !facts.home.starts_with('/') {
             let message =
@@ -61,7 +146,7 @@ pub(in crate::engine) async fn ask(
             return Err(Failure::new(Code::NoStdin, message).into());
         }
     }
-    if facts.uid == 0 {
+    if facts.uid == 0 || is_on_windows(&facts.os) {
         return Ok((facts, Privilege::Root));
     }
     if !facts.has(method.word()) {
@@ -135,53 +220,13 @@ async fn answer(mut talk: Talk, sent: Option<&HostPaths>) -> Result<Facts, Halt>
     })
 }
 
-/// The plan, when there is something to do.
-async fn settle(task: &HostTask, facts: &Facts, privilege: Privilege) -> Result<Option<Plan>, Failure> {
-    let kind = task.job.spec.kind;
-    let known = Known { job: &task.job.spec, task: &task.row.spec, facts, privilege };
-    let os = known.check_os()?;
-    if kind.installs() && !kind.upgrades() {
-        return install(task, &known, os, None).await.map(Some);
-    }
-    let there = known.installed()?;
-    match (kind, there) {
-        (JobKind::UpgradeAgent | JobKind::UpgradeProxy, Some(there)) => install(task, &known, os, Some(there)).await.map(Some),
-        (JobKind::UninstallAgent | JobKind::UninstallProxy, None) => Ok(None),
-        (JobKind::UninstallAgent | JobKind::UninstallProxy, Some(there)) => known.uninstall(there).map(Some),
-        (JobKind::RestartAgent | JobKind::RestartProxy, Some(there)) => known.restart(there).map(Some),
-        (JobKind::ReloadAgent | JobKind::ReloadProxy, Some(there)) => reload(task, &known, &there).await.map(Some),
-        (_, None) => Err(Failure::new(Code::NotInstalled, not_installed(&known))),
-        (_, Some(_)) => Err(Failure::new(Code::Internal, format!("{} has no plan", kind.wire_name()))),
-    }
-}
-
-/// The plan of an install; of an upgrade when something is `there`.
-async fn install(task: &HostTask, known: &Known<'_>, os: Os, there: Option<Installed>) -> Result<Plan, Failure> {
-    let job = known.job;
-    let index = task.job.payloads.index().await?;
-    let entry = choose::pick(index, job.kind.role(), &job.package, (os, &known.facts.cpu))?;
-    let form = known.form()?;
-    let archive = task.job.payloads.archive(entry).await?;
-    let payload = archive.payload(form, known.task.host.enable_compression).await?;
-    let package = Package { entry: &archive.entry, payload: &payload.reference, templates: &archive.templates };
-    match there {
-        Some(there) => known.upgrade(package, there),
-        None => known.install(package),
-    }
-}
-
-/// The templates of a reload are those of the very package that was installed.
-async fn reload(task: &HostTask, known: &Known<'_>, there: &Installed) -> Result<Plan, Failure> {
-    let index = task.job.payloads.index().await?;
-    let entry = index.iter().find(|entry| entry.sha256 == there.digest).ok_or_else(|| {
-        let message = format!("{} {}, which is installed on the host, is not among the packages", there.name, there.version);
-        Failure::new(Code::NoPackage, message)
-    })?;
-    let archive = task.job.payloads.archive(entry).await?;
-    known.reload(there, &archive.entry, &archive.templates)
-}
-
-fn not_installed(known: &Known<'_>) -> String {
-    let what = known.job.package.name.as_deref().unwrap_or(known.job.kind.role().word());
-    format!("no {what} of Landfall's is installed under {}", known.paths().setup_path)
+/// The proxies that the host's agent reaches everything through, as of now: since the job was recorded one may have been
+/// replaced.
+async fn upstream(of: &HostTask) -> Result<Vec<IpAddr>, Halt> {
+    let (site, host) = (&of.job.site, &of.row.spec.host);
+    let carrying = match host.bk_cloud_id {
+        0 => Vec::new(),
+        _ => of.job.store.proxies().await?.carrying(site.proxies()),
+    };
+    Ok(task::upstream(&Place { site, kind: of.kind(), carrying: &carrying }, host))
 }

@@ -5,16 +5,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::assets;
 use crate::domain::event::Figures;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
+use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::{Plan, Step, StepKind};
 use crate::domain::run::{RunEnd, last_message, last_warning};
+use crate::domain::text;
 use crate::engine::host_task::{Halt, HostTask, Went};
 use crate::engine::retry::is_link;
 use crate::engine::steps::files::{stream, triples};
 use crate::engine::talk::Raw;
+use crate::engine::windows;
+use crate::engine::windows::run::{Follower, Seen};
 use crate::plan::params::{self, Run};
 use crate::plan::render::RenderedFile;
 use crate::store::OutputChunk;
@@ -32,10 +38,11 @@ const KILL_DEADLINE: Duration = Duration::from_secs(30);
 const TAIL: usize = 8 * 1024;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step: Step) -> Result<Went, Halt> {
-    let plan = task.plan()?;
+    let plan = task.plan_of(step.kind)?;
     let run =
         Run { id: RunId::new(task.row.id, step.kind, attempt), step: step.kind, task: task.row.id, epoch: task.claim.epoch };
     let deadline = remaining(task, step);
+    task.run_began.get_or_insert_with(|| task.job.clock.now());
     // From here on the run may be there, whatever becomes of the session.
     let was_in_flight = std::mem::replace(&mut task.in_flight, true);
     let whole = async {
@@ -51,7 +58,13 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
         Err(_) => return Err(ended_late(task, &plan, &run.id, step).await),
     };
     task.in_flight = false;
+    task.run_began = None;
+    let was_held = task.held.take().is_some();
     match end {
+        RunEnd::Exit { code: 0, .. } if was_held => {
+            let message = format!("{}; it ran within the session, and would have ended with it", last_message(&tail));
+            Ok(Went::new(StepOutcome::Warned { message }, Figures::default()))
+        }
         RunEnd::Exit { code: 0, .. } => Ok(Went::changed(Figures::detail(last_message(&tail)))),
         RunEnd::Exit { code, .. } => Err(failure(code, &tail).into()),
         RunEnd::Rebooted => {
@@ -64,8 +77,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask, attempt: u32, step
 /// What is left of the run's deadline; a takeover does not begin it anew.
 fn remaining(task: &HostTask, step: Step) -> Duration {
     let whole = step.deadline().unwrap_or(Duration::from_secs(600));
-    let began = task.record.step(step.kind).map_or_else(|| task.job.clock.now(), |record| record.attempt_started);
-    let gone = task.job.clock.now().duration_since(began).unsigned_abs();
+    let gone = task.job.clock.now().duration_since(task.run_began(step.kind)).unsigned_abs();
     // A run that ended while nobody looked must still be asked for its result.
     whole.saturating_sub(gone).max(BEAT_DEADLINE)
 }
@@ -78,13 +90,23 @@ async fn begin(task: &mut HostTask, plan: &Plan, (run, attempt): (&Run, u32), st
     start(task, plan, run, step).await
 }
 
-async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<(), Halt> {
+/// What a run is made of on the target.
+pub(in crate::engine) fn files_of(plan: &Plan, run: &Run) -> Result<[RenderedFile; 3], Failure> {
     let file = |name: &str, text: &str| RenderedFile { name: name.into(), mode: "0700".into(), bytes: text.as_bytes().to_vec() };
-    let files = [
-        file("agent.sh", &assets::AGENT),
+    Ok([
+        file("agent.sh", assets::agent(plan.os, plan.work.installed().role)),
         file("runner.sh", &assets::RUNNER),
         RenderedFile { mode: "0600".into(), ..file("params", &params::render(plan, run)?) },
-    ];
+    ])
+}
+
+async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Result<(), Halt> {
+    let late = || Failure::new(Code::ConnectionLost, "starting the script got no answer");
+    if plan.is_windows() {
+        let started = tokio::time::timeout(START_DEADLINE, windows::run::start(task, plan, run, step)).await;
+        return Ok(started.unwrap_or_else(|_| Err(late()))?);
+    }
+    let files = files_of(plan, run)?;
     let (id, owner, epoch, deadline) =
         (run.id.to_string(), run.task.to_string(), run.epoch.0.to_string(), step.timeout_s.to_string());
     let list = triples(&files);
@@ -103,9 +125,7 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
             Err(failure) => Err(failure.into()),
         }
     };
-    tokio::time::timeout(START_DEADLINE, starting)
-        .await
-        .unwrap_or_else(|_| Err(Failure::new(Code::ConnectionLost, "starting the script got no answer").into()))
+    tokio::time::timeout(START_DEADLINE, starting).await.unwrap_or_else(|_| Err(late().into()))
 }
 
 /// Streams the log from where the record has it, until the run ended. One that is printed faster than the record takes it is
@@ -113,9 +133,13 @@ async fn start(task: &mut HostTask, plan: &Plan, run: &Run, step: Step) -> Resul
 async fn follow(task: &mut HostTask, plan: &Plan, run: &Run, attempt: u32) -> Result<(RunEnd, String), Halt> {
     let mut offset = task.job.store.output_end(task.row.id, run.step, attempt).await?;
     let mut tail = earlier(task, (run.step, attempt), offset).await?;
+    if plan.is_windows() {
+        let end = watch(task, plan, (run, attempt), (&mut offset, &mut tail)).await?;
+        return Ok((end, text::decoded_from(&tail, plan.codepage)));
+    }
     loop {
         if let Some(end) = listen(task, plan, (run, attempt), (&mut offset, &mut tail)).await? {
-            return Ok((end, String::from_utf8_lossy(&tail).into_owned()));
+            return Ok((end, text::decoded_from(&tail, plan.codepage)));
         }
         tracing::debug!(host = %task.row.address, offset, "the output came too fast");
     }
@@ -141,13 +165,7 @@ async fn listen(
         let next = tokio::time::timeout(BEAT_DEADLINE, talk.raw()).await;
         match next.map_err(|_| silent())?? {
             Raw::Bytes(data) => {
-                tail.extend_from_slice(&data);
-                if tail.len() > 2 * TAIL {
-                    tail.drain(..tail.len() - TAIL);
-                }
-                let chunk = OutputChunk { task: task.row.id, step: run.step, attempt, offset: *offset, data };
-                *offset += chunk.data.len() as u64;
-                task.job.journal.output(chunk).await;
+                take(task, (run.step, attempt), (offset, tail), data).await;
             }
             Raw::Word(word) => end = end.or(ending(&word, *offset)?),
             Raw::Overrun => return Ok(None),
@@ -159,6 +177,33 @@ async fn listen(
             }
         }
     }
+}
+
+/// The same on Windows, where the log is read.
+async fn watch(
+    task: &mut HostTask,
+    plan: &Plan,
+    (run, attempt): (&Run, u32),
+    (offset, tail): (&mut u64, &mut Vec<u8>),
+) -> Result<RunEnd, Halt> {
+    let mut follower = Follower::begin(task, plan, &run.id).await?;
+    loop {
+        match follower.next(task, plan, (&run.id, *offset)).await? {
+            Seen::Bytes(data) => take(task, (run.step, attempt), (offset, tail), data).await,
+            Seen::End(end) => return Ok(end),
+        }
+    }
+}
+
+/// Keeps what came of the log.
+async fn take(task: &HostTask, (step, attempt): (StepKind, u32), (offset, tail): (&mut u64, &mut Vec<u8>), data: Bytes) {
+    tail.extend_from_slice(&data);
+    if tail.len() > 2 * TAIL {
+        tail.drain(..tail.len() - TAIL);
+    }
+    let chunk = OutputChunk { task: task.row.id, step, attempt, offset: *offset, data };
+    *offset += chunk.data.len() as u64;
+    task.job.journal.output(chunk).await;
 }
 
 /// The end of what came over earlier connections: a failure's reason may stand there.
@@ -204,11 +249,43 @@ async fn ended_late(task: &mut HostTask, plan: &Plan, run: &RunId, step: Step) -
     }
 }
 
+/// Was the run started on the host, whatever became of it?
+pub(in crate::engine) async fn was_started(task: &mut HostTask, run: &RunId) -> Result<bool, Halt> {
+    let plan = task.plan()?;
+    if plan.is_windows() {
+        return Ok(windows::run::was_started(task, &plan, run).await?);
+    }
+    let state_dir = plan.state_dir;
+    let asking = async {
+        let mut talk = task.talk(&assets::COLLECT, &[&state_dir, run.as_str(), "0"]).await?;
+        loop {
+            match talk.raw().await? {
+                Raw::Word(word) => {
+                    talk.end().await;
+                    return Ok(word != "missing");
+                }
+                Raw::Bytes(_) => {}
+                Raw::Overrun | Raw::Exit => {
+                    return Err(
+                        Failure::new(Code::ConnectionLost, "asking for the run got no answer").with_tail(&talk.complaint())
+                    );
+                }
+            }
+        }
+    };
+    let asked = tokio::time::timeout(BEAT_DEADLINE, asking).await;
+    Ok(asked.unwrap_or_else(|_| Err(Failure::new(Code::ConnectionLost, "asking for the run got no answer")))?)
+}
+
 /// Ends a run and everything in its process group.
 pub(in crate::engine) async fn kill(task: &mut HostTask, plan: &Plan, run: &RunId) -> Result<(), Halt> {
     let killing = async {
-        let mut talk = task.talk(&assets::RUNNER, &["kill", &plan.state_dir, run.as_str()]).await?;
-        match talk.last().await?.as_deref() {
+        let answer = if plan.is_windows() {
+            Some(windows::run::kill(task, plan, run).await?)
+        } else {
+            task.talk(&assets::KILL, &[&plan.state_dir, run.as_str()]).await?.last().await?
+        };
+        match answer.as_deref() {
             Some("killed" | "gone") => Ok(()),
             other => {
                 Err(Failure::new(Code::RunLost, format!("run {run} could not be killed ({})", other.unwrap_or("no answer"))))
@@ -220,7 +297,7 @@ pub(in crate::engine) async fn kill(task: &mut HostTask, plan: &Plan, run: &RunI
 }
 
 /// The failure that an exit code stands for.
-fn failure(code: i32, tail: &str) -> Failure {
+pub(in crate::engine) fn failure(code: i32, tail: &str) -> Failure {
     match assets::script_exit(code) {
         Some(row) => {
             let failure = Failure::of_script(row, format!("{}: {}", row.message, last_message(tail))).with_tail(tail);

@@ -19,6 +19,7 @@ use crate::engine::inbox::Inbox;
 use crate::engine::payload::Payload;
 use crate::engine::progress::Progress;
 use crate::engine::talk::Talk;
+use crate::engine::windows::{self, package::There};
 use crate::meters;
 use crate::transport::{Sftp, TransportError};
 
@@ -46,8 +47,8 @@ struct Brought {
     stored: String,
 }
 
-pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
-    let plan = task.plan()?;
+pub(in crate::engine) async fn carry_out(task: &mut HostTask, step: StepKind) -> Result<Went, Halt> {
+    let plan = task.plan_of(step)?;
     let Work::Install { package, payload: wanted, previous, .. } = &plan.work else {
         return Ok(Went::unchanged("nothing to upload"));
     };
@@ -63,10 +64,11 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     let job = task.job.clone();
     let _permit = job.limits.upload().await;
     let came = match &plan.inbox {
-        None => by_stdin(task, &plan, &payload).await?,
+        _ if plan.is_windows() => to_windows(task, &plan, (&payload, step)).await?,
+        None => by_stdin(task, &plan, (&payload, step)).await?,
         Some(dir) => {
             let inbox = Inbox::new(dir, &format!("{}.part", wanted.sha256));
-            by_sftp(task, &plan, &payload, &inbox).await?
+            by_sftp(task, &plan, (&payload, step), &inbox).await?
         }
     };
     let figures = |sent: u64| Figures {
@@ -81,7 +83,7 @@ pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Ha
     };
     let mut went = Went::changed(figures(sent));
     let mut notes = vec![format!("{} bytes as {}", wanted.size, wanted.form.word())];
-    if plan.inbox.is_some() {
+    if plan.inbox.is_some() && !plan.is_windows() {
         notes.push("by SFTP".into());
     }
     if offset > 0 {
@@ -113,7 +115,7 @@ fn unexpected(answer: &str) -> Failure {
     Failure::new(Code::Internal, format!("unexpected answer `{answer}`"))
 }
 
-async fn by_stdin(task: &mut HostTask, plan: &Plan, payload: &Payload) -> Result<Came, Halt> {
+async fn by_stdin(task: &mut HostTask, plan: &Plan, (payload, step): (&Payload, StepKind)) -> Result<Came, Halt> {
     let (mut talk, first) = put(task, plan, payload, None).await?;
     if first == "have" {
         talk.end().await;
@@ -121,14 +123,14 @@ async fn by_stdin(task: &mut HostTask, plan: &Plan, payload: &Payload) -> Result
     }
     let offset = first.strip_prefix("want=").and_then(|offset| offset.parse::<u64>().ok());
     let offset = offset.filter(|offset| *offset <= payload.reference.size).ok_or_else(|| unexpected(&first))?;
-    task.has_bytes(offset);
-    let sent = send(task, &mut Sink::Stdin(&mut talk), payload, offset).await?;
+    task.has_bytes(step, offset);
+    let sent = send(task, &mut Sink::Stdin(&mut talk), (payload.rest(offset), step), (offset, payload.reference.size)).await?;
     let stored = in_time("confirm the package", answer(&mut talk)).await?;
     talk.end().await;
     Ok(Came::Now(Brought { offset, sent, stored }))
 }
 
-async fn by_sftp(task: &mut HostTask, plan: &Plan, payload: &Payload, inbox: &Inbox) -> Result<Came, Halt> {
+async fn by_sftp(task: &mut HostTask, plan: &Plan, (payload, step): (&Payload, StepKind), inbox: &Inbox) -> Result<Came, Halt> {
     let mut brought = None;
     loop {
         let (mut talk, first) = put(task, plan, payload, Some(inbox)).await?;
@@ -154,10 +156,65 @@ async fn by_sftp(task: &mut HostTask, plan: &Plan, payload: &Payload, inbox: &In
         // Its end may have been written before something in the middle was.
         let is_ours = plan.digest_tool == "none" || payload.starts_with_digest(there.len(), digest).await?;
         let offset = if is_ours { there.len() as u64 } else { 0 };
-        task.has_bytes(offset);
+        task.has_bytes(step, offset);
         let mut sink = Sink::Inbox(inbox.open(task, offset).await?);
-        brought = Some((offset, send(task, &mut sink, payload, offset).await?));
+        let rest = payload.rest(offset);
+        brought = Some((offset, send(task, &mut sink, (rest, step), (offset, payload.reference.size)).await?));
     }
+}
+
+/// By SFTP into the state directory, where a batch file looks before and proves after; the file that is not whole, or each of
+/// those of a tree that are missing.
+async fn to_windows(task: &mut HostTask, plan: &Plan, (payload, step): (&Payload, StepKind)) -> Result<Came, Halt> {
+    let looking = windows::package::there(task, plan, payload);
+    let (offset, sent) = match in_time("say what it has of the package", looking).await? {
+        (There::Whole, false) => return Ok(Came::Before),
+        // Brought whole by a try that did not hear of it.
+        (There::Whole | There::Unverified, _) => (payload.reference.size, 0),
+        (There::Part(size, digest), _) => {
+            let there = usize::try_from(size).unwrap_or(usize::MAX).min(payload.bytes.len());
+            let offset = if payload.starts_with_digest(there, &digest).await? { there as u64 } else { 0 };
+            task.has_bytes(step, offset);
+            let mut sftp = windows::open(task.session()?).await?;
+            sftp.open(&windows::package::part_path(plan, &payload.reference.sha256)?, offset).await.map_err(Failure::from)?;
+            let rest = payload.rest(offset);
+            (offset, send(task, &mut Sink::Inbox(sftp), (rest, step), (offset, payload.reference.size)).await?)
+        }
+        (There::Lacks(lacks), _) => tree_to_windows(task, plan, (payload, step), &lacks).await?,
+    };
+    let (there, _) = in_time("confirm the package", windows::package::there(task, plan, payload)).await?;
+    match there {
+        There::Whole => Ok(Came::Now(Brought { offset, sent, stored: "stored".into() })),
+        There::Unverified => Ok(Came::Now(Brought { offset, sent, stored: "stored=unverified".into() })),
+        There::Part(..) | There::Lacks(_) => {
+            let message = "the host has not all of the package that was sent";
+            Err(Failure::new(Code::ChecksumMismatch, message).into())
+        }
+    }
+}
+
+async fn tree_to_windows(
+    task: &mut HostTask,
+    plan: &Plan,
+    (payload, step): (&Payload, StepKind),
+    lacks: &[usize],
+) -> Result<(u64, u64), Halt> {
+    windows::package::begin_tree(task, plan, (payload, lacks)).await?;
+    let missing: Vec<_> = lacks.iter().filter_map(|at| payload.parts.get(*at)).collect();
+    let total = payload.reference.size;
+    let offset = total.saturating_sub(missing.iter().map(|part| part.size as u64).sum());
+    task.has_bytes(step, offset);
+    let mut sent = 0;
+    let mut sftp = windows::open(task.session()?).await?;
+    for part in missing {
+        sftp.open(&windows::package::file_path(plan, &payload.reference.sha256, part)?, 0).await.map_err(Failure::from)?;
+        let mut sink = Sink::Inbox(sftp);
+        let bytes = payload.bytes.slice(part.at..part.at + part.size);
+        sent += send(task, &mut sink, (bytes, step), (offset + sent, total)).await?;
+        let Sink::Inbox(same) = sink else { return Err(Failure::new(Code::Internal, "another way").into()) };
+        sftp = same;
+    }
+    Ok((offset, sent))
 }
 
 /// Where the payload goes.
@@ -196,16 +253,19 @@ async fn answer(talk: &mut Talk) -> Result<String, Failure> {
     })
 }
 
-/// Sends the payload from `offset` within all budgets; gives the bytes sent.
-async fn send(task: &HostTask, sink: &mut Sink<'_>, payload: &Payload, offset: u64) -> Result<u64, Halt> {
-    let total = payload.reference.size;
-    let entry = task.job.board.enter(Progress { host: task.row.address, step: StepKind::UploadPackage, done: offset, total });
+/// Sends what is left, behind so many bytes of so many, within all budgets; gives the bytes sent.
+async fn send(
+    task: &HostTask,
+    sink: &mut Sink<'_>,
+    (mut rest, step): (Bytes, StepKind),
+    (offset, total): (u64, u64),
+) -> Result<u64, Halt> {
+    let entry = task.job.board.enter(Progress { host: task.row.address, step, done: offset, total });
     let own = Bucket::new(task.row.spec.host.bt_speed_limit);
     // The tightest wins: a piece goes when the last of them lets it.
     let gateways = task.access.gateway_bandwidth.iter().map(AsRef::as_ref);
     let shared = [task.job.bandwidth.as_ref(), task.job.limits.bandwidth.as_ref()];
     let budgets: Vec<&Bucket> = own.iter().chain(gateways).chain(shared.into_iter().flatten()).collect();
-    let mut rest: Bytes = payload.bytes.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(payload.bytes.len())..);
     let mut sent = 0;
     while !rest.is_empty() {
         let piece = rest.split_to(PIECE.min(rest.len()));

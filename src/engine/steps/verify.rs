@@ -9,19 +9,21 @@ use tokio::time::Instant;
 
 use crate::assets;
 use crate::domain::event::Figures;
+use crate::domain::facts;
 use crate::domain::failure::{Code, Failure};
 use crate::domain::id::RunId;
 use crate::domain::outcome::ExitReport;
-use crate::domain::package::{Health, Question};
+use crate::domain::package::{Health, Question, Role};
 use crate::domain::plan::{Plan, StepKind};
 use crate::domain::shell;
 use crate::engine::ask::{self, Answer};
 use crate::engine::host_task::{Halt, HostTask, Went};
+use crate::engine::steps::{finish, gateway_role};
 use crate::plan::params;
 use crate::transport::ForwardError;
 
 /// Runs the agent script of a run for its short answers, attached.
-const AGENT_NOW: &str = "echo; echo @@lf:ready@@; exec sh \"$1/agent.sh\" \"$2\" \"$1\"";
+const AGENT_NOW: &str = "echo; echo @@lf:ready@@; PATH=/usr/xpg4/bin:$PATH; exec sh \"$1/agent.sh\" \"$2\" \"$1\"";
 
 /// First pause between two questions; doubles to a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -34,7 +36,13 @@ const STATUS_CAP: usize = 64 * 1024;
 
 pub(in crate::engine) async fn carry_out(task: &mut HostTask) -> Result<Went, Halt> {
     let health = task.plan()?.work.installed().health.clone();
-    proved(task, &health, StepKind::RunScript).await
+    let mut went = proved(task, &health, StepKind::RunScript).await?;
+    if task.kind().role() == Role::Proxy {
+        let role = gateway_role::proved(task).await?;
+        went.figures.detail = Some(went.figures.detail.into_iter().chain([role]).collect::<Vec<_>>().join("; "));
+    }
+    finish::note_upstream(task).await?;
+    Ok(went)
 }
 
 /// Asks the agent that the run of `step` left.
@@ -42,7 +50,7 @@ pub(in crate::engine) async fn proved(task: &mut HostTask, health: &Health, step
     let before = process(task, step).await?.ok_or_else(|| Failure::new(Code::AgentDied, "the agent's process is not running"))?;
     let question = health.question().ok_or_else(|| Failure::new(Code::BadPackage, "the package has no health check"))?;
     let begun = Instant::now();
-    let answered = asked(task, question, Duration::from_secs(health.timeout_s)).await;
+    let answered = asked(task, (question, step), Duration::from_secs(health.timeout_s)).await;
     let after = process(task, step).await?;
     // A dead agent explains a missing answer better than the silence does.
     match (after, answered) {
@@ -59,10 +67,11 @@ pub(in crate::engine) async fn proved(task: &mut HostTask, health: &Health, step
 }
 
 /// Asks through the session, else lets the target ask itself.
-async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) -> Result<(), Failure> {
+async fn asked(task: &mut HostTask, (question, step): (Question<'_>, StepKind), patience: Duration) -> Result<(), Failure> {
     let (mode, target) = match question {
+        Question::Command(_) if task.plan()?.is_windows() => return by_batch(task, step, patience).await,
         Question::Command(command) => {
-            let command = in_current(&task.plan()?, command);
+            let command = in_current(&task.plan_of(step)?, command);
             return on_target(task, "command", &command, patience).await;
         }
         Question::Http(url) => ("http", url),
@@ -71,6 +80,10 @@ async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) 
     match through_session(task, question, patience).await {
         Ok(()) => Ok(()),
         Err(Refused::Failed(failure)) => Err(failure),
+        Err(Refused::NoForwarding(why)) if task.plan()?.is_windows() => {
+            let message = format!("there is no way to ask the agent: sshd does not forward ({why}), and nothing on Windows asks");
+            Err(Failure::new(Code::CannotAsk, message))
+        }
         Err(Refused::NoForwarding(why)) => on_target(task, mode, target, patience)
             .await
             .map_err(|failure| failure.because(format!("sshd does not forward: {why}"))),
@@ -78,14 +91,14 @@ async fn asked(task: &mut HostTask, question: Question<'_>, patience: Duration) 
 }
 
 /// A command of the package runs where its agent runs.
-fn in_current(plan: &Plan, command: &str) -> String {
+pub(in crate::engine) fn in_current(plan: &Plan, command: &str) -> String {
     let current = format!("{}/{}/current", plan.paths.setup_path, plan.work.installed().name);
     format!("cd {} || exit 1; {command}", shell::quote_str(&current))
 }
 
-/// verify_gone: neither process nor files of the agent are there.
-pub(in crate::engine) async fn gone(task: &mut HostTask) -> Result<Went, Halt> {
-    let (exit, text) = status(task, StepKind::RunScript).await?;
+/// verify_gone: neither process nor files of what the run of `step` took away are there.
+pub(in crate::engine) async fn gone(task: &mut HostTask, step: StepKind) -> Result<Went, Halt> {
+    let (exit, text) = status(task, step).await?;
     let not_installed = assets::script_exit_named("not_installed").map(|row| row.exit.unsigned_abs());
     match exit {
         ExitReport::Code(code) if Some(code) == not_installed => Ok(Went::changed(Figures::detail("process and files are gone"))),
@@ -122,10 +135,16 @@ fn no_status(exit: &ExitReport) -> Failure {
 async fn status(task: &mut HostTask, step: StepKind) -> Result<(ExitReport, String), Failure> {
     let plan = task.plan()?;
     let attempt = task.record.step(step).map_or(1, |record| record.attempts);
-    let run_dir = params::run_dir(&plan, &RunId::new(task.row.id, step, attempt));
-    let mut talk = task.talk(AGENT_NOW, &[&run_dir, "status"]).await?;
+    let run_id = RunId::new(task.row.id, step, attempt);
+    let mut talk = if plan.is_windows() {
+        task.call(&plan, "now", &[run_id.as_str(), "status"]).await?
+    } else {
+        task.talk(AGENT_NOW, &[&params::run_dir(&plan, &run_id), "status"]).await?
+    };
     let text = talk.rest(STATUS_CAP).await?;
-    let exit = talk.exit().cloned().unwrap_or(ExitReport::NoStatus);
+    // A shell between us and a Windows host may change the code, so it is also said.
+    let said = facts::answers(&text).find_map(|answer| answer.strip_prefix("exit=")?.parse().ok());
+    let exit = said.map(ExitReport::Code).or(talk.exit().cloned()).unwrap_or(ExitReport::NoStatus);
     Ok((exit, format!("{text}{}", talk.complaint())))
 }
 
@@ -162,13 +181,26 @@ async fn through_session(task: &mut HostTask, question: Question<'_>, patience: 
     }
 }
 
+/// Lets a Windows host run the command of the package, which lies beside the release.
+async fn by_batch(task: &mut HostTask, step: StepKind, patience: Duration) -> Result<(), Failure> {
+    let plan = task.plan()?;
+    let attempt = task.record.step(step).map_or(1, |record| record.attempts);
+    let run = RunId::new(task.row.id, step, attempt);
+    let timeout = patience.as_secs().to_string();
+    let asking = async { task.call(&plan, "health", &[&timeout, run.as_str()]).await?.last().await };
+    healthy(asking, patience).await
+}
+
 /// Lets the target ask, in one exec.
 async fn on_target(task: &mut HostTask, mode: &str, target: &str, patience: Duration) -> Result<(), Failure> {
     let timeout = patience.as_secs().to_string();
-    let asking = async {
-        let mut talk = task.talk(&assets::HEALTH, &[&timeout, mode, target]).await?;
-        talk.last().await
-    };
+    let asking = async { task.talk(&assets::HEALTH, &[&timeout, mode, target]).await?.last().await };
+    healthy(asking, patience).await
+}
+
+/// What the target's asking comes to.
+async fn healthy(asking: impl Future<Output = Result<Option<String>, Failure>>, patience: Duration) -> Result<(), Failure> {
+    let timeout = patience.as_secs();
     let answer = tokio::time::timeout(patience + MARGIN, asking)
         .await
         .map_err(|_| Failure::new(Code::AgentSilent, format!("the agent did not answer within {timeout} s")))??;

@@ -46,6 +46,29 @@ fn a_list_becomes_the_body_that_a_job_file_would_be() {
 }
 
 #[test]
+fn a_cell_is_data_whatever_is_in_it() {
+    for value in
+        ["it's $(id) `id`; id | id * \\", "=cmd|'/c id'!A0", "{{ 7*7 }} 100% %n", "中文", "-rf", "say \"hi\"", "a,b;c\td"]
+    {
+        let cell = format!("\"{}\"", value.replace('"', "\"\""));
+        let path = format!("\"/opt/{}\"", value.replace('"', "\"\"").replace('\t', " "));
+        let list = list(&format!(
+            "inner_ip,account,password,data_path,paths.log_path,vars.text\n10.0.0.1,ops,{cell},{path},{path},{cell}\n"
+        ));
+        let host = &list.body["hosts"][0];
+        let in_path = format!("/opt/{}", value.replace('\t', " "));
+        assert_eq!((&host["password"], &host["vars"]["text"]), (&json!(value), &json!(value)));
+        assert_eq!((&host["data_path"], &host["paths"]["log_path"]), (&json!(in_path), &json!(in_path)));
+        assert_eq!(faults_of(&list), [""; 0], "{value}");
+    }
+    let control = "inner_ip,account,password,vars.text,paths.log_path\n10.0.0.1,o\u{1b}s,a\u{7}b,x\0y,/opt/\u{1b}\n";
+    let told = faults(control);
+    for column in ["account", "password", "vars.text", "paths.log_path"] {
+        assert!(told.iter().any(|fault| fault.starts_with(&format!("row 2, column {column}: "))), "{column}: {told:?}");
+    }
+}
+
+#[test]
 fn what_spreadsheets_and_editors_do_to_a_csv_changes_nothing() {
     let plain = list("inner_ip,password\n10.0.0.1,a\n\n10.0.0.2,b\n");
     for text in [

@@ -6,7 +6,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Fault, code};
-use crate::domain::site::Paths;
+use crate::domain::site::{Paths, target_path};
+use crate::domain::vars::{self, Vars};
+
+/// Bytes of a text that is no secret. The longest there is for a reason is a path on a target; names are far below.
+const LONGEST_TEXT: usize = 1024;
 
 /// The fields of one object of the request.
 pub(crate) struct Fields<'a> {
@@ -47,14 +51,18 @@ impl<'a> Fields<'a> {
         self.object.get(key).filter(|value| !value.is_null() && value.as_str() != Some(""))
     }
 
-    /// A text of one line.
+    /// A text of one line. It ends on terminals and in logs, where a control character would be obeyed.
     pub(crate) fn text(&mut self, key: &str) -> Option<String> {
         match self.value(key)? {
-            Value::String(text) if !text.contains(['\n', '\r', '\0']) => Some(text.clone()),
-            Value::String(_) => {
-                self.fault(key, "must be one line");
+            Value::String(text) if text.contains(char::is_control) => {
+                self.fault(key, "must be one line without control characters");
                 None
             }
+            Value::String(text) if text.len() > LONGEST_TEXT => {
+                self.fault(key, format!("must not be longer than {LONGEST_TEXT} bytes"));
+                None
+            }
+            Value::String(text) => Some(text.clone()),
             _ => {
                 self.fault(key, "must be a string");
                 None
@@ -168,22 +176,40 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Paths on a target: absolute, one line, no `..`.
-    pub(crate) fn paths(&mut self, key: &str) -> Paths {
-        let paths: Paths = self.structure(key).unwrap_or_default();
-        let bad: Vec<String> =
-            paths.given().filter(|(_, path)| !is_target_path(path)).map(|(name, _)| format!("{key}.{name}")).collect();
-        for name in bad {
-            self.fault(&name, "must be an absolute path without `..`");
+    /// A path on a target.
+    pub(crate) fn target_path(&mut self, key: &str) -> Option<String> {
+        let path = self.text(key)?;
+        let fault = target_path::fault(&path);
+        if let Some(fault) = fault {
+            self.fault(key, fault);
         }
-        paths
+        fault.is_none().then_some(path)
     }
-}
 
-/// Absolute, one line, no `..`: Linux or Windows.
-pub(super) fn is_target_path(path: &str) -> bool {
-    let absolute = path.starts_with('/') || path.as_bytes().get(1..3).is_some_and(|drive| drive == b":\\" || drive == b":/");
-    absolute && !path.contains(['\n', '\r', '\0']) && path.split(['/', '\\']).all(|part| part != "..")
+    /// Paths on a target by their wire names, no other key among them.
+    pub(crate) fn paths(&mut self, key: &str) -> Paths {
+        let Some(mut below) = self.child(key) else { return Paths::default() };
+        let unknown: Vec<String> = below.object.keys().filter(|name| !Paths::KEYS.contains(&name.as_str())).cloned().collect();
+        for name in unknown {
+            below.fault(&name, format!("is none of {}", Paths::KEYS.join(", ")));
+        }
+        Paths {
+            setup_path: below.target_path("setup_path"),
+            data_path: below.target_path("data_path"),
+            run_path: below.target_path("run_path"),
+            log_path: below.target_path("log_path"),
+            temp_path: below.target_path("temp_path"),
+        }
+    }
+
+    /// Package variables.
+    pub(crate) fn vars(&mut self, key: &str) -> Vars {
+        let vars = self.object(key);
+        for (place, fault) in vars::faults(&vars) {
+            self.fault(&format!("{key}{place}"), fault);
+        }
+        vars
+    }
 }
 
 /// Which fields were asked for, so that a test can hold the published lists of them against it.

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::fields::{Fields, is_target_path};
+use super::fields::Fields;
 use super::login::{self, AUTH_TYPES};
 use super::{RequestedHost, SecretSources, code};
 use crate::domain::credential::Retention;
-use crate::domain::host::{Addressing, AuthType, HostSpec, Os};
+use crate::domain::host::{Addressing, AuthType, HostSpec, NEAREST, Os};
 use crate::domain::job::JobKind;
 use crate::domain::package::Role;
-use crate::domain::site::{HostKeyPolicy, Site};
+use crate::domain::site::{HostKeyPolicy, Site, target_path};
 
 /// The keys of a host that are read; everything else in it is ignored.
 pub const FIELDS: [&str; 31] = [
@@ -71,10 +71,7 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         fields.fault("outer_ip", "outer_ip or outer_ipv6 is required for a proxy");
     }
     let auth_type = fields.word("auth_type", AUTH_TYPES).unwrap_or(AuthType::Password);
-    let data_path = fields.text("data_path");
-    if data_path.as_deref().is_some_and(|path| !is_target_path(path)) {
-        fields.fault("data_path", "must be an absolute path without `..`");
-    }
+    let data_path = fields.target_path("data_path");
     let port = login::port(&mut fields).unwrap_or(22);
     let ap_id = known(&mut fields, bk_biz_id, bk_cloud_id, kind, site);
     let credential = if is_manual { None } else { login::credential(&mut fields, auth_type, (kind, site), sources) };
@@ -104,8 +101,9 @@ pub(super) fn read(mut fields: Fields<'_>, kind: JobKind, site: &Site, sources: 
         enable_compression: fields.switch("enable_compression").unwrap_or(false),
         data_path,
         paths: fields.paths("paths"),
-        vars: fields.object("vars"),
+        vars: fields.vars("vars"),
     };
+    windows_paths(&mut fields, &spec);
     let names_auth = fields.value("auth_type").is_some();
     let names_login = fields.value("account").is_some() || fields.value("port").is_some();
     (fields.faults() == before).then_some(RequestedHost { spec, credential, names_login, names_auth })
@@ -122,6 +120,20 @@ fn new_host_key(fields: &mut Fields<'_>, kind: JobKind, site: &Site) -> bool {
         fields.fault("accept_new_host_key", "is not for a site whose host_keys is strict or known_hosts");
     }
     accepts
+}
+
+/// A host that is said to be Windows has paths of Windows.
+fn windows_paths(fields: &mut Fields<'_>, spec: &HostSpec) {
+    if spec.os_type != Some(Os::Windows) {
+        return;
+    }
+    let data_path = spec.data_path.as_deref().map(|path| ("data_path".to_owned(), path));
+    let paths = spec.paths.given().map(|(name, path)| (format!("paths.{name}"), path));
+    for (name, path) in paths.chain(data_path) {
+        if let Some(fault) = target_path::windows_fault(path) {
+            fields.fault(&name, fault);
+        }
+    }
 }
 
 fn default_account(os: Option<Os>) -> &'static str {
@@ -155,7 +167,8 @@ fn outer_addresses(fields: &mut Fields<'_>) -> String {
             fields.fault("outer_ip", format!("`{item}` is not an IP address"));
         }
     }
-    text
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.collect::<Vec<_>>().join(",")
 }
 
 /// The install channel: known, and of the host's cloud; -1 stands for the one of its network, or for none.
@@ -188,15 +201,17 @@ fn known(fields: &mut Fields<'_>, business: i64, cloud: i64, kind: JobKind, site
         fields.fault_with("bk_cloud_id", code::CLOUD, format!("there is no cloud {cloud}"));
     }
     let points = site.access_points();
+    let of_cloud = site.cloud(cloud).and_then(|cloud| cloud.access_point);
     match fields.integer("ap_id") {
-        Some(-1) => -1,
+        // What stands behind proxies does not reach access points: that is for its cloud to say.
+        Some(NEAREST) => of_cloud.unwrap_or(NEAREST),
         Some(id) => {
             if !points.iter().any(|point| point.id == id) {
                 fields.fault_with("ap_id", code::ACCESS_POINT, format!("there is no access point {id}"));
             }
             id
         }
-        None => match (site.cloud(cloud).and_then(|cloud| cloud.access_point), points.as_slice()) {
+        None => match (of_cloud, points.as_slice()) {
             (Some(id), _) => id,
             (None, [only]) => only.id,
             (None, _) => {

@@ -23,6 +23,9 @@ pub const SECRETS: [&str; 6] = ["password", "second_password", "key", "certifica
 /// The words of `auth_type`, for a fault.
 pub(super) const AUTH_TYPES: &str = "PASSWORD, KEY, AGENT, TJJ_PASSWORD";
 
+/// The secrets that are typed on the host.
+const TYPED: [&str; 3] = ["password", "second_password", "sudo_password"];
+
 /// Largest file a secret is read from: a private key with comments stays far below.
 const SECRET_FILE_CAP: u64 = 64 * 1024;
 
@@ -280,6 +283,10 @@ fn secret(fields: &mut Fields<'_>, key: &str, sources: &SecretSources) -> Option
     let checked = read.and_then(|secret| match secret.expose_secret() {
         "" => Err("is empty".into()),
         text if text.contains('\0') => Err("must not contain a NUL byte".into()),
+        // A line that is typed, at sudo's prompt or at sshd's: what follows a newline would be typed somewhere else.
+        text if TYPED.contains(&key) && text.contains(|c: char| c.is_control() && c != '\t') => {
+            Err("must be one line without control characters".into())
+        }
         _ => Ok(secret),
     });
     checked.map_err(|message| fields.fault(key, message)).ok()

@@ -12,6 +12,7 @@ use crate::domain::job::Status;
 use crate::domain::outcome::StepOutcome;
 use crate::domain::plan::StepKind;
 use crate::domain::record::{HostRecord, StepRecord};
+use crate::domain::text;
 use crate::service::view::StepView;
 use crate::service::{Service, ServiceError};
 use crate::store::{OutputChunk, TaskRow};
@@ -21,6 +22,11 @@ use crate::store::{OutputChunk, TaskRow};
 pub struct StepLog {
     /// Which.
     pub step: StepKind,
+    /// The plugin it is about, where there may be several steps of a kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The step for people: with plugin and version.
+    pub node_name: String,
     /// Wire status.
     pub status: Status,
     /// First start.
@@ -77,12 +83,15 @@ pub(in crate::service) fn step_logs(task: &TaskRow, record: &HostRecord, chunks:
         let text = output.entry(chunk.step).or_default();
         join(text, ends.entry((chunk.step, chunk.attempt)).or_default(), chunk);
     }
+    let page = record.plan.as_ref().and_then(|plan| plan.codepage);
     let log = |view: StepView| StepLog {
         step: view.step,
+        subject: view.subject,
+        node_name: view.node_name,
         status: view.status,
         start_time: view.start_time,
         finish_time: view.finish_time,
-        log: step_log(record.step(view.step), output.get(&view.step).map_or(&[], Vec::as_slice)),
+        log: step_log(record.step(view.step), &text::decoded_from(output.get(&view.step).map_or(&[], Vec::as_slice), page)),
     };
     step_views(task, record).into_iter().map(log).collect()
 }
@@ -99,7 +108,7 @@ fn join(text: &mut Vec<u8>, end: &mut u64, piece: &OutputChunk) {
 }
 
 /// What the record knows of a step, then what the target printed.
-fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
+fn step_log(step: Option<&StepRecord>, output: &str) -> String {
     let mut log = String::new();
     let mut say = |line: String| {
         log.push_str(&line);
@@ -118,6 +127,6 @@ fn step_log(step: Option<&StepRecord>, output: &[u8]) -> String {
             say(failure.tail.clone());
         }
     }
-    log.push_str(&String::from_utf8_lossy(output));
+    log.push_str(output);
     log
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::credentials::LoginDraft;
 use super::journal::{self, EventRow};
 use super::session::{Session, query, words};
-use super::{Record, audit, credentials, queries};
+use super::{Record, audit, credentials, manual, queries};
 use crate::domain::event::EventKind;
 use crate::domain::host::Address;
 use crate::domain::id::{JobId, TaskId};
@@ -91,6 +91,7 @@ pub(super) async fn retry(record: &Record, job: JobId, retry: &Retry, logins: &[
         .collect();
     journal::insert_events(&mut tx, &rows).await?;
     credentials::keep_on(&mut tx, &ids, at).await?;
+    manual::expect_again(&mut tx, &ids, at).await?;
     let opened: HashSet<TaskId> = ids.iter().copied().collect();
     credentials::replace(&mut tx, &record.seal, logins.iter().filter(|login| opened.contains(&login.task))).await?;
     audit::note(&mut tx, job, &retry.by, at, ids.len() as u64).await?;

@@ -8,7 +8,7 @@
 //!
 //! Never here: the cipher (`store::seal`) and the clock that decides when to purge (the caller's).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -147,6 +147,18 @@ pub(super) async fn keep_on(tx: &mut Session, tasks: &[TaskId], at: i64) -> Resu
     Ok(())
 }
 
+/// The credentials of these host tasks let us in.
+pub(super) async fn proved(tx: &mut Session, tasks: &BTreeSet<TaskId>) -> Result<(), StoreError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    query("update credential set proved = 1 where proved = 0 and task_id in list($1)")
+        .list(words(tasks))
+        .execute(tx, "note which credentials let us in")
+        .await?;
+    Ok(())
+}
+
 /// Removes the credentials that ended jobs kept of these hosts; how many.
 pub(super) async fn remove(tx: &mut Session, gone: &[Address]) -> Result<u64, StoreError> {
     if gone.is_empty() {
@@ -198,13 +210,13 @@ struct LoginRecord {
     sealed: SealedRecord,
 }
 
-/// The newest credential that is kept for each of these hosts.
+/// The newest credential that is kept for each of these hosts and let us in; of none such the newest.
 pub(super) async fn kept_logins(record: &Record, asked: &[Address]) -> Result<Vec<(Address, HostSpec, Credential)>, StoreError> {
     let mut on = record.read().await?;
     let records: Vec<LoginRecord> = query(
         "select id, cloud, ip, spec, key_id, nonce, sealed from (
              select t.id, t.cloud, t.ip, t.spec, c.key_id, c.nonce, c.sealed, asked.place,
-                    row_number() over (partition by t.cloud, t.ip order by t.job_id desc, t.host_index desc) as age
+                    row_number() over (partition by t.cloud, t.ip order by c.proved desc, t.job_id desc, t.host_index desc) as age
              from pairs($1) asked cross join host_task t cross join credential c
              where t.cloud = asked.number and t.ip = asked.word and c.task_id = t.id) login
          where age = 1 order by place",
@@ -225,7 +237,7 @@ pub(super) async fn kept_until(on: &mut Session, asked: &[Address]) -> Result<Ve
     query(
         "select cloud, ip, purge_at from (
              select t.cloud, t.ip, c.purge_at, asked.place,
-                    row_number() over (partition by t.cloud, t.ip order by t.job_id desc, t.host_index desc) as age
+                    row_number() over (partition by t.cloud, t.ip order by c.proved desc, t.job_id desc, t.host_index desc) as age
              from pairs($1) asked cross join host_task t cross join credential c
              where t.cloud = asked.number and t.ip = asked.word and c.task_id = t.id) login
          where age = 1 order by place",
@@ -320,5 +332,11 @@ pub(super) async fn replace(
             .await?;
         rows.extend(login.row.clone());
     }
-    insert_rows(tx, seal, &rows).await
+    insert_rows(tx, seal, &rows).await?;
+    // What let us in before says nothing of the new ones.
+    query("update credential set proved = 0 where task_id in list($1)")
+        .list(words(rows.iter().map(|row| row.task)))
+        .execute(tx, "note which credentials are new")
+        .await?;
+    Ok(())
 }

@@ -9,10 +9,10 @@ use sqlx::FromRow;
 
 use super::insert::{Target, insert};
 use super::session::{Session, either, hosts, query};
-use super::{Record, host_id};
+use super::{Record, host_id, proxies};
 use crate::domain::host::Address;
 use crate::domain::id::JobId;
-use crate::store::row::{ip, json, micros, moment, number, of_json};
+use crate::store::row::{ip, json, micros, moment, number, of_json, of_word};
 use crate::store::{HostRow, PinnedKey, StoreError};
 
 /// Replaces and removes inventory rows; `None` is removed.
@@ -26,15 +26,18 @@ pub(super) async fn write(tx: &mut Session, changes: BTreeMap<Address, Option<Ho
         }
     }
     host_id::give(tx, &mut known).await?;
-    let known: Vec<(String, HostRow)> =
-        known.into_iter().map(|row| Ok((json("host", &row.spec)?, row))).collect::<Result<_, StoreError>>()?;
+    proxies::restore(tx, &known).await?;
+    let known: Vec<(String, String, HostRow)> = known
+        .into_iter()
+        .map(|row| Ok((json("host", &row.spec)?, json("upstream", &row.upstream)?, row)))
+        .collect::<Result<_, StoreError>>()?;
     let into = Target {
-        table: "host (cloud, ip, spec, package, version, digest, cpu, job_id, registered_at)",
+        table: "host (cloud, ip, spec, package, version, digest, cpu, role, upstream, job_id, registered_at)",
         tail: "on conflict (cloud, ip) do update set spec = excluded.spec, package = excluded.package,
-               version = excluded.version, digest = excluded.digest, cpu = excluded.cpu, job_id = excluded.job_id,
-               registered_at = excluded.registered_at",
+               version = excluded.version, digest = excluded.digest, cpu = excluded.cpu, role = excluded.role,
+               upstream = excluded.upstream, job_id = excluded.job_id, registered_at = excluded.registered_at",
     };
-    insert(tx, into, &known, |(spec, row)| {
+    insert(tx, into, &known, |(spec, upstream, row)| {
         [
             row.address.cloud.into(),
             row.address.ip.to_string().into(),
@@ -43,6 +46,8 @@ pub(super) async fn write(tx: &mut Session, changes: BTreeMap<Address, Option<Ho
             row.version.as_str().into(),
             row.digest.as_str().into(),
             row.cpu.as_str().into(),
+            row.role.word().into(),
+            upstream.as_str().into(),
             row.job.0.into(),
             micros(row.at).into(),
         ]
@@ -87,6 +92,10 @@ async fn write_keys(tx: &mut Session, keys: &[PinnedKey], tail: &'static str) ->
     .await
 }
 
+/// What [`HostRecord`] is read from, of `host h`.
+pub(super) const COLUMNS: &str =
+    "h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.role, h.upstream, h.job_id, h.registered_at";
+
 /// A row of `host`.
 #[derive(FromRow)]
 pub(super) struct HostRecord {
@@ -97,6 +106,8 @@ pub(super) struct HostRecord {
     version: String,
     digest: String,
     cpu: String,
+    role: String,
+    upstream: String,
     job_id: i64,
     registered_at: i64,
 }
@@ -112,6 +123,8 @@ impl TryFrom<HostRecord> for HostRow {
             version: record.version,
             digest: record.digest,
             cpu: record.cpu,
+            role: of_word("role", &record.role)?,
+            upstream: of_json("upstream", &record.upstream)?,
             job: JobId(record.job_id),
             at: moment(record.registered_at)?,
         })
@@ -120,13 +133,10 @@ impl TryFrom<HostRecord> for HostRow {
 
 /// What is known of a host.
 pub(super) async fn host(on: &mut Session, address: Address) -> Result<Option<HostRow>, StoreError> {
-    let record: Option<HostRecord> = query(
-        "select cloud, ip, spec, package, version, digest, cpu, job_id, registered_at from host where cloud = $1 and ip = $2",
-    )
-    .bind(address.cloud)
-    .bind(address.ip.to_string())
-    .optional(on, "read the inventory")
-    .await?;
+    let mut select = query("select ");
+    select.push(COLUMNS).push(" from host h where h.cloud = ?").value(address.cloud);
+    select.push(" and h.ip = ?").value(address.ip.to_string());
+    let record: Option<HostRecord> = select.optional(on, "read the inventory").await?;
     record.map(HostRow::try_from).transpose()
 }
 

@@ -9,7 +9,7 @@ use super::insert::{Target, insert};
 use super::journal::{self, EventRow};
 use super::queries::{self, TaskRecord};
 use super::session::{Session, either, numbers, query, words};
-use super::{Record, audit, computed, outage};
+use super::{Record, audit, computed, manual, outage};
 use crate::domain::Timestamp;
 use crate::domain::audit::Asking;
 use crate::domain::event::EventKind;
@@ -45,6 +45,9 @@ struct Draft {
     created_at: i64,
     by: Asking,
     served: bool,
+    parent: Option<i64>,
+    /// No executor claims its hosts.
+    manual: bool,
     tasks: Vec<TaskDraft>,
     /// Hosts the job will hold.
     held: Vec<Address>,
@@ -67,9 +70,11 @@ impl Draft {
         let hosts = job.hosts.len() as u64 - ignored;
         let accepted = EventKind::JobAccepted { job_type: job.spec.kind, hosts, ignored };
         let mut draft = Self {
+            manual: job.is_manual(),
             spec: json("job", &job.spec)?,
             created_by: job.created_by,
             served: job.served,
+            parent: job.spec.parent.map(|parent| parent.0),
             created_at: micros(at),
             by: job.by,
             tasks: Vec::with_capacity(job.hosts.len()),
@@ -119,6 +124,10 @@ impl Draft {
         }
         let id = self.insert_job(&mut tx).await?;
         self.insert_tasks(&mut tx, id).await?;
+        if self.manual {
+            let open = self.tasks.iter().filter(|task| task.left_out.is_none()).map(|task| task.id);
+            manual::expect(&mut tx, &open.collect::<Vec<_>>(), self.created_at).await?;
+        }
         credentials::insert_rows(&mut tx, &record.seal, &self.credentials).await?;
         journal::insert_events(&mut tx, &self.events_of(id)).await?;
         audit::note(&mut tx, id, &self.by, self.created_at, self.held.len() as u64).await?;
@@ -131,15 +140,19 @@ impl Draft {
 
     async fn insert_job(&self, tx: &mut Session) -> Result<JobId, StoreError> {
         let next_seq = self.events.len() as i64 + 1;
-        let id: i64 =
-            query("insert into job (next_seq, created_by, created_at, spec, served) values ($1, $2, $3, $4, $5) returning id")
-                .bind(next_seq)
-                .bind(self.created_by.as_str())
-                .bind(self.created_at)
-                .bind(self.spec.as_str())
-                .bind(i64::from(self.served))
-                .one(tx, "insert a job")
-                .await?;
+        let id: i64 = query(
+            "insert into job (next_seq, created_by, created_at, spec, served, parent_id, manual)
+                 values ($1, $2, $3, $4, $5, $6, $7) returning id",
+        )
+        .bind(next_seq)
+        .bind(self.created_by.as_str())
+        .bind(self.created_at)
+        .bind(self.spec.as_str())
+        .bind(i64::from(self.served))
+        .bind(self.parent)
+        .bind(i64::from(self.manual))
+        .one(tx, "insert a job")
+        .await?;
         Ok(JobId(id))
     }
 
@@ -179,6 +192,8 @@ pub(super) async fn claim(record: &Record, take: Take<'_>) -> Result<Vec<TaskRow
     let mut chosen =
         query("select t.id, t.host_index, t.job_id, t.cloud, t.ip, t.spec, t.status, t.epoch + 1 as epoch, t.cancel_asked");
     chosen.push(" from host_task t where t.open = 1 and t.job_id = ?").value(take.job.0);
+    // A person has those of a manual job.
+    chosen.push(" and not exists (select 1 from job j where j.id = t.job_id and j.manual = 1)");
     chosen.push(" and (t.holder is null or t.holder = ? or ").value(take.owner).push_either(FREE.0, FREE.1);
     chosen.push(") and t.id not in list(?)").values(words(take.mine));
     if take.which == Which::Cancelled {
@@ -206,12 +221,15 @@ pub(super) async fn claim(record: &Record, take: Take<'_>) -> Result<Vec<TaskRow
     Ok(rows)
 }
 
-/// Unfinished jobs of `serve` in which something is to do that nobody alive does: a host to work on, or an end to write.
+/// Unfinished jobs of `serve` in which something is to do that nobody alive does: a host to work on, or an end to write. Of a
+/// manual job it is the end only.
 pub(super) async fn left_over(on: &mut Session, clouds: &[i64]) -> Result<Vec<JobId>, StoreError> {
     // With SQLite it is the holds that tell; they are no rows.
     let mut look = either(
-        "select id from job j where finished_at is null and served = 1",
+        "select id from job j where finished_at is null and served = 1
+         and (manual = 0 or not exists (select 1 from host_task t where t.job_id = j.id and t.open = 1))",
         "select j.id from job j where j.finished_at is null and j.served = 1
+         and (j.manual = 0 or not exists (select 1 from host_task t where t.job_id = j.id and t.open = 1))
          and not exists (select 1 from lease l where l.job_id = j.id and l.shared = 0 and l.expires_at > clock_timestamp())
          and (exists (select 1 from host_task t where t.job_id = j.id and t.open = 1 and (t.holder is null
                   or not exists (select 1 from lease l where l.owner = t.holder and l.expires_at > clock_timestamp())))

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::insert::{Target, insert};
+use super::proxies::{self, Retired};
 use super::session::{Session, numbers, query, words};
 use super::{Record, credentials, host_id, inventory, output};
 use crate::domain::event::{EVENT_VERSION, EventKind};
@@ -123,7 +124,7 @@ fn task_of(write: &Write) -> Option<TaskId> {
         Write::Host { claim, .. } => Some(claim.task),
         Write::Output(chunk) => Some(chunk.task),
         Write::Job { .. } | Write::Register(_) | Write::Forget(_) | Write::Remove(_) => None,
-        Write::PinKey(_) | Write::ReplaceKey(_) => None,
+        Write::PinKey(_) | Write::ReplaceKey(_) | Write::Retire { .. } => None,
     }
 }
 
@@ -133,7 +134,7 @@ fn job_of(write: &Write) -> Option<JobId> {
         Write::Host { claim, .. } => Some(claim.job),
         Write::Job { job, .. } => Some(*job),
         Write::Output(_) | Write::Register(_) | Write::Forget(_) | Write::Remove(_) => None,
-        Write::PinKey(_) | Write::ReplaceKey(_) => None,
+        Write::PinKey(_) | Write::ReplaceKey(_) | Write::Retire { .. } => None,
     }
 }
 
@@ -171,6 +172,8 @@ struct Settled {
     events: Vec<EventRow>,
     /// Wire status of a host task, and whether it still holds its host.
     hosts: BTreeMap<TaskId, (Status, bool)>,
+    /// Host tasks whose login let us in.
+    proved: BTreeSet<TaskId>,
     /// When host tasks became terminal.
     ended: BTreeMap<TaskId, i64>,
     jobs: BTreeMap<JobId, (Status, i64)>,
@@ -178,6 +181,7 @@ struct Settled {
     inventory: BTreeMap<Address, Option<HostRow>>,
     /// Hosts whose kept logins go.
     removed: Vec<Address>,
+    retired: Vec<Retired>,
     keys: Vec<PinnedKey>,
     /// Those that take the place of another: one statement may not write a row twice.
     new_keys: HashMap<(i64, IpAddr, u16), PinnedKey>,
@@ -223,6 +227,10 @@ impl Settled {
                 self.removed.push(*address);
                 Ok(Written::Done(None))
             }
+            Write::Retire { proxy, job, at } => {
+                self.retired.push(Retired { proxy: *proxy, job: *job, at: *at });
+                Ok(Written::Done(None))
+            }
             Write::PinKey(key) => {
                 self.keys.push(key.clone());
                 Ok(Written::Done(None))
@@ -248,6 +256,9 @@ impl Settled {
 
     /// Copies what an event means for lists.
     fn follow(&mut self, task: TaskId, event: &EventKind, at: i64) {
+        if event.is_login() {
+            self.proved.insert(task);
+        }
         let (status, open) = match event {
             EventKind::HostStarted => (Status::Running, true),
             EventKind::HostIgnored { exclusion } => (exclusion.exception.status(), false),
@@ -276,6 +287,7 @@ impl Settled {
     async fn write(self, tx: &mut Session) -> Result<u64, StoreError> {
         insert_events(tx, &self.events).await?;
         update_hosts(tx, &self.hosts).await?;
+        credentials::proved(tx, &self.proved).await?;
         let mut removed = credentials::end(tx, &self.ended).await?;
         for (job, (status, at)) in &self.jobs {
             query("update job set status = $2, finished_at = $3 where id = $1")
@@ -288,6 +300,7 @@ impl Settled {
         removed += credentials::remove(tx, &self.removed).await?;
         host_id::give_up(tx, &self.removed).await?;
         inventory::write(tx, self.inventory).await?;
+        proxies::retire(tx, &self.retired).await?;
         inventory::pin(tx, &self.keys).await?;
         let new_keys: Vec<PinnedKey> = self.new_keys.values().cloned().collect();
         inventory::replace_keys(tx, &new_keys).await?;

@@ -7,7 +7,7 @@
 //!  jobs.rs     create, claim          queries.rs   lists, events, busy hosts        asked.rs  cancel, retry
 //!  once.rs     submissions with a key
 //!  session.rs  one statement          insert.rs    many rows                       pages.rs  pages of lists
-//!  audit.rs    who asked for what
+//!  audit.rs    who asked for what    manual.rs   tokens and runs of hosts that a person installs
 //! ```
 //!
 //! What the databases differ in stays with them: how one is opened (`sqlite`, `postgres`), how a job is held ([`Holds`]),
@@ -25,11 +25,14 @@ mod inventory;
 mod jobs;
 mod journal;
 mod keys;
+mod manual;
 mod once;
 mod output;
 mod pages;
+mod proxies;
 mod queries;
 pub(super) mod session;
+mod trouble;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,10 +41,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
-use sqlx::migrate::MigrateError;
 
 use self::credentials::LoginDraft;
+pub(super) use self::session::computed;
 use self::session::{Session, numbers, query};
+pub(in crate::store) use self::trouble::{failed, not_migrated};
+use super::manual::{ManualHost, Offer, Overdue, Revoke, Spend};
 use super::news::{News, Teller, Topic};
 use super::once::{Created, First, Once};
 use super::page::{HostFilter, JobFilter, JobOrder, Known, Page, Standing, TaskFilter};
@@ -50,7 +55,7 @@ use super::row::{corrupt, micros};
 use super::seal::Seal;
 use super::sqlite;
 use super::{
-    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Resealed, Retry, Store,
+    Asked, Cancel, HostRow, JobRow, KeyChange, Lease, NewJob, NewLogin, OutputChunk, PinnedKey, Proxies, Resealed, Retry, Store,
     StoreError, Take, TaskRow, Write, Written,
 };
 use crate::domain::Timestamp;
@@ -373,8 +378,56 @@ impl<H: Holds> Store for SqlStore<H> {
         keys::retire(&self.record, change).await
     }
 
+    async fn offer(&self, offers: &[Offer], now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        outage::again(|| manual::offer(&self.record, offers, now)).await
+    }
+
+    async fn offered(&self, task: TaskId, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        outage::again(|| async { manual::offered(&mut self.record.read().await?, task, now).await }).await
+    }
+
+    async fn spend(&self, spend: Spend<'_>) -> Result<Option<TaskRow>, StoreError> {
+        outage::again(|| manual::spend(&self.record, spend)).await
+    }
+
+    async fn manual_host(&self, task: TaskId) -> Result<Option<ManualHost>, StoreError> {
+        outage::again(|| async { manual::host(&mut self.record.read().await?, task).await }).await
+    }
+
+    async fn heard(&self, task: TaskId, run: &str, at: Timestamp) -> Result<(), StoreError> {
+        outage::again(|| manual::heard(&self.record, (task, run), at)).await
+    }
+
+    async fn turn(&self, task: TaskId, run: &str, at: Timestamp) -> Result<Option<TaskRow>, StoreError> {
+        outage::again(|| manual::turn(&self.record, (task, run), at)).await
+    }
+
+    async fn revoke_offers(&self, revoke: Revoke<'_>) -> Result<u64, StoreError> {
+        outage::again(|| manual::revoke(&self.record, revoke)).await
+    }
+
+    async fn overdue(&self, overdue: Overdue) -> Result<Vec<ManualHost>, StoreError> {
+        outage::again(|| async { manual::overdue(&mut self.record.read().await?, overdue).await }).await
+    }
+
     async fn host(&self, address: Address) -> Result<Option<HostRow>, StoreError> {
         outage::again(|| async { inventory::host(&mut self.record.read().await?, address).await }).await
+    }
+
+    async fn proxies(&self) -> Result<Proxies, StoreError> {
+        outage::again(|| async { proxies::all(&mut self.record.read().await?).await }).await
+    }
+
+    async fn behind(&self, proxy: Address) -> Result<Vec<HostRow>, StoreError> {
+        outage::again(|| async { proxies::behind(&mut self.record.read().await?, proxy).await }).await
+    }
+
+    async fn running_in(&self, cloud: i64) -> Result<Vec<(JobId, TaskId)>, StoreError> {
+        outage::again(|| async { proxies::running_in(&mut self.record.read().await?, cloud).await }).await
+    }
+
+    async fn children(&self, job: JobId) -> Result<Vec<JobId>, StoreError> {
+        outage::again(|| async { proxies::children(&mut self.record.read().await?, job).await }).await
     }
 
     async fn job_page(&self, filter: &JobFilter, order: JobOrder, page: Page) -> Result<(u64, Vec<JobRow>), StoreError> {
@@ -423,48 +476,5 @@ impl<H: Holds> Store for SqlStore<H> {
 
     async fn forget_keys(&self, host: Address, port: Option<u16>) -> Result<u64, StoreError> {
         outage::again(|| inventory::forget_keys(&self.record, host, port)).await
-    }
-}
-
-/// Translates what sqlx says, once. `what` was tried.
-pub(super) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| {
-        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) || says_corrupt(&error) {
-            return corrupt(error.to_string());
-        }
-        StoreError::Unavailable { what: what.into(), source: Box::new(error) }
-    }
-}
-
-/// PostgreSQL's codes are five characters; SQLite's are numbers whose low byte is the family: 11 SQLITE_CORRUPT, 26
-/// SQLITE_NOTADB.
-fn says_corrupt(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| match code.len() {
-        5 => matches!(&*code, "XX001" | "XX002"),
-        _ => code.parse::<u32>().is_ok_and(|number| matches!(number & 0xff, 11 | 26)),
-    })
-}
-
-/// Runs work that only computes (sealing ten thousand credentials) away from the tasks that must answer.
-pub(super) async fn computed<T, F>(work: F) -> Result<T, StoreError>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T, StoreError> + Send + 'static,
-{
-    let stopped = |error| StoreError::Unavailable { what: "computation".into(), source: Box::new(error) };
-    tokio::task::spawn_blocking(work).await.map_err(stopped)?
-}
-
-/// What is wrong when a record cannot be brought to this release's form.
-pub(super) fn not_migrated(error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::VersionMissing(version) => {
-            corrupt(format!("a later release of landfall wrote it (migration {version}): use that release"))
-        }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            failed("bring the job record up to date")(error)
-        }
-        error => corrupt(error.to_string()),
     }
 }

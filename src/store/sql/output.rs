@@ -42,7 +42,7 @@ pub(super) async fn write(tx: &mut Session, chunks: Vec<OutputChunk>) -> Result<
     insert(tx, into, &longest(pieces), |piece| {
         [
             piece.task.to_string().into(),
-            piece.step.word().into(),
+            piece.step.key().into(),
             i64::from(piece.attempt).into(),
             stored(piece.offset).into(),
             piece.data.to_vec().into(),
@@ -80,7 +80,7 @@ async fn drop_middle(tx: &mut Session, (task, step, attempt): Stream, tail: u64)
          and byte_offset >= $4 and byte_offset < $5 and byte_offset + length(data) <= $5",
     )
     .bind(task.to_string())
-    .bind(step.word())
+    .bind(step.key())
     .bind(i64::from(attempt))
     .bind(stored(OUTPUT_HEAD))
     .bind(stored(tail))
@@ -124,7 +124,7 @@ pub(super) async fn end(on: &mut Session, (task, kind, attempt): Stream) -> Resu
     let end: Option<i64> =
         query("select max(byte_offset + length(data)) from output where task_id = $1 and step = $2 and attempt = $3")
             .bind(task.to_string())
-            .bind(kind.word())
+            .bind(kind.key())
             .bind(i64::from(attempt))
             .one(on, "read the end of an output")
             .await?;

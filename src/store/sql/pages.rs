@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::inventory::HostRecord;
+use super::inventory::{COLUMNS, HostRecord};
 use super::queries::{EventRecord, JobRecord, TaskRecord, with_hosts};
 use super::session::{self, List, Query, Session, either, numbers, pairs, query, words};
 use crate::domain::event::Event;
@@ -36,7 +36,8 @@ pub(super) async fn jobs(
     let mut count = query("select count(*) from job j where 1 = 1");
     push_jobs(&mut count, filter);
     let total: i64 = count.one(on, "count jobs").await?;
-    let mut select = query("select j.id, j.spec, j.created_by, j.created_at, j.finished_at, j.status from job j where 1 = 1");
+    let mut select =
+        query("select j.id, j.spec, j.created_by, j.served, j.created_at, j.finished_at, j.status from job j where 1 = 1");
     push_jobs(&mut select, filter);
     select.push(" order by ");
     if let JobOrder::Hosts { counted, ascending } = order {
@@ -206,10 +207,8 @@ pub(super) async fn hosts(on: &mut Session, filter: &HostFilter, page: Page) -> 
     let mut count = query("select count(*) from host_id n cross join host h where h.cloud = n.cloud and h.ip = n.ip");
     push_hosts(&mut count, filter);
     let total: i64 = count.one(on, "count hosts").await?;
-    let mut select = query(
-        "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
-         from host_id n cross join host h where h.cloud = n.cloud and h.ip = n.ip",
-    );
+    let mut select = query("select ");
+    select.push(COLUMNS).push(" from host_id n cross join host h where h.cloud = n.cloud and h.ip = n.ip");
     push_hosts(&mut select, filter);
     select.push(" order by n.id");
     push_page(&mut select, page);
@@ -218,13 +217,16 @@ pub(super) async fn hosts(on: &mut Session, filter: &HostFilter, page: Page) -> 
 }
 
 fn push_hosts(query: &mut Query, filter: &HostFilter) {
-    let HostFilter { ids, excluded, businesses, clouds, access_points, ips, systems, packages, versions } = filter;
+    let HostFilter { ids, excluded, roles, businesses, clouds, access_points, ips, systems, packages, versions } = filter;
     let list = |items: &Vec<i64>| numbers(items.iter().copied());
     if let Some(ids) = ids {
         query.push(" and n.id in list(?)").values(list(ids));
     }
     if !excluded.is_empty() {
         query.push(" and n.id not in list(?)").values(list(excluded));
+    }
+    if let Some(roles) = roles {
+        query.push(" and h.role in list(?)").values(words(roles.iter().map(|role| role.word())));
     }
     if let Some(clouds) = clouds {
         query.push(" and h.cloud in list(?)").values(list(clouds));
@@ -258,19 +260,19 @@ fn push_hosts(query: &mut Query, filter: &HostFilter) {
 
 /// What is known of some hosts, in the order they were asked for.
 pub(super) async fn known_hosts(on: &mut Session, which: Known<'_>) -> Result<Vec<HostRow>, StoreError> {
-    let select = match which {
-        Known::At(addresses) => query(
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
-             from pairs($1) asked cross join host h where h.cloud = asked.number and h.ip = asked.word order by asked.place",
-        )
-        .list(session::hosts(addresses)?),
-        Known::Numbered(numbers) => query(
-            "select h.cloud, h.ip, h.spec, h.package, h.version, h.digest, h.cpu, h.job_id, h.registered_at
-             from pairs($1) asked cross join host_id n cross join host h
+    let (from, asked) = match which {
+        Known::At(addresses) => (
+            " from pairs(?) asked cross join host h where h.cloud = asked.number and h.ip = asked.word order by asked.place",
+            session::hosts(addresses)?,
+        ),
+        Known::Numbered(numbers) => (
+            " from pairs(?) asked cross join host_id n cross join host h
              where n.id = asked.number and h.cloud = n.cloud and h.ip = n.ip order by asked.place",
-        )
-        .list(pairs(numbers.iter().map(|number| (*number, String::new())))?),
+            pairs(numbers.iter().map(|number| (*number, String::new())))?,
+        ),
     };
+    let mut select = query("select ");
+    select.push(COLUMNS).push(from).values(asked);
     select.each(on, "read the inventory", |record: HostRecord| HostRow::try_from(record)).await
 }
 

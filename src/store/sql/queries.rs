@@ -20,6 +20,7 @@ pub(super) struct JobRecord {
     id: i64,
     spec: String,
     created_by: String,
+    served: i64,
     created_at: i64,
     finished_at: Option<i64>,
     status: Option<String>,
@@ -93,10 +94,11 @@ impl EventRecord {
 
 /// One job.
 pub(super) async fn job(on: &mut Session, id: JobId) -> Result<Option<JobRow>, StoreError> {
-    let record: Option<JobRecord> = query("select id, spec, created_by, created_at, finished_at, status from job where id = $1")
-        .bind(id.0)
-        .optional(on, "read a job")
-        .await?;
+    let record: Option<JobRecord> =
+        query("select id, spec, created_by, served, created_at, finished_at, status from job where id = $1")
+            .bind(id.0)
+            .optional(on, "read a job")
+            .await?;
     let rows = with_hosts(on, record.into_iter().collect()).await?;
     Ok(rows.into_iter().next())
 }
@@ -104,7 +106,7 @@ pub(super) async fn job(on: &mut Session, id: JobId) -> Result<Option<JobRow>, S
 /// The newest jobs first.
 pub(super) async fn jobs(on: &mut Session, limit: u32) -> Result<Vec<JobRow>, StoreError> {
     let records: Vec<JobRecord> =
-        query("select id, spec, created_by, created_at, finished_at, status from job order by id desc limit $1")
+        query("select id, spec, created_by, served, created_at, finished_at, status from job order by id desc limit $1")
             .bind(i64::from(limit))
             .all(on, "list jobs")
             .await?;
@@ -129,6 +131,7 @@ pub(super) async fn with_hosts(on: &mut Session, records: Vec<JobRecord>) -> Res
             id: JobId(record.id),
             spec: of_json("job", &record.spec)?,
             created_by: record.created_by,
+            served: record.served != 0,
             created_at: moment(record.created_at)?,
             finished_at: record.finished_at.map(moment).transpose()?,
             statistics: Statistics::of(each()),

@@ -287,6 +287,16 @@ fn spelled(text: &str, word: &str, open: &str, close: &str) -> String {
     spelled
 }
 
+/// Runs work that only computes (sealing ten thousand credentials) away from the tasks that must answer.
+pub(in crate::store) async fn computed<T, F>(work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, StoreError> + Send + 'static,
+{
+    let stopped = |error| StoreError::Unavailable { what: "computation".into(), source: Box::new(error) };
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

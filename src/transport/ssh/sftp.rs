@@ -5,6 +5,7 @@
 //!
 //! To add an operation: its method in [`Sftp`], and a request here; every answer is waited for by [`Service::ask`].
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use russh_sftp::client::error::Error;
 use russh_sftp::client::{Config, RawSftpSession};
-use russh_sftp::protocol::{FileAttributes, OpenFlags, Status};
+use russh_sftp::protocol::{FileAttributes, OpenFlags, Status, StatusCode};
 use tokio::time::timeout;
 
 use crate::transport::{Sftp, TransportError};
@@ -40,6 +41,8 @@ const PRIVATE: u32 = 0o700;
 pub(super) struct SshSftp {
     service: Service,
     file: Option<File>,
+    /// Handles of the files that are read, by path.
+    reading: BTreeMap<String, String>,
 }
 
 /// Who is asked.
@@ -70,7 +73,7 @@ impl SshSftp {
         let raw = RawSftpSession::new_with_config(tunnel, Config { request_timeout_secs: NEVER, ..Config::default() });
         let service = Service { raw: Arc::new(raw), fate, notes, patience };
         match timeout(patience, service.raw.init()).await {
-            Ok(Ok(_)) => Ok(Self { service, file: None }),
+            Ok(Ok(_)) => Ok(Self { service, file: None, reading: BTreeMap::new() }),
             // The request was granted, and what should have served it is not there or said something else.
             Ok(Err(error)) if !service.fate.is_lost() => {
                 let cause = format!("it began and ended ({error})");
@@ -114,6 +117,22 @@ impl Service {
             Ok(answer) => answer.map_err(|error| self.failure(path, error)),
             Err(_) => Err(TransportError::Stalled(self.patience)),
         }
+    }
+
+    /// The same, where one refusal is an answer, too.
+    async fn unless<T>(
+        &self,
+        path: &str,
+        refusal: StatusCode,
+        asking: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Option<T>, TransportError> {
+        let asked = async {
+            match asking.await {
+                Err(Error::Status(status)) if status.status_code == refusal => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        self.ask(path, asked).await
     }
 
     fn failure(&self, path: &str, error: Error) -> TransportError {
@@ -166,5 +185,21 @@ impl Sftp for SshSftp {
         self.landed(0).await?;
         let Some(File { path, handle, .. }) = self.file.take() else { return Ok(()) };
         self.service.ask(&path, self.service.raw.close(handle)).await.map(drop)
+    }
+
+    async fn read(&mut self, path: &str, offset: u64) -> Result<Option<Bytes>, TransportError> {
+        let Service { raw, .. } = &self.service;
+        let handle = match self.reading.get(path) {
+            Some(handle) => handle.clone(),
+            None => {
+                let opening = raw.open(path, OpenFlags::READ, FileAttributes::empty());
+                let Some(opened) = self.service.unless(path, StatusCode::NoSuchFile, opening).await? else { return Ok(None) };
+                self.reading.insert(path.to_owned(), opened.handle.clone());
+                opened.handle
+            }
+        };
+        let reading = raw.read(handle, offset, SLICE as u32);
+        let data = self.service.unless(path, StatusCode::Eof, reading).await?;
+        Ok(Some(data.map_or_else(Bytes::new, |data| data.data.into())))
     }
 }

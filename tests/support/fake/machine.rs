@@ -35,6 +35,12 @@ pub(super) struct Machine {
     /// The agent's process and since when it runs.
     pub(super) pid: Option<(u32, Instant)>,
     pub(super) pids: u32,
+    /// Installed beside the agent, by the name in run ids.
+    pub(super) plugins: BTreeMap<String, Plugin>,
+    /// How those behave that do not behave well.
+    pub(super) odd_plugins: BTreeMap<String, Agent>,
+    /// Servers that it reaches, and how far they are.
+    pub(super) servers: BTreeMap<String, Duration>,
 }
 
 impl Default for Machine {
@@ -59,6 +65,9 @@ impl Default for Machine {
             installed: None,
             pid: None,
             pids: 100,
+            plugins: BTreeMap::new(),
+            odd_plugins: BTreeMap::new(),
+            servers: BTreeMap::new(),
         }
     }
 }
@@ -96,6 +105,20 @@ pub(super) struct Run {
     pub(super) begun: Instant,
     pub(super) killed: Option<Instant>,
     pub(super) settled: bool,
+}
+
+/// A plugin that is installed.
+#[derive(Clone, Debug)]
+pub(super) struct Plugin {
+    /// Text of its `landfall.toml`.
+    pub(super) record: Vec<u8>,
+    pub(super) pid: Option<u32>,
+}
+
+/// The plugin that a run is about, by its name in the id.
+pub(super) fn plugin_of(id: &str) -> Option<String> {
+    let (_, rest) = id.split_once("-install_plugins-").or_else(|| id.split_once("-remove_plugins-"))?;
+    rest.rsplit_once('-').map(|(slug, _)| slug.to_owned())
 }
 
 /// What a run is at a moment.
@@ -177,6 +200,17 @@ impl Machine {
         for run in self.runs.iter_mut().filter(|run| !run.settled && ended(run)) {
             run.settled = true;
             let well = run.fate(now) == Fate::Exit(0);
+            if let Some(slug) = plugin_of(&run.id) {
+                self.pids += 1;
+                let runs = self.odd_plugins.get(&slug) != Some(&Agent::Dead);
+                match &run.record {
+                    Some(record) => {
+                        self.plugins.insert(slug, Plugin { record: record.clone(), pid: runs.then_some(self.pids) });
+                    }
+                    None => drop(self.plugins.remove(&slug)),
+                }
+                continue;
+            }
             let mut lives = |behaviour| {
                 self.pids += 1;
                 (well && behaviour != Agent::Dead).then(|| (self.pids, run.begun + run.script.takes))
@@ -236,12 +270,21 @@ impl Machine {
         }
     }
 
+    /// Does a plugin listen on that port?
+    pub(super) fn plugin_listens(&mut self, port: u16) -> bool {
+        self.settle();
+        let is_well = |slug: &String| !self.odd_plugins.contains_key(slug);
+        let listens = |plugin: &Plugin| String::from_utf8_lossy(&plugin.record).contains(&format!("\"127.0.0.1:{port}\""));
+        self.plugins.iter().any(|(slug, plugin)| plugin.pid.is_some() && is_well(slug) && listens(plugin))
+    }
+
     /// Starts a run, once per id.
     pub(super) fn start(&mut self, id: &str, action: &str, task: &str) -> &'static str {
         if self.runs.iter().any(|run| run.id == id) {
             return "attached";
         }
-        let stage = self.stages.iter().find(|(dir, _)| dir.ends_with(&format!("/{task}"))).map(|(_, files)| files);
+        let own = plugin_of(id).map_or_else(|| task.to_owned(), |slug| format!("{task}-{slug}"));
+        let stage = self.stages.iter().find(|(dir, _)| dir.ends_with(&format!("/{own}"))).map(|(_, files)| files);
         let record = stage.and_then(|files| files.get("landfall.toml")).cloned();
         if matches!(action, "install" | "upgrade") {
             if record.is_none() {

@@ -231,7 +231,7 @@ impl Fleet {
         let recorded = self.witness.lock().unwrap().as_ref().map(|witness| witness(host.ip));
         let mut machine = host.lock();
         if let Some(step) = recorded
-            && !step.is_some_and(|step| ask.steps().contains(&step))
+            && !step.is_some_and(|step| ask.belongs_to(step))
         {
             machine.breaches.push(format!("{ask:?} while the record has {step:?} as running"));
         }
@@ -277,6 +277,25 @@ impl Host {
         self
     }
 
+    /// How a plugin behaves, by the name it has in run ids.
+    pub fn plugin(&self, slug: &str, behaviour: Agent) -> &Self {
+        self.lock().odd_plugins.insert(slug.into(), behaviour);
+        self
+    }
+
+    pub fn well_again(&self, slug: &str) -> &Self {
+        self.lock().odd_plugins.remove(slug);
+        self
+    }
+
+    /// Plugins that are installed, and those of them that run.
+    pub fn plugins(&self) -> (Vec<String>, Vec<String>) {
+        let mut machine = self.lock();
+        machine.settle();
+        let running = machine.plugins.iter().filter(|(_, plugin)| plugin.pid.is_some()).map(|(slug, _)| slug.clone());
+        (machine.plugins.keys().cloned().collect(), running.collect())
+    }
+
     /// How a release behaves that an upgrade brought.
     pub fn upgraded(&self, agent: Agent) -> &Self {
         self.lock().upgraded = agent;
@@ -304,6 +323,17 @@ impl Host {
     /// Its password, when it is another one than the job's.
     pub fn password(&self, password: &str) -> &Self {
         self.lock().password = password.into();
+        self
+    }
+
+    /// It reaches a server, so far away.
+    pub fn reaches(&self, server: &str, milliseconds: u64) -> &Self {
+        self.lock().servers.insert(server.into(), Duration::from_millis(milliseconds));
+        self
+    }
+
+    pub fn reaches_no_more(&self, server: &str) -> &Self {
+        self.lock().servers.remove(server);
         self
     }
 

@@ -1,4 +1,4 @@
-//! The programs of `scripts/linux`, as far as an executor can tell: same words, same order, same guards.
+//! The programs of `scripts/unix`, as far as an executor can tell: same words, same order, same guards.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::machine::{Fate, Knock, Machine};
+use super::machine::{Fate, Knock, Machine, Plugin, plugin_of};
 use super::session::Link;
 use super::{Ask, Sudo, Transfer, Trouble};
 
@@ -128,13 +128,21 @@ pub(super) async fn run(ask: Ask, io: Io, args: &[String], as_root: bool) -> u32
         Ask::Bundle => bundle(io, args).await,
         Ask::Start => start(io, args).await,
         Ask::Follow => follow(io, args).await,
+        Ask::Collect => {
+            io.ready();
+            io.stderr("\n");
+            let started = io.machine(|machine| machine.runs.iter().any(|run| run.id == args[1]));
+            io.stderr(if started { "@@lf:size=7@@\n" } else { "@@lf:missing@@\n" });
+            0
+        }
         Ask::Kill => {
             io.ready();
-            let word = io.machine(|machine| machine.kill(&args[2]));
+            let word = io.machine(|machine| machine.kill(&args[1]));
             io.answer(word).await
         }
         Ask::Status => status(io, args).await,
         Ask::Health => health(io, args).await,
+        Ask::Measure => measure(io, args).await,
         Ask::Cleanup => {
             io.ready();
             io.machine(|machine| machine.tidy(&args[1], &args[3], &args[4]));
@@ -170,6 +178,10 @@ async fn probe(mut io: Io, as_root: bool) -> u32 {
             if let Some(text) = &machine.installed {
                 facts.push(format!("installed={setup}/agent/landfall.toml"));
                 facts.extend(String::from_utf8_lossy(text).lines().map(|line| format!("toml={line}")));
+            }
+            for (slug, plugin) in &machine.plugins {
+                facts.push(format!("installed={setup}/{slug}/landfall.toml"));
+                facts.extend(String::from_utf8_lossy(&plugin.record).lines().map(|line| format!("toml={line}")));
             }
         });
     }
@@ -307,6 +319,16 @@ async fn status(io: Io, args: &[String]) -> u32 {
             io.stderr(format!("sh: can't open {}/agent.sh\n", args[0]));
             return 127;
         }
+        if let Some(slug) = args[0].rsplit_once('/').and_then(|(_, id)| plugin_of(id)) {
+            return match machine.plugins.get(&slug) {
+                None => 34,
+                Some(Plugin { pid: None, .. }) => 35,
+                Some(Plugin { pid: Some(pid), .. }) => {
+                    io.stdout(format!("process=pid {pid} 7\n"));
+                    0
+                }
+            };
+        }
         match (&machine.installed, machine.pid) {
             (None, _) => 34,
             (Some(_), None) => 35,
@@ -316,6 +338,17 @@ async fn status(io: Io, args: &[String]) -> u32 {
             }
         }
     })
+}
+
+async fn measure(io: Io, args: &[String]) -> u32 {
+    io.ready();
+    for server in &args[1..] {
+        match io.machine(|machine| machine.servers.get(server).copied()) {
+            Some(away) => io.stdout(format!("@@lf:took={server} {}@@\n", away.as_micros())),
+            None => io.stdout(format!("@@lf:silent={server} Connection refused@@\n")),
+        }
+    }
+    io.answer("end").await
 }
 
 async fn health(io: Io, args: &[String]) -> u32 {
@@ -357,7 +390,7 @@ impl Machine {
     }
 
     fn tidy(&mut self, task: &str, keep: &str, mode: &str) {
-        self.stages.retain(|dir, _| !dir.ends_with(&format!("/{task}")));
+        self.stages.retain(|dir, _| !dir.contains(&format!("/{task}")));
         self.blobs.retain(|sha256, _| mode == "keep" && keep.split(' ').any(|kept| kept == sha256));
     }
 }

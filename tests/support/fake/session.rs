@@ -9,7 +9,7 @@ use bytes::Bytes;
 use landfall::domain::credential::Auth;
 use landfall::domain::outcome::ExitReport;
 use landfall::transport::{
-    ForwardError, Gateway, HostKeys, Login, Output, Process, Session, Sftp, Stream, Target, Transport, TransportError,
+    Connector, ForwardError, Gateway, HostKeys, Login, Output, Process, Session, Sftp, Stream, Target, Transport, TransportError,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -121,6 +121,32 @@ impl Link {
     }
 }
 
+#[async_trait]
+impl Connector for Link {
+    /// To a server that the host reaches, or does not; every way takes the one to the host, too.
+    async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+        self.check()?;
+        match self.fleet.asked(&self.host, Ask::Measure) {
+            Some(Trouble::NotAllowed) => return Err(ForwardError::NotAllowed("administratively prohibited".into())),
+            Some(Trouble::Silence) => std::future::pending().await,
+            Some(_) => {
+                self.lose();
+                return Err(self.lost().into());
+            }
+            None => {}
+        }
+        let (latency, away) = {
+            let machine = self.host.lock();
+            (machine.latency, machine.servers.get(&format!("{host}:{port}")).copied())
+        };
+        tokio::time::sleep(latency + away.unwrap_or_default()).await;
+        match away {
+            Some(_) => Ok(Box::new(tokio::io::duplex(64).0)),
+            None => Err(ForwardError::NotYet),
+        }
+    }
+}
+
 struct FakeSession {
     link: Link,
     _inside: Inside,
@@ -163,9 +189,14 @@ impl Session for FakeSession {
         Err(TransportError::NoSftp { endpoint: self.link.host.ip.to_string(), cause: "a fake has none".into() })
     }
 
-    async fn forward(&mut self, _host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+    async fn forward(&mut self, host: &str, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+        if port != 9100 && (host, port) != ("127.0.0.1", 1) {
+            return self.ask_plugin(port).await;
+        }
+        if port != 9100 {
+            return self.link.connect(host, port).await;
+        }
         self.link.check()?;
-        assert_eq!(port, 9100, "the agent's port");
         match self.link.fleet.asked(&self.link.host, Ask::Forward) {
             Some(Trouble::Silence) => std::future::pending().await,
             Some(Trouble::NotAllowed) => return Err(ForwardError::NotAllowed("administratively prohibited".into())),
@@ -191,7 +222,27 @@ impl Session for FakeSession {
         Ok(Box::new(ours))
     }
 
+    fn connector(&self) -> Arc<dyn Connector> {
+        Arc::new(self.link.clone())
+    }
+
     async fn close(self: Box<Self>) {}
+}
+
+impl FakeSession {
+    async fn ask_plugin(&self, port: u16) -> Result<Box<dyn Stream>, ForwardError> {
+        self.link.check()?;
+        match self.link.fleet.asked(&self.link.host, Ask::Forward) {
+            Some(Trouble::NotAllowed) => Err(ForwardError::NotAllowed("administratively prohibited".into())),
+            Some(Trouble::Silence) => std::future::pending().await,
+            Some(_) => {
+                self.link.lose();
+                Err(self.link.lost().into())
+            }
+            None if self.link.host.lock().plugin_listens(port) => Ok(Box::new(tokio::io::duplex(64).0)),
+            None => Err(ForwardError::NotYet),
+        }
+    }
 }
 
 struct FakeProcess {

@@ -7,8 +7,9 @@ ARG KIND
 # Whose SSH host key it is. The key is in the image, because whoever pinned it is to meet it again after `down` and `up`.
 ARG HOST
 COPY provision/common.sh provision/pid1.sh provision/${KIND}.sh containers/start.sh /provision/
+COPY unix /unix/
 RUN sh "/provision/$KIND.sh" && \
     mv /provision/start.sh /etc/landfall-world/start && \
     ssh-keygen -q -t ed25519 -N '' -C "root@$HOST" -f /etc/ssh/ssh_host_ed25519_key && \
-    rm -r /provision
+    rm -r /provision /unix
 ENTRYPOINT ["/bin/sh", "/etc/landfall-world/start"]

@@ -7,22 +7,26 @@ HERE=${HERE:?set by world}
 # What a host's root user may not do to the machine, whatever its namespaces would let through.
 NO_CAPABILITY=-sys_module,-sys_rawio,-sys_time,-syslog,-mac_admin,-mac_override,-wake_alarm,-block_suspend
 
-# The layer that a kind's provisioning left on top of the base, made at its first use. Sets LAYER.
-kind_layer() { # BASE KIND
-    local script=$HERE/provision/$2.sh hash
-    { is_kind "$2" && [ -f "$script" ]; } || fail "no kind \`$2\`; there are: $(kind_names | paste -sd' ')"
-    hash=$({ cat "$HERE/provision/common.sh" "$HERE/provision/pid1.sh" "$script" && printf '%s' "${WORLD_PASSWORD:-}"; } | sha256sum)
-    LAYER=$1/kinds/$2-${hash:0:12}
+# The layer that a kind's provisioning left on top of its base, made at its first use. Sets LAYER.
+kind_layer() { # KIND
+    local script=$HERE/provision/$1.sh hash base root more=()
+    { is_kind "$1" && [ -f "$script" ]; } || fail "no kind \`$1\`; there are: $(kind_names | paste -sd' ')"
+    base=$(sed -n 's/^# base: //p' "$script")
+    [ "$base" != wine ] || more=("$HERE"/windows/*)
+    ! grep -q unix/host.sh "$script" || more=("$HERE"/unix/*)
+    root=$("$HERE/base.sh" ${base:+"$base"}) || exit 1
+    hash=$({ cat "$HERE/provision/common.sh" "$HERE/provision/pid1.sh" "$script" "${more[@]}" && printf '%s' "${WORLD_PASSWORD:-}"; } | sha256sum)
+    LAYER=$root/kinds/$1-${hash:0:12}
     [ ! -d "$LAYER" ] || return 0
     exec 6>"$CACHE/kinds.lock"
     flock 6
     if [ ! -d "$LAYER" ]; then
         rm -rf "$LAYER".new*
         mkdir "$LAYER.new"
-        unshare --mount --propagation private "$HERE/lib/layer.sh" "$1/root" "$LAYER.new" "$HERE/provision" "$2" >"$LAYER.log" 2>&1 || {
+        unshare --mount --propagation private "$HERE/lib/layer.sh" "$root/root" "$LAYER.new" "$HERE" "$1" >"$LAYER.log" 2>&1 || {
             cat "$LAYER.log" >&2
             rm -rf "$LAYER".new*
-            fail "provisioning kind $2 failed"
+            fail "provisioning kind $1 failed"
         }
         mv -T "$LAYER.new" "$LAYER"
     fi
@@ -94,16 +98,16 @@ cgroups_remove() { # K [NAME]
 }
 
 # Starts a host whose namespace, wire and tree are there. Sets PID to its first process as the machine sees it.
-host_boot() { # K BASE CLIENT_KEY NAME KIND NUMBER LAYER
+host_boot() { # K CLIENT_KEY NAME KIND NUMBER LAYER
     local tree id cgroup='' enter authorized=''
-    tree=$(trees "$1")/$4
+    tree=$(trees "$1")/$3
     read -r id </proc/sys/kernel/random/uuid
     printf '%s\n' "$id" >"$tree/boot_id"
-    host_key "$1" "$6"
-    [ -z "$(login_value "$7" key)" ] || authorized=$3.pub
-    enter=(nsenter "--net=/run/netns/lfw-$1-$4" unshare --mount --pid --uts --ipc --fork --kill-child)
-    if [ -e "$7/etc/landfall-world/init" ]; then
-        cgroup=$(cgroup_root)/landfall-world/$1-$4
+    host_key "$1" "$5"
+    [ -z "$(login_value "$6" key)" ] || authorized=$2.pub
+    enter=(nsenter "--net=/run/netns/lfw-$1-$3" unshare --mount --pid --uts --ipc --fork --kill-child)
+    if [ -e "$6/etc/landfall-world/init" ]; then
+        cgroup=$(cgroup_root)/landfall-world/$1-$3
         mkdir -p "$cgroup"
         enter+=(--cgroup)
     fi
@@ -111,7 +115,7 @@ host_boot() { # K BASE CLIENT_KEY NAME KIND NUMBER LAYER
         exec </dev/null >>"$tree/log" 2>&1 6>&- 7>&- 8>&-
         [ -z "$cgroup" ] || printf '%s\n' "$BASHPID" >"$cgroup/cgroup.procs"
         LANDFALL_WORLD_CGROUP=$cgroup exec setsid "${enter[@]}" setpriv --bounding-set "$NO_CAPABILITY" \
-            "$HERE/lib/host-init.sh" "$tree" "$7:$2/root" "$4" "$(address "$1" "$6")/22" "$(address6 "$1" "$6")/64" \
+            "$HERE/lib/host-init.sh" "$tree" "$6:${6%/kinds/*}/root" "$3" "$(address "$1" "$5")/22" "$(address6 "$1" "$5")/64" \
             "${KEY%/*}" "$authorized"
     ) &
     PID=$!

@@ -1,0 +1,26 @@
+-- Hosts that a person installs: what the commands for them may do, and until when they are waited for.
+
+-- 1: nobody logs in to the hosts of the job, so no executor claims them.
+alter table job add column manual integer not null default 0;
+
+create table manual_host (
+    task_id text    primary key not null references host_task (id),
+    -- While no script was fetched the host task ends then.
+    until   integer not null,
+    -- SHA-256 of the token of the script that was fetched last, the claim that came with it, and when it was heard of last.
+    run     text,
+    epoch   integer,
+    seen    integer
+) strict;
+
+-- One-time tokens. The digest only: whoever reads the record cannot use one.
+create table manual_token (
+    hash       text    primary key not null,
+    task_id    text    not null references host_task (id),
+    expires_at integer not null,
+    spent_at   integer,
+    revoked_at integer
+) strict;
+
+create index manual_token_task on manual_token (task_id);
+create index manual_token_expiry on manual_token (expires_at);
