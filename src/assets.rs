@@ -59,6 +59,7 @@ const PROCESS: &str = part!("process");
 const FAMILY: &str = part!("family");
 const LOCK: &str = part!("lock");
 const STATE: &str = part!("state");
+const DIGEST: &str = part!("digest");
 const STDIN: &str = part!("stdin");
 const RECEIVE: &str = part!("receive");
 const RUNS: &str = part!("runs");
@@ -66,7 +67,7 @@ const LOG: &str = part!("log");
 const REACH: &str = part!("reach");
 
 /// Receives a payload by content address.
-pub static PUT: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, STATE, STDIN, part!("put")]));
+pub static PUT: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, DIGEST, STATE, STDIN, part!("put")]));
 /// Receives a bundle of files.
 pub static BUNDLE: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, STATE, STDIN, RECEIVE, part!("bundle")]));
 /// Receives a run and starts it.
@@ -134,7 +135,7 @@ pub static MANUAL: LazyLock<String> = LazyLock::new(|| {
     ];
     let written = |(name, text): &(&str, &str)| format!("program_{name}() {{\ncat <<'{HERE}'\n{text}\n{HERE}\n}}\n");
     let programs: Vec<String> = programs.iter().chain(&[("cleanup", CLEANUP.as_str())]).map(written).collect();
-    program(&[PRELUDE, CLOCK, part!("json"), &programs.concat(), part!("manual")])
+    program(&[PRELUDE, CLOCK, DIGEST, part!("json"), &programs.concat(), part!("manual")])
 });
 
 /// The line that ends a program within a program.

@@ -127,7 +127,8 @@ running() {
 start_agent() {
     if [ "$process" = none ]; then return; fi
     say INFO start_agent START "$name"
-    log_size=$(size_of "$log")
+    size_of "$log"
+    log_size=$bytes
     if ! is_known; then
         start_by_script
     else

@@ -59,7 +59,9 @@ running() {
 start_agent() {
     if [ "$process" = none ]; then return; fi
     say INFO start_agent START "$name"
-    began=$(date '+%Y-%m-%d %H:%M:%S') log_size=$(size_of "$log")
+    began=$(date '+%Y-%m-%d %H:%M:%S')
+    size_of "$log"
+    log_size=$bytes
     if under_systemd; then
         systemctl reset-failed "$name.service" 2>/dev/null
         systemctl start "$name.service" || die "$EXIT_START_FAILED" start_agent "systemctl start $name.service failed"

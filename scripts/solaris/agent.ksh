@@ -75,7 +75,8 @@ start_agent() {
     if [ "$process" = none ]; then return; fi
     say INFO start_agent START "$name"
     if under_smf && ours "$system_place"; then
-        log_size=$(size_of "$smf_log")
+        size_of "$smf_log"
+        log_size=$bytes
         # One that ended too often waits for a word.
         if [ "$(state_of)" = maintenance ]; then svcadm clear "$fmri"; fi
         svcadm enable -s "$fmri"
@@ -85,7 +86,8 @@ start_agent() {
             die "$EXIT_START_FAILED" start_agent "$fmri is in the state '$now'"
         fi
     else
-        log_size=$(size_of "$log")
+        size_of "$log"
+        log_size=$bytes
         start_by_script
     fi
     say INFO start_agent DONE "$name"

@@ -52,18 +52,16 @@ read_params() { # FILE
             need_kb=*) need_kb=$value ;;
             user=*) user=$value ;;
             process=*) process=$value ;;
-            setup_path=*) setup_path=$value ;;
-            data_path=*) data_path=$value ;;
-            run_path=*) run_path=$value ;;
-            log_path=*) log_path=$value ;;
-            temp_path=*) temp_path=$value ;;
+            setup_path=*) trim "$value" && setup_path=$trimmed ;;
+            data_path=*) trim "$value" && data_path=$trimmed ;;
+            run_path=*) trim "$value" && run_path=$trimmed ;;
+            log_path=*) trim "$value" && log_path=$trimmed ;;
+            temp_path=*) trim "$value" && temp_path=$trimmed ;;
         esac
     done <"$1"
     case $name in '' | [!a-z0-9]* | *[!a-z0-9._-]*) die $EXIT_BAD_PARAMS check_env "name '$name'" ;; esac
     case $need_kb in '' | *[!0-9]*) die $EXIT_BAD_PARAMS check_env "need_kb '$need_kb'" ;; esac
     case $process in own | none) ;; *) die $EXIT_BAD_PARAMS check_env "process '$process'" ;; esac
-    setup_path=$(trimmed "$setup_path") data_path=$(trimmed "$data_path") run_path=$(trimmed "$run_path")
-    log_path=$(trimmed "$log_path") temp_path=$(trimmed "$temp_path")
     state=${state:-${rundir%/runs/*}}
     case $blob in '' | /*) ;; *) blob=$state/blobs/$blob ;; esac
     case $stage in '' | /*) ;; *) stage=$state/stage/$stage ;; esac
@@ -83,12 +81,11 @@ read_params() { # FILE
     services=$stage
 }
 
-trimmed() { # PATH without the slashes at its end
+trim() { # PATH: sets trimmed, without the slashes at its end
     trimmed=$1
     while :; do
-        case $trimmed in ?*/) trimmed=${trimmed%/} ;; *) break ;; esac
+        case $trimmed in ?*/) trimmed=${trimmed%/} ;; *) return 0 ;; esac
     done
-    put_line "$trimmed"
 }
 
 plain() { # PATH: absolute, and the name says where it is
@@ -110,7 +107,8 @@ remove_tree() { # PATH
         "$home" | "$home"/*) ;;
         *) remembered "$1" || return 1 ;;
     esac
-    guard "$1" && rm -rf "$1"
+    guard "$1" || return 1
+    if [ -e "$1" ] || [ -h "$1" ]; then rm -rf "$1"; fi
 }
 
 remembered() { # DIR
@@ -156,18 +154,13 @@ shared() { # DIR
     return 1
 }
 
-put_file() { # FROM TO MODE: readers see the old file or the new one. cp, not mv: the label of SELinux is the target's.
-    mkdir -p "${2%/*}" && rm -f "$2.landfall-new" && cp "$1" "$2.landfall-new" &&
-        chmod "$3" "$2.landfall-new" && mv -f "$2.landfall-new" "$2"
+take_away() { # FILE: where it is there
+    if [ -e "$1" ] || [ -h "$1" ]; then rm -f "$1"; fi
 }
 
-free_kb() { # PATH: of its nearest existing ancestor; unknown room counts as plenty
-    part=$1
-    while [ -n "$part" ] && [ ! -e "$part" ]; do part=${part%/*}; done
-    # shellcheck disable=SC2046 # split into the columns of df
-    set -- $(df -kP "${part:-/}" 2>/dev/null | tail -n 1)
-    # Ten digits are more than every shell counts to.
-    case ${4-} in '' | *[!0-9]* | ??????????*) echo 999999999 ;; *) echo "$4" ;; esac
+put_file() { # FROM TO MODE: readers see the old file or the new one. cp, not mv: the label of SELinux is the target's.
+    if [ ! -d "${2%/*}" ]; then mkdir -p "${2%/*}" || return 1; fi
+    take_away "$2.landfall-new" && cp "$1" "$2.landfall-new" && chmod "$3" "$2.landfall-new" && mv -f "$2.landfall-new" "$2"
 }
 
 # --- check_env ---
@@ -187,7 +180,7 @@ check_env() {
     [ -d "$stage" ] || die $EXIT_BAD_PARAMS check_env "stage directory '$stage' is missing"
     check_foreign
     if [ "${node-agent}" = proxy ]; then check_role; fi
-    free=$(free_kb "$setup_path")
+    free_kb "$setup_path"
     [ "$free" -ge "$need_kb" ] || is_unpacked || die $EXIT_DISK_FULL check_env "$setup_path has $free kB free, $need_kb kB are needed"
     probe=$home/.landfall-probe
     if ! { make_dir "$home" && printf '#!/bin/sh\n' >"$probe" && chmod 700 "$probe"; }; then
@@ -200,7 +193,7 @@ check_env() {
 
 # A write failed: below one block for each of a few files it was the room.
 no_room() { # EXIT STEP MESSAGE
-    free=$(free_kb "$setup_path")
+    free_kb "$setup_path"
     [ "$free" -ge 64 ] || die $EXIT_DISK_FULL "$2" "$3: $free kB free"
     die "$1" "$2" "$3"
 }
@@ -231,13 +224,13 @@ unpack_pkg() {
     fi
     new=$home/releases/.new-$release
     broken=$rundir/broken
-    rm -f "$broken"
+    take_away "$broken"
     mkdir -p "$new" || no_room $EXIT_SETUP_FAILED unpack_pkg "$new cannot be made"
     # -o: nobody but root owns the files. tar may stop at the end mark, before the padding; cat drains it, else the
     # decompressor would be ended by SIGPIPE and look broken.
     if ! (cd "$new" && { expand || : >"$broken"; } | { tar -xof - && cat >/dev/null; }) || [ -e "$broken" ]; then
         # The room is looked at before the half of a tree goes away.
-        free=$(free_kb "$setup_path")
+        free_kb "$setup_path"
         remove_tree "$new"
         [ "$free" -ge 64 ] || die $EXIT_DISK_FULL unpack_pkg "$setup_path had $free kB left"
         die $EXIT_UNPACK_FAILED unpack_pkg "$blob cannot be unpacked as $form"
@@ -245,7 +238,7 @@ unpack_pkg() {
     [ -n "$(ls -A "$new")" ] || die $EXIT_UNPACK_FAILED unpack_pkg "$blob is empty"
     # An archive made of `.` carries the mode of the directory it was packed in, often 0700.
     chmod 755 "$new"
-    rm -f "$digest_file"
+    take_away "$digest_file"
     # The running program keeps its files: they are moved aside, not overwritten.
     if [ -e "$target" ]; then mv "$target" "$home/releases/.old-$release" || die $EXIT_SETUP_FAILED unpack_pkg "$target"; fi
     if ! { mv "$new" "$target" && printf '%s\n' "$digest" >"$digest_file.new" && mv -f "$digest_file.new" "$digest_file"; }; then
@@ -266,7 +259,8 @@ setup_agent() {
     say INFO setup_agent START "$home"
     make_paths
     # Before the switch: whoever goes on after a kill knows from `current` what to spare.
-    prune_releases "$(current_release)"
+    current_release
+    prune_releases "$current"
     link_current
     install_files "$home/releases/$release"
     remove_leftovers
@@ -300,7 +294,7 @@ link_current() {
 
 # An mv that takes the link for the directory it leads to refuses.
 move_link() {
-    mv -f "$home/.switch/current" "$home/" 2>/dev/null && [ "$(current_release)" = "$release" ] && return 0
+    mv -f "$home/.switch/current" "$home/" 2>/dev/null && current_release && [ "$current" = "$release" ] && return 0
     rm -f "$home/current"
     mv -f "$home/.switch/current" "$home/current" || ln -s "releases/$release" "$home/current"
 }
@@ -316,11 +310,12 @@ prune_releases() { # OTHER: it stays beside this one, to go back to
     done
 }
 
-current_release() {
-    if [ -h "$home/current" ]; then
-        # shellcheck disable=SC2012 # readlink is not everywhere, and the last word is a release name
-        ls -l "$home/current" | sed 's,.* -> releases/,,'
-    fi
+current_release() { # sets current
+    current=
+    [ -h "$home/current" ] || return 0
+    # readlink is not everywhere, and the last word is a release name.
+    current=$(ls -l "$home/current")
+    current=${current##* -> releases/}
 }
 
 # The configurations go into the release, the scripts beside it. Without a stage directory everything stays as it is.
@@ -359,7 +354,7 @@ install_services() {
             put_file "$services/$file" "$to" "$mode" || no_room $EXIT_SETUP_FAILED setup_agent "$to cannot be written"
         elif [ "$file" = stop ] || [ "$file" = reload ]; then
             # The package no longer has one.
-            rm -f "$to"
+            take_away "$to"
         fi
     done
     if [ "$process" = own ] && { [ ! -f "$home/start" ] || [ ! -f "$home/service" ]; }; then

@@ -3,7 +3,7 @@
 #
 # Arguments: STATE RUN_ID MOST_BYTES. stdout: ready line, then raw bytes. stderr: size, or missing.
 # Needs prelude.sh and log.sh before it.
-# shellcheck disable=SC2034 # log.sh reads offset
+# shellcheck disable=SC2034,SC2154 # log.sh reads offset, prelude.sh sets bytes
 
 printf '\n@@lf:ready@@\n'
 [ $# -eq 3 ] || fail bad_argument "3 arguments expected, $# given"
@@ -17,7 +17,8 @@ if [ ! -d "$run" ]; then
     exit 0
 fi
 offset=0
-size=$(size_of "$run/log")
+size_of "$run/log"
+size=$bytes
 [ "$size" -le "$most" ] || offset=$((size - most))
 open_log
 emit

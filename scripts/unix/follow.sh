@@ -28,10 +28,12 @@ if [ ! -d "$run" ]; then
 fi
 open_log
 
-# In tenths of a second; one beat every 5 s.
-since_beat=50 misses=0
+# In tenths of a second; one beat every 5 s. A look costs two processes, so it is the seldomer the longer nothing came.
+since_beat=50 misses=0 quiet=0
 while :; do
+    before=$offset
     emit
+    if [ "$offset" -gt "$before" ]; then quiet=0; fi
     if [ -f "$run/exit" ]; then
         emit
         read -r code <"$run/exit"
@@ -41,7 +43,7 @@ while :; do
     if [ "$since_beat" -ge 50 ]; then
         since_beat=0
         control beat
-        if [ -f "$run/boot" ] && [ "$(cat "$run/boot")" != "$(boot_id)" ]; then end rebooted; fi
+        if [ -f "$run/boot" ] && rebooted_since "$run/boot"; then end rebooted; fi
         if run_alive; then
             misses=0
         else
@@ -50,6 +52,8 @@ while :; do
             if [ "$misses" -ge 2 ] && [ ! -f "$run/exit" ]; then end lost; fi
         fi
     fi
-    pause 2
-    since_beat=$((since_beat + slept))
+    next=$((2 + quiet / 10))
+    if [ "$next" -gt 9 ]; then next=9; fi
+    pause "$next"
+    since_beat=$((since_beat + slept)) quiet=$((quiet + slept))
 done

@@ -13,7 +13,7 @@ living() { # PID ...: those of them that still run
 kill_run() {
     # A start that is still on its way finds the directory, and starts nothing.
     if mkdir "$run" 2>/dev/null; then
-        mkdir "$run/claim" && boot_id >"$run/boot" && printf '%s\n' "$EXIT_TERMINATED" >"$run/exit"
+        mkdir "$run/claim" && boot_id && printf '%s\n' "$boot" >"$run/boot" && printf '%s\n' "$EXIT_TERMINATED" >"$run/exit"
         gone
     fi
     [ -d "$run" ] || gone
@@ -25,7 +25,7 @@ kill_run() {
         tries=$((tries + slept))
     done
     read -r pid mark pgid <"$run/pid"
-    if [ "$(cat "$run/boot" 2>/dev/null)" != "$(boot_id)" ]; then gone; fi
+    if rebooted_since "$run/boot"; then gone; fi
     if ! alive "$pid" "$mark" "$run_id"; then
         end_orphans "$run_id" "$pid" || gone
         members='' pgid=$pid

@@ -12,7 +12,8 @@ open_log() { # from offset on
 # Every dd goes on where the last one ended, because they share one open file. Exactly `size - offset` bytes leave:
 # cat would also send what is appended meanwhile, and the offset would be unknown.
 emit() {
-    size=$(size_of "$run/log")
+    size_of "$run/log"
+    size=$bytes
     while [ "$offset" -lt "$size" ]; do
         blocks=$(((size - offset) / 65536)) block=65536
         if [ "$blocks" -eq 0 ]; then blocks=1 block=$((size - offset)); fi

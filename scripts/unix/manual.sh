@@ -2,7 +2,7 @@
 # executor would send, and reports how each went.
 # It never shows its token in an argument or the environment, and never decides by itself what a step is.
 #
-# Comes after prelude.sh, clock.sh, json.sh, the programs as functions `program_NAME`, and, before all of them, lf_base lf_task lf_token
+# Comes after prelude.sh, clock.sh, digest.sh, json.sh, the programs as functions `program_NAME`, and, before all of them, lf_base lf_task lf_token
 # lf_setup lf_temp. May be begun again after a break: what is done stays done.
 # shellcheck shell=sh disable=SC2154
 
@@ -53,8 +53,8 @@ watched() { # PATH FILE: the answer into FILE
         before=0 still=0
         while [ "$still" -lt "$stalled" ]; do
             sleep 1
-            now=$(size_of "$2")
-            if [ "$now" -eq "$before" ]; then still=$((still + 1)); else before=$now still=0; fi
+            size_of "$2"
+            if [ "$bytes" -eq "$before" ]; then still=$((still + 1)); else before=$bytes still=0; fi
         done
         kill "$asked"
     ) >/dev/null 2>&1 &
@@ -135,23 +135,11 @@ failed_as() { # STEP FILE: by what a program says
 
 # --- what is asked for ---
 
-sha_of() { # FILE: nothing where there is no tool
-    case $digest_tool in
-        sha256sum) line=$(sha256sum <"$1") ;;
-        shasum) line=$(shasum -a 256 <"$1") ;;
-        openssl) line=$(openssl dgst -sha256 <"$1") && line=${line##* } ;;
-        csum) line=$(csum -h SHA256 "$1") ;;
-        digest) line=$(digest -a sha256 "$1") ;;
-        *) line= ;;
-    esac
-    put_line "${line%% *}"
-}
-
 bring() { # STEP PART SHA256 FILE
     body ",\"part\":\"$2\",\"offset\":0"
     ask /backend/fetch/ "$4"
-    got=$(sha_of "$4")
-    if [ -n "$3" ] && [ -n "$got" ] && [ "$got" != "$3" ]; then failed "$1" checksum "$2 has $got instead of $3"; fi
+    digest_of "$digest_tool" "$4"
+    if [ -n "$3" ] && [ -n "$digest" ] && [ "$digest" != "$3" ]; then failed "$1" checksum "$2 has $digest instead of $3"; fi
 }
 
 read_sheet() {
@@ -230,8 +218,8 @@ upload_package() {
             fail=short*) ;;
             *) failed_as upload_package "$work/said" ;;
         esac
-        part=$(size_of "$state/blobs/.$sha.part")
-        if [ "$part" -gt "$want" ]; then sent=$((sent + part - want)); fi
+        size_of "$state/blobs/.$sha.part"
+        if [ "$bytes" -gt "$want" ]; then sent=$((sent + bytes - want)); fi
         sleep $((round * 5))
         round=$((round + 1))
         # A server that knows us no more says so here, and then this ends.
@@ -320,7 +308,8 @@ follow_run() {
 # Whole lines only, as long as more may come. One that is longer than a piece goes in parts.
 ship() { # ENDING: false when nothing was to be sent
     { skip_bytes "$at"; dd bs="$piece_bytes" count=1 2>/dev/null; } 2>/dev/null <"$run/log" >"$work/piece" || return 1
-    size=$(size_of "$work/piece")
+    size_of "$work/piece"
+    size=$bytes
     if [ "$size" -eq 0 ]; then return 1; fi
     lines=$(wc -l <"$work/piece")
     lines=$((lines))
@@ -338,8 +327,8 @@ ship() { # ENDING: false when nothing was to be sent
         put_line ']}'
     } >"$work/body"
     ask /backend/report_log/ "$work/answer"
-    size=$(size_of "$work/piece")
-    at=$((at + size))
+    size_of "$work/piece"
+    at=$((at + bytes))
     answered
     return 0
 }

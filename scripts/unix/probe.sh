@@ -19,11 +19,6 @@ IFS=" ";
 p() { printf "@@lf:%s@@" "$1"; echo; };
 # Without a glob: a device name may hold brackets.
 set -f;
-# Unknown room counts as plenty, like in the other scripts: busybox df knows nothing without /etc/mtab.
-columns() {
-set -- $(df -kP "$1" 2>/dev/null | tail -n 1);
-case ${4:-x} in *[a-zA-Z-]*) echo "999999999 /" ;; ??????????*) echo "999999999 ${6:-/}" ;; *) echo "$4 ${6:-/}" ;; esac;
-};
 nearest() {
 near=$1;
 until [ -e "$near" ]; do
@@ -32,15 +27,25 @@ case $near in */*) near=${near%/*} ;; *) near=/ ;; esac;
 done;
 };
 # test -w says yes to root under some shells even on a read-only mount, so the mount table has its say.
+# Unknown room counts as plenty, like in the other scripts: busybox df knows nothing without /etc/mtab.
+last=; counted=;
 look() {
 nearest "$1";
-set -- $(columns "$near");
-free=$1; mount=$2; access=rw;
+if [ "$near" != "$last" ]; then
+last=$near;
+set -- $(df -kP "$near" 2>/dev/null | tail -n 1);
+mount=${6:-/};
+case ${4:-x} in *[a-zA-Z-]*) free=999999999; mount=/ ;; ??????????*) free=999999999 ;; *) free=$4 ;; esac;
+fi;
+access=rw;
 [ -w "$near" ] || access=ro;
 # A file system that counts no files says 0 of 0. Elsewhere df has other columns.
-set --;
-if [ "$os" = Linux ]; then set -- $(df -iP "$near" 2>/dev/null | tail -n 1); fi;
-case ${2:-0} in 0 | *[a-zA-Z-]*) ;; *) if [ "$access" = rw ] && [ "${4:-1}" = 0 ]; then access=no_inodes; fi ;; esac;
+if [ "$os" = Linux ] && [ "$mount" != "$counted" ]; then
+counted=$mount; files=some;
+set -- $(df -iP "$near" 2>/dev/null | tail -n 1);
+case ${2:-0} in 0 | *[a-zA-Z-]*) ;; *) files=${4:-1} ;; esac;
+fi;
+if [ "$access" = rw ] && [ "${files:-some}" = 0 ]; then access=no_inodes; fi;
 options=;
 if [ -r /proc/mounts ]; then
 while read -r device point kind words rest; do if [ "$point" = "$mount" ]; then options=$words; fi; done </proc/mounts;
@@ -53,8 +58,8 @@ if IFS= read -r setup; then IFS= read -r temp || temp=${temp:-}; else stdin=none
 fi;
 echo "@@lf:begin@@";
 [ -z "$stdin" ] || p "stdin=$stdin";
-os=$(uname -s);
-release=$(uname -r); cpu=$(uname -m);
+set -- $(uname -srm);
+os=${1:-}; release=${2:-}; cpu=${3:-};
 distro=; version=; init=; zone=;
 case $os in
 AIX)
@@ -100,7 +105,8 @@ p "uid=$uid";
 p "user=$(id -un)";
 p "home=${HOME:-}";
 if [ -r /proc/sys/kernel/random/boot_id ]; then
-p "boot=$(cat /proc/sys/kernel/random/boot_id)";
+read -r boot </proc/sys/kernel/random/boot_id;
+p "boot=$boot";
 else
 p "boot=$(echo $(who -b 2>/dev/null))";
 fi;
@@ -109,10 +115,13 @@ tools=;
 for tool in gzip tar zstd sha256sum shasum busybox setsid sudo su doas curl wget bash systemctl systemd-run dd; do
 if command -v "$tool" >/dev/null 2>&1; then tools="$tools $tool"; fi;
 done;
-# Of these three there are some that know no SHA-256.
+# Of these three there are some that know no SHA-256. Asked only where the first two are not: it takes openssl its time.
+case $tools in *" sha256sum"* | *" shasum"*) ;; *)
 if openssl dgst -sha256 /dev/null >/dev/null 2>&1; then tools="$tools openssl"; fi;
 if csum -h SHA256 /dev/null >/dev/null 2>&1; then tools="$tools csum"; fi;
-if digest -a sha256 /dev/null >/dev/null 2>&1; then tools="$tools digest"; fi;
+if digest -a sha256 /dev/null >/dev/null 2>&1; then tools="$tools digest"; fi
+;;
+esac;
 p "tools=${tools# }";
 case $setup in /*) look "$setup"; p "setup=$near $free $access" ;; esac;
 case $temp in /*) look "$temp"; p "temp=$near $free $access" ;; esac;

@@ -5,21 +5,33 @@
 # before it. Only Linux has /proc/self/stat: elsewhere /proc has directories named by pid, and none of these texts.
 # shellcheck shell=sh
 
-boot_id() {
+boot_id() { # sets boot
     if [ -r /proc/sys/kernel/random/boot_id ]; then
-        cat /proc/sys/kernel/random/boot_id
+        read -r boot </proc/sys/kernel/random/boot_id
     else
-        # shellcheck disable=SC2046,SC2005 # joins the words with single blanks
-        echo $(who -b 2>/dev/null)
+        # shellcheck disable=SC2046 # joins the words with single blanks
+        set -- $(who -b 2>/dev/null)
+        # To the ksh of 1988 an empty $* is an unset parameter.
+        boot=${*-}
     fi
+}
+
+# Was the machine started anew since FILE was written? One that is not there says nothing.
+rebooted_since() { # FILE
+    noted=
+    if [ -r "$1" ]; then read -r noted <"$1"; fi
+    boot_id
+    [ "$noted" != "$boot" ]
 }
 
 # A pid alone proves nothing: pids are used again. Pid and start time together are one process.
 # shellcheck disable=SC2034 # not every program reads group
 process_facts() { # PID: sets group, started
     if [ -r /proc/self/stat ]; then
-        facts=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-        # The name in parentheses may itself hold blanks and parentheses.
+        # The name in parentheses may itself hold blanks, parentheses and the end of a line.
+        facts=
+        { while IFS= read -r row; do facts=$row; done <"/proc/$1/stat"; } 2>/dev/null || return 1
+        [ -n "$facts" ] || return 1
         # shellcheck disable=SC2086 # split into fields
         set -- ${facts##*\)}
         case $1 in Z | X) return 1 ;; esac

@@ -4,18 +4,13 @@
 #
 # Arguments: STATE SHA256 SIZE DIGESTTOOL(sha256sum|shasum|openssl|csum|digest|none). Payload on stdin, after the answer `want`. With an
 # inbox it takes the whole payload from there, or answers `part` and leaves what is not whole yet.
-# Needs prelude.sh, state.sh and stdin.sh before it.
+# Needs prelude.sh, digest.sh, state.sh and stdin.sh before it.
+# shellcheck disable=SC2154 # prelude.sh sets bytes and free, digest.sh digest
 
-digest_of() { # FILE
-    case $tool in
-        sha256sum) line=$(sha256sum <"$1") ;;
-        shasum) line=$(shasum -a 256 <"$1") ;;
-        openssl) line=$(openssl dgst -sha256 <"$1") && line=${line##* } ;;
-        csum) line=$(csum -h SHA256 "$1") ;;
-        digest) line=$(digest -a sha256 "$1") ;;
-        *) line=$sha ;;
-    esac
-    printf '%s' "${line%% *}"
+proven() { # FILE: it is what was announced, as far as a tool can tell
+    if [ "$tool" = none ]; then return 0; fi
+    digest_of "$tool" "$1"
+    [ "$digest" = "$sha" ]
 }
 
 printf '\n@@lf:ready@@\n'
@@ -35,38 +30,42 @@ esac
 own_state "$state"
 blob=$state/blobs/$sha part=$state/blobs/.$sha.part
 
-if [ -f "$blob" ] && [ ! -h "$blob" ] && [ "$(size_of "$blob")" -eq "$size" ] && [ "$(digest_of "$blob")" = "$sha" ]; then
+size_of "$blob"
+if [ -f "$blob" ] && [ ! -h "$blob" ] && [ "$bytes" -eq "$size" ] && proven "$blob"; then
     rm -f "$part"
     echo '@@lf:have@@'
     exit 0
 fi
-rm -rf "$blob"
+if [ -e "$blob" ] || [ -h "$blob" ]; then rm -rf "$blob"; fi
 # From the inbox it comes in one piece.
 [ -z "$inbox" ] || rm -rf "$part"
 if [ -h "$part" ] || { [ -e "$part" ] && [ ! -f "$part" ]; }; then rm -rf "$part"; fi
 # An upload whose connection stands still may be waiting, and would append what comes late to the file that it has open,
 # whatever its name is by then. It keeps that file; this upload goes on with a copy.
 mine=$state/blobs/.$sha.$$.part
-if [ -s "$part" ] && [ "$(size_of "$part")" -le "$size" ] && cp "$part" "$mine"; then
+size_of "$part"
+if [ -s "$part" ] && [ "$bytes" -le "$size" ] && cp "$part" "$mine"; then
     mv -f "$mine" "$part"
-else
+elif [ -e "$part" ] || [ -e "$mine" ]; then
     # Nothing in it, too much, or no room for a copy: from the beginning.
     rm -f "$part" "$mine"
 fi
-offset=$(size_of "$part")
+size_of "$part"
+offset=$bytes
 
 # 1 MiB on top: logs, parameter files and directory blocks must still fit.
 needed=$(((size - offset + 1023) / 1024 + 1024))
-free=$(free_kb "$state/blobs")
+free_kb "$state/blobs"
 [ "$free" -ge "$needed" ] || fail no_space "$state/blobs has $free kB free, $needed kB are needed"
 
 if [ -n "$inbox" ]; then
-    brought=$(size_of "$inbox")
+    size_of "$inbox"
+    brought=$bytes
     if [ "$brought" -lt "$size" ]; then
         trap - EXIT
-        digest=none
-        if [ "$brought" -gt 0 ]; then digest=$(digest_of "$inbox"); fi
-        echo "@@lf:part=$brought $digest@@"
+        digest=
+        if [ "$brought" -gt 0 ]; then digest_of "$tool" "$inbox"; fi
+        echo "@@lf:part=$brought ${digest:-none}@@"
         exit 0
     fi
 fi
@@ -74,14 +73,16 @@ fi
 echo "@@lf:want=$offset@@"
 if ! incoming $((size - offset)) "$part"; then
     # Below one 64 kB write nothing useful fits: then it was the room, not the device.
-    free=$(free_kb "$state/blobs")
+    free_kb "$state/blobs"
     [ "$free" -ge 64 ] || fail no_space "$state/blobs has $free kB free"
-    fail write_failed "$part at $(size_of "$part") of $size bytes"
+    size_of "$part"
+    fail write_failed "$part at $bytes of $size bytes"
 fi
-got=$(size_of "$part")
+size_of "$part"
+got=$bytes
 # A short one is kept: the next call goes on from there.
 [ "$got" -ge "$size" ] || fail short "$got of $size"
-if [ "$got" -gt "$size" ] || [ "$(digest_of "$part")" != "$sha" ]; then
+if [ "$got" -gt "$size" ] || ! proven "$part"; then
     rm -f "$part"
     fail checksum "$got bytes received, not those of $sha"
 fi

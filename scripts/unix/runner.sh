@@ -38,7 +38,7 @@ start_run() { # ACTION TASK EPOCH DEADLINE_S
         exit 0
     fi
     if ! { mv "$stage/agent.sh" "$stage/runner.sh" "$stage/params" "$run/" &&
-        boot_id >"$run/boot" && : >"$run/log" && printf 'run START %s\n' "$run_id" >>"$state_dir/history.log"; }; then
+        boot_id && printf '%s\n' "$boot" >"$run/boot" && : >"$run/log" && printf 'run START %s\n' "$run_id" >>"$state_dir/history.log"; }; then
         rm -rf "$run" "$stage"
         fail write_failed "$run"
     fi
@@ -115,7 +115,8 @@ terminated() {
 }
 
 take_lock() {
-    boot=$(boot_id) waited=0 named='' failures=0
+    boot_id
+    waited=0 named='' failures=0
     # Both files are made now: giving the lock back must work on a full disk.
     if ! { printf '%s %s %s %s %s %s\n' "$run_id" "$task" "$epoch" $$ "$mark" "$boot" >"$run/owner" &&
         printf 'released %s\n' "$run_id" >"$run/released"; }; then

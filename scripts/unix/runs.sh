@@ -15,7 +15,8 @@ prune_runs() {
     # shellcheck disable=SC2045 # the names are run ids: letters, digits, - and _; find cannot sort by time
     for old in $(ls -t "$state_dir/runs" 2>/dev/null); do
         case $old in *[!A-Za-z0-9_-]*) continue ;; esac
-        if run_alive "$old"; then
+        # The runner that asks lives.
+        if [ "$old" = "${run_id-}" ] || run_alive "$old"; then
             # shellcheck disable=SC2034 # not every program reads it
             living=yes
         elif [ "$kept" -ge "$keep_runs" ]; then

@@ -39,6 +39,11 @@ oks=0 fails=0 absents=0
 nl='
 '
 
+bytes_in() { # FILE: printed
+    size_of "$1"
+    put_line "$bytes"
+}
+
 # --- how a check is told ---
 
 ok() { # NAME DETAIL
@@ -98,7 +103,7 @@ call() { # TEXT ARGUMENT ...: as an executor runs a program, from the surroundin
 
 read_programs() {
     probe=$(sed -e 's/^ *//' -e '/^#/d' -e '/^$/d' "$parts/probe.sh" | tr '\n' ' ')
-    put=$(command_of prelude state stdin put)
+    put=$(command_of prelude digest state stdin put)
     bundle=$(command_of prelude state stdin receive bundle)
     start=$(command_of prelude state stdin receive start)
     kill=$(command_of prelude clock process family lock kill)
@@ -130,7 +135,7 @@ language() {
     same_text put_line 'a line stays as it is' "$nasty" "$(put_line "$nasty")"
     same_text printf-octal 'printf \101\012B' "A${nl}B" "$(printf '\101\012B')"
     printf '\000\377x' >"$root/bytes"
-    same_text printf-bytes 'a NUL and a byte of eight bits' 3 "$(size_of "$root/bytes")"
+    same_text printf-bytes 'a NUL and a byte of eight bits' 3 "$(bytes_in "$root/bytes")"
     same_text printf-numbers '%03o and %04x' '033 001b' "$(printf '%03o %04x' 27 27)"
     wanted=$root/self.sh
     put_line 'self=$0
@@ -143,7 +148,7 @@ language() {
     case $code in 137 | 265 | 9) ok killed "a killed program ends with $code" ;; *) fails killed "a killed program ends with $code" ;; esac
     printf '\n\n\n\n' >"$root/exit" && put_line 7 1<>"$root/exit"
     read -r got <"$root/exit"
-    same_text in-place '1<> writes into a file' '7 4' "$got $(size_of "$root/exit")"
+    same_text in-place '1<> writes into a file' '7 4' "$got $(bytes_in "$root/exit")"
     command -v sh >/dev/null && ! command -v lf-no-such-program >/dev/null
     holds $? command-v "tells what is there: $(command -v sh)"
     long=0123456789abcdef
@@ -192,10 +197,10 @@ tools() {
     exec 3<&-
     same_text dd-descriptor 'on a descriptor that stays open' "$wanted" "$got"
     same_text tail 'tail -c +N' "$(sed -n '19999,20000p' "$root/numbers")" "$(tail -c +199981 "$root/numbers")"
-    same_text size 'the fifth column of ls -lnL' 200000 "$(size_of "$root/numbers")"
+    same_text size 'the fifth column of ls -lnL' 200000 "$(bytes_in "$root/numbers")"
     # shellcheck disable=SC2012 # as state.sh has it
     same_text owner 'the third column of ls -ldn' 0 "$(ls -ldn "$root" | tr -s ' ' | cut -d ' ' -f 3)"
-    free=$(free_kb "$root")
+    free_kb "$root"
     case $free in 999999999 | *[!0-9]*) fails df "df -kP tells no room: $(df -kP "$root" 2>&1 | tr '\n' ' ')" ;; *) ok df "$free kB free" ;; esac
     archives
     files
@@ -307,7 +312,7 @@ clocks() {
     after=$(seconds)
     [ $((after - before + 1)) -ge $((waited / 10)) ]
     holds $? pause "$waited tenths were $((after - before)) s"
-    boot=$(boot_id)
+    boot_id
     case $boot in *[0-9]:[0-9]*) ok who-b "$boot" ;; *) fails who-b "who -b says '$boot'" ;; esac
 }
 

@@ -28,7 +28,7 @@ program_checks() {
     uploads
     put_line one >"$root/first"
     put_line 'two é' >"$root/second"
-    said=$(cat "$root/first" "$root/second" | call "$bundle" "$state/stage/b" one 644 4 etc/two 600 "$(size_of "$root/second")" 2>&1)
+    said=$(cat "$root/first" "$root/second" | call "$bundle" "$state/stage/b" one 644 4 etc/two 600 "$(bytes_in "$root/second")" 2>&1)
     answers bundle 'two files' stored "$said"
     same_text bundle-files 'as they were sent' "one${nl}two é" "$(cat "$state/stage/b/one" "$state/stage/b/etc/two")"
     said=$(printf x | call "$bundle" "$state/stage/b" one 644 4 2>&1)
@@ -88,8 +88,8 @@ uploads() {
 
 begin() { # RUN_ID ACTION TASK EPOCH DEADLINE_S [AGENT]: sets said
     cat "${6:-$root/acting.sh}" "$root/runner.sh" "$root/params" >"$root/three"
-    said=$(call "$start" "$state" "$1" "$2" "$3" "$4" "$5" agent.sh 700 "$(size_of "${6:-$root/acting.sh}")" \
-        runner.sh 700 "$(size_of "$root/runner.sh")" params 600 "$(size_of "$root/params")" <"$root/three" 2>&1)
+    said=$(call "$start" "$state" "$1" "$2" "$3" "$4" "$5" agent.sh 700 "$(bytes_in "${6:-$root/acting.sh}")" \
+        runner.sh 700 "$(bytes_in "$root/runner.sh")" params 600 "$(bytes_in "$root/params")" <"$root/three" 2>&1)
 }
 
 end_of() { # RUN_ID SECONDS: sets code
@@ -122,7 +122,7 @@ runs() {
     begin speak 3 t1 1 5
     answers start 'a run' started "$said"
     followed speak 0
-    size=$(size_of "$state/runs/speak/log")
+    size=$(bytes_in "$state/runs/speak/log")
     holds $code follow "$size bytes while it runs"
     same_text follow-end 'the exit code, and how much was sent' "@@lf:exit=7 $size@@" "$last"
     followed speak 11
@@ -137,8 +137,8 @@ runs() {
         begun=$1
         shift
         { sh -c "$@" <"${begun%/*}/three" >"$begun" && sleep 30; } >/dev/null 2>&1 &
-        echo $!' lf "$root/begun" "$hand_over" lf "$start" lf "$state" out hold t1 1 5 agent.sh 700 "$(size_of "$root/acting.sh")" \
-        runner.sh 700 "$(size_of "$root/runner.sh")" params 600 "$(size_of "$root/params")")
+        echo $!' lf "$root/begun" "$hand_over" lf "$start" lf "$state" out hold t1 1 5 agent.sh 700 "$(bytes_in "$root/acting.sh")" \
+        runner.sh 700 "$(bytes_in "$root/runner.sh")" params 600 "$(bytes_in "$root/params")")
     waited=0
     until grep started "$root/begun" >/dev/null 2>&1 || [ $waited -ge 20 ]; do sleep 1 && waited=$((waited + 1)); done
     kill -HUP "-$job" 2>/dev/null || kill -HUP "$job"

@@ -70,7 +70,8 @@ warn_last_words() { # STEP
 
 end_of_log() { # FILE: of this start, not of an earlier one
     [ -f "$1" ] || return 0
-    if [ "$(size_of "$1")" -lt "$log_size" ]; then log_size=0; fi
+    size_of "$1"
+    if [ "$bytes" -lt "$log_size" ]; then log_size=0; fi
     tail -c +$((log_size + 1)) "$1" | tail -n 5
 }
 

@@ -29,14 +29,14 @@ incoming() { # COUNT FILE: appends them to it
         return
     fi
     : >>"$2" || return 1
-    whole=$(size_of "$2")
-    whole=$((whole + $1)) due=$1
+    size_of "$2"
+    whole=$((bytes + $1)) due=$1
     while [ "$due" -gt 0 ]; do
         block=4096 before=$due
         if [ "$due" -lt "$block" ]; then block=$due; fi
         dd bs="$block" count=$((due / block)) 2>/dev/null >>"$2" || return 1
-        due=$(size_of "$2")
-        due=$((whole - due))
+        size_of "$2"
+        due=$((whole - bytes))
         # The terminal is gone.
         [ "$due" -lt "$before" ] || return 0
     done

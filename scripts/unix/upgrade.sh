@@ -32,7 +32,8 @@ upgrade() {
 # Also after an upgrade that was broken off anywhere, and after a way back that was.
 switch_back() {
     require_installed
-    release=$(current_release)
+    current_release
+    release=$current
     if is_kept; then
         release=$(cat "$kept/release") services=$kept
         [ -d "$home/releases/$release" ] || die "$EXIT_SETUP_FAILED" switch_back "the release $release is gone"
@@ -59,7 +60,8 @@ switch_back() {
 
 # Does this release run, started by these very files? Without any to compare with, does it run?
 is_as_wanted() {
-    if [ "$(current_release)" != "$release" ] || ! running >/dev/null; then return 1; fi
+    current_release
+    if [ "$current" != "$release" ] || ! running >/dev/null; then return 1; fi
     if [ "$action" = switch_back ] && ! is_kept; then return 0; fi
     for file in start stop reload landfall.toml; do
         same "$services/$file" "$home/$file" || return 1
@@ -83,7 +85,7 @@ keep_previous() {
     if is_kept; then return; fi
     new=$home/.previous-new
     remove_tree "$new"
-    if ! { mkdir "$new" && chmod 700 "$new" && current_release >"$new/release" && copy_services "$new" &&
+    if ! { mkdir "$new" && chmod 700 "$new" && current_release && printf '%s\n' "$current" >"$new/release" && copy_services "$new" &&
         printf '%s\n' "$task" >"$new/task" && remove_tree "$kept" && mv "$new" "$kept"; }; then
         no_room "$EXIT_SETUP_FAILED" setup_agent "$kept cannot be written"
     fi
@@ -110,8 +112,9 @@ copy_as_it_is() { # FROM TO
 # The file of the old release as it is now, with its mode and owner, also when it is a link; a rendered one only where
 # there is none. Once the new release is current its files are its own.
 carry_over() { # RELEASE_DIR
-    old=$home/releases/$(current_release)/$path
-    if [ "$(current_release)" = "$release" ]; then
+    current_release
+    old=$home/releases/$current/$path
+    if [ "$current" = "$release" ]; then
         [ -e "$1/$path" ] || put_rendered "$1"
     elif [ -f "$old" ] || [ -h "$old" ]; then
         to=$1/$path
@@ -119,7 +122,7 @@ carry_over() { # RELEASE_DIR
             mv -f "$to.landfall-new" "$to"; }; then
             no_room "$EXIT_SETUP_FAILED" setup_agent "config $path"
         fi
-        say INFO setup_agent - "$path is that of $(current_release)"
+        say INFO setup_agent - "$path is that of $current"
     else
         put_rendered "$1"
     fi

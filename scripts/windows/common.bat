@@ -30,7 +30,8 @@ exit /b 0
 :do_say
 rem say LEVEL STEP STATUS, the message in text
 set "now=%time: =0%"
-if "%now:~0,6%"=="%now%" call :clock
+rem wine's cmd shows no seconds.
+if "%now:~0,6%"=="%now%" set "now=%now%:00"
 set "now=%now:~0,2%:%now:~3,2%:%now:~6,2%"
 if not defined today call :today
 if defined last_now if "%now%" lss "%last_now%" call :today
@@ -38,14 +39,6 @@ set "last_now=%now%"
 setlocal enabledelayedexpansion
 echo !today! !now! %2 %3 %4 !text!
 endlocal
-exit /b 0
-
-:clock
-rem wine's cmd shows no seconds.
-set "stamp="
-for /f "tokens=2 delims==" %%d in ('wmic os get localdatetime /value 2^>nul ^<nul') do if not defined stamp set "stamp=%%d"
-set "now=%now%:00"
-if defined stamp set "now=%stamp:~8,2%:%stamp:~10,2%:%stamp:~12,2%"
 exit /b 0
 
 :today

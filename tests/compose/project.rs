@@ -21,7 +21,7 @@ pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The addresses that the files of `examples/containers` name.
 const NET: &str = "10.78.0";
 /// Longest wait for an SSH server that was just started.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Project {
     name: String,

@@ -27,7 +27,7 @@ fn installed_and_rebooted(world: &World) -> Landfall {
 /// An init script is through before the agent listens.
 #[track_caller]
 fn soon_answers(host: &Host) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while metrics(host).is_none() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(100));
     }

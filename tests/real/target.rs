@@ -12,7 +12,7 @@ use crate::package::NODE_EXPORTER_PORT;
 use crate::world::{Host, World};
 
 /// Longest wait for something that has to come by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until something holds.
 #[track_caller]

@@ -153,7 +153,7 @@ fn a_cancel_ends_the_run_and_gives_the_host_back() {
     let mut running = landfall.begin(&request("RESTART_AGENT", world.hosts()));
     let number = running.accepted();
     running.step_started(&world.hosts()[0].ip, "run_script");
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(90);
     while !world.exec("w", "ps -ef").contains("ping -n 60") && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -304,7 +304,7 @@ fn an_agent_that_is_no_service_is_a_task_also_below_a_path_with_blanks() {
     landfall.succeed(&request("RESTART_AGENT", world.hosts()));
     world.stop("w");
     world.start("w");
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(90);
     while says(&world, "w", 9100) != "ok 1.0" && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -335,7 +335,7 @@ fn measured_bt_speed_limit_and_compression_hold_over_sftp() {
     let size =
         || world.exec("w", "cat /C:/ProgramData/landfall/blobs/.*.part 2>/dev/null | wc -c").trim().parse::<f64>().unwrap();
     running.step_started(&world.hosts()[0].ip, "upload_package");
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(90);
     while size() < 1e6 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use super::world::Host;
 
 /// Longest wait for one event. Real hosts on a busy machine, with retries in between.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One installation of Landfall.
 pub struct Landfall {
