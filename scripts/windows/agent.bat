@@ -25,8 +25,11 @@ exit /b %errorlevel%
 for %%a in (install upgrade switch_back uninstall restart reload status) do if "%action%"=="%%a" goto :known
 set "text=action '%action%' is unknown here" & set "fail=38" & goto :die
 :known
+rem Whoever may read our programs is an administrator; to change something the token has to be whole.
+if "%action%"=="status" goto :may
 %common% elevated
 if errorlevel 1 set "text=only an administrator can do this" & set "fail=22" & goto :die
+:may
 cd /d "%state%" || exit /b 42
 call :read_params || goto :failed
 call :heal_link

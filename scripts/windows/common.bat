@@ -21,10 +21,13 @@ set "today="
 set "last_now="
 set "say=call "%lib%common.bat" say"
 set "common=call "%lib%common.bat""
-rem Files with values are in the code page of the machine, and cmd reads them in that of its console.
-set "oem="
+rem Files with values are in the code page of the machine, and cmd reads them in that of its console. Whoever called us may have
+rem set that already.
+set "oem=%LANDFALL_PAGE%"
+if defined oem exit /b 0
 for /f "tokens=1-3" %%a in ('reg query "HKLM\SYSTEM\CurrentControlSet\Control\Nls\CodePage" /v OEMCP 2^>nul ^<nul') do if "%%b"=="REG_SZ" set "oem=%%c"
 if defined oem chcp %oem% >nul 2>nul
+set "LANDFALL_PAGE=%oem%"
 exit /b 0
 
 :do_say

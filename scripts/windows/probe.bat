@@ -49,19 +49,16 @@ exit /b 0
 
 :system
 set "value=Windows_NT" & call :tell os
-set "key=HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
-call :setting CurrentMajorVersionNumber
-set "major=%value%"
-call :setting CurrentMinorVersionNumber
-set "minor=%value%"
-call :setting CurrentBuildNumber
-set "build=%value%"
-call :setting CurrentVersion
-if defined major set /a "major=major" & set /a "minor=minor+0"
-if defined major set "value=%major%.%minor%"
+set "names=CurrentMajorVersionNumber CurrentMinorVersionNumber CurrentBuildNumber CurrentVersion ProductName"
+for %%n in (%names%) do set "%%n="
+for /f "tokens=1,2*" %%a in ('reg query "HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion" 2^>nul ^<nul') do for %%n in (%names%) do if /i "%%a"=="%%n" set "%%n=%%c"
+set "value=%CurrentVersion%"
+if defined CurrentMajorVersionNumber set /a "major=CurrentMajorVersionNumber" & set /a "minor=CurrentMinorVersionNumber+0"
+if defined CurrentMajorVersionNumber set "value=%major%.%minor%"
+set "build=%CurrentBuildNumber%"
 if defined build set "value=%value%.%build%"
 call :tell release
-call :setting ProductName
+set "value=%ProductName%"
 rem Windows 11 still calls itself 10 there.
 set "number=%build%"
 %common% is_number

@@ -7,6 +7,7 @@
 . "${0%/*}/../windows/host.sh"
 
 windows windows OpenSSH_for_Windows_9.5
+echo 0 >/usr/local/lib/windows/boots
 stand_in certutil
 stand_in tar
 stand_in curl

@@ -65,7 +65,7 @@ windows() { # KIND IDENT
     set_password Administrator "${WORLD_PASSWORD:-$PLAIN_PASSWORD}"
     login user=Administrator "password=${WORLD_PASSWORD:-$PLAIN_PASSWORD}"
     sshd_setting 'PermitTTY no' 'AllowUsers Administrator'
-    printf '/usr/local/sbin/windows-boot\nexec /usr/sbin/sshd -D -E /var/log/sshd.log\n' >"$WORLD/server"
+    printf 'exec /usr/local/sbin/windows-boot /usr/sbin/sshd -D -E /var/log/sshd.log\n' >"$WORLD/server"
     stand_in labexec /C:/windows
     stand_in loud /C:/windows
     for program in icacls mklink rd sc timeout whoami findstr schtasks fsutil; do stand_in "$program"; done

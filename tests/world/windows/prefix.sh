@@ -19,6 +19,8 @@ perl -0777 -pi -e '
 # The registry is whole on disk when the server has ended.
 (as_administrator "$WINESERVER" -k) || true
 (as_administrator "$WINESERVER" -w)
+# Nothing here is drawn, and every cmd.exe would begin with a look at all fonts.
+rm -f /usr/lib/x86_64-linux-gnu/libfreetype.so.* /usr/lib/x86_64-linux-gnu/libfontconfig.so.*
 # The names of drive C are then the same by SFTP (`/C:/...`) as they are to Windows.
 mv "$PREFIX/drive_c" /C:
 ln -sfn /C: "$PREFIX/dosdevices/c:"
