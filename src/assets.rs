@@ -85,9 +85,9 @@ pub static COLLECT: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, LOG, 
 /// Takes away what is no longer needed.
 pub static CLEANUP: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, CLOCK, PROCESS, RUNS, part!("cleanup")]));
 /// Asks the agent where the executor cannot.
-pub static HEALTH: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, CLOCK, PROCESS, FAMILY, REACH, part!("health")]));
+pub static HEALTH: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, CLOCK, FAMILY, REACH, part!("health")]));
 /// Measures how far servers are, where the executor cannot.
-pub static MEASURE: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, CLOCK, PROCESS, FAMILY, REACH, part!("measure")]));
+pub static MEASURE: LazyLock<String> = LazyLock::new(|| command(&[PRELUDE, CLOCK, FAMILY, REACH, part!("measure")]));
 /// Installs, upgrades, uninstalls, restarts, reloads an agent on Linux.
 pub static AGENT: LazyLock<String> = LazyLock::new(|| agent_with(&[include_str!("../scripts/linux/service.sh")]));
 /// The same for the proxy of a zone.

@@ -1,7 +1,7 @@
 # Finds what belongs to a process: those of its group, and its descendants.
 # It never starts, signals or ends one.
 #
-# A part of runner, kill, health, measure and agent, and of the service script that an install leaves. Needs process.sh before it.
+# A part of runner, kill, health, measure and agent, and of the service script that an install leaves.
 # shellcheck shell=sh
 
 # A line `PID PARENT GROUP` per process. Zombies are left out: kill -0 counts them, and in a container nobody may ever collect

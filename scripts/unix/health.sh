@@ -2,7 +2,7 @@
 # It never starts, stops or changes the agent, and never goes through a proxy.
 #
 # Arguments: TIMEOUT_S MODE(command|http|tcp) TARGET
-# Needs prelude.sh, clock.sh, process.sh, family.sh and reach.sh before it.
+# Needs prelude.sh, clock.sh, family.sh and reach.sh before it.
 # shellcheck disable=SC2154 # reach.sh sets host and port
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 

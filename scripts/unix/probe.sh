@@ -31,7 +31,7 @@ done;
 last=; counted=;
 look() {
 nearest "$1";
-if [ "$near" != "$last" ]; then
+if [ "$near" = "$last" ]; then :; else
 last=$near;
 set -- $(df -kP "$near" 2>/dev/null | tail -n 1);
 mount=${6:-/};
@@ -40,7 +40,7 @@ fi;
 access=rw;
 [ -w "$near" ] || access=ro;
 # A file system that counts no files says 0 of 0. Elsewhere df has other columns.
-if [ "$os" = Linux ] && [ "$mount" != "$counted" ]; then
+if [ "$mount" = "$counted" ]; then :; elif [ "$os" = Linux ]; then
 counted=$mount; files=some;
 set -- $(df -iP "$near" 2>/dev/null | tail -n 1);
 case ${2:-0} in 0 | *[a-zA-Z-]*) ;; *) files=${4:-1} ;; esac;

@@ -1,7 +1,7 @@
 # Tells one process from all others, also from a later one with the same pid.
 # It never starts, signals or ends one.
 #
-# A part of follow, runner, kill, cleanup, health, measure and agent, and of the service script that an install leaves. Needs clock.sh
+# A part of follow, runner, kill, cleanup and agent, and of the service script that an install leaves. Needs clock.sh
 # before it. Only Linux has /proc/self/stat: elsewhere /proc has directories named by pid, and none of these texts.
 # shellcheck shell=sh
 

@@ -109,7 +109,7 @@ read_programs() {
     kill=$(command_of prelude clock process family lock kill)
     follow=$(command_of prelude clock process log follow)
     collect=$(command_of prelude log collect)
-    health=$(command_of prelude clock process family reach health)
+    health=$(command_of prelude clock family reach health)
     cleanup=$(command_of prelude clock process runs cleanup)
     runner=$(text_of prelude clock process family lock runs runner)
     agent=$(text_of prelude clock process family service "$half" upgrade agent)
