@@ -168,6 +168,10 @@ namespaces() { # K [NAME]: the files that hold them open
 # Every process in the namespaces of a world's hosts, or of one host.
 host_pids() { # K [NAME]
     local inode path wanted
+    if [ $# = 2 ]; then
+        [ ! -e "/run/netns/lfw-$1-$2" ] || ip netns pids "lfw-$1-$2"
+        return
+    fi
     wanted=" $(namespaces "$@" | xargs -r stat -c %i 2>/dev/null | paste -sd' ') "
     # shellcheck disable=SC2016
     stat -L -c '%i %n' /proc/[0-9]*/ns/net 2>/dev/null | while read -r inode path; do

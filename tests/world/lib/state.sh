@@ -17,7 +17,7 @@ fail() {
 }
 
 need_root() {
-    [ "$(id -u)" = 0 ] || fail "root is needed: hosts are made of namespaces, mounts and network devices"
+    [ "$EUID" = 0 ] || fail "root is needed: hosts are made of namespaces, mounts and network devices"
     local missing='' command
     for command in ip unshare nsenter setpriv flock ssh-keygen pivot_root; do
         command -v "$command" >/dev/null || missing+=" $command"
@@ -42,10 +42,12 @@ mac() { # K NUMBER
 trees() { # K
     printf '%s/worlds/%s-%d' "$CACHE" "$STATE_TAG" "$1"
 }
-STATE_TAG=$(printf '%s' "$STATE" | cksum | cut -d' ' -f1)
+STATE_TAG=${STATE//\//%}
 
 boot_id() {
-    cat /proc/sys/kernel/random/boot_id
+    local id
+    read -r id </proc/sys/kernel/random/boot_id
+    printf '%s' "$id"
 }
 
 # The start time of a process: with it a pid means one process, and not the next one of that number.
