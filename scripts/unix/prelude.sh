@@ -6,9 +6,8 @@
 set -u
 # One line as it is. The ksh of 1988 has no printf of its own, so a secret in its arguments would show in the process list; its
 # print is a builtin, its echo reads backslashes. Where no program is found only builtins are.
-# shellcheck disable=SC2123 # that very one
-PATH=/ print=
-if whence print >/dev/null 2>&1 || command -v print >/dev/null 2>&1; then print=yes; fi
+print=
+if PATH=/ whence print >/dev/null 2>&1 || PATH=/ command -v print >/dev/null 2>&1; then print=yes; fi
 put_line() { # TEXT
     if [ -n "$print" ]; then print -r -- "$1"; else printf '%s\n' "$1"; fi
 }
