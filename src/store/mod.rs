@@ -198,7 +198,8 @@ pub enum Write {
     Register(Box<HostRow>),
     /// The host has nothing any more: its inventory row goes. It keeps its number.
     Forget(Address),
-    /// The host is no longer ours: its inventory row goes, its number, and the logins that ended jobs kept.
+    /// The host is no longer ours: its inventory row goes, its number, and the logins that ended jobs kept. A host task that is still
+    /// at it has its own until it ends.
     Remove(Address),
     /// A proxy that carries nobody any more, because that job replaced it. Until it is registered as a proxy again this wins over
     /// inventory and site file.

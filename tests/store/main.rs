@@ -119,6 +119,7 @@ rules! {
         a_job_with_an_unfinished_host_cannot_be_finished,
         a_claim_spares_what_is_mine_already,
         a_removed_host_takes_its_kept_logins_with_it,
+        who_removes_a_host_can_log_in_to_it_until_that_is_done,
         output_is_read_once_from_a_cursor_on,
         pinned_keys_are_listed_in_order,
         who_asked_for_what_is_kept_with_the_job;

@@ -289,6 +289,15 @@ pub(crate) async fn a_removed_host_takes_its_kept_logins_with_it(store: &dyn Sto
     assert_eq!(left, [address(1)]);
 }
 
+/// It may die between the two, and whoever takes the host up has to tidy up there.
+pub(crate) async fn who_removes_a_host_can_log_in_to_it_until_that_is_done(store: &dyn Store) {
+    let (_, claims) = claimed(store, crate::fixture::job_of(vec![kept(0, -1)])).await;
+    store.commit(vec![Write::Remove(address(0))]).await.unwrap();
+    assert!(store.credential(claims[0].task).await.unwrap().is_some());
+    commit(store, host_write(claims[0], 1, vec![ended(Outcome::Removed)])).await;
+    assert!(store.credential(claims[0].task).await.unwrap().is_none());
+}
+
 pub(crate) async fn output_is_read_once_from_a_cursor_on(store: &dyn Store) {
     let (_, claims) = claimed(store, job(0..2)).await;
     let piece = |offset: u64, data: &'static str| {

@@ -12,6 +12,7 @@ use landfall::domain::event::{Event, EventKind};
 use landfall::domain::host::Address;
 use landfall::domain::id::{Epoch, JobId, Seq, TaskId};
 use landfall::domain::job::{Statistics, Status};
+use landfall::domain::outcome::Outcome;
 use landfall::domain::package::Role;
 use landfall::domain::plan::StepKind;
 use landfall::domain::spec::JobSpec;
@@ -265,7 +266,8 @@ impl Inner {
             Write::Remove(address) => {
                 self.inventory.remove(&address);
                 self.ids.remove(&address);
-                self.tasks.values_mut().filter(|task| task.row.address == address).for_each(|task| task.credential = None);
+                let ended = |task: &&mut Task| task.row.address == address && !task.open;
+                self.tasks.values_mut().filter(ended).for_each(|task| task.credential = None);
                 Written::Done(None)
             }
             Write::Retire { proxy, .. } => {
@@ -306,6 +308,7 @@ impl Inner {
                 EventKind::HostFinished { outcome } => {
                     row.status = Status::of_outcome(outcome);
                     task.open = !outcome.is_terminal();
+                    task.credential = task.credential.take().filter(|_| !matches!(outcome, Outcome::Removed));
                 }
                 _ => {}
             }

@@ -159,14 +159,27 @@ pub(super) async fn proved(tx: &mut Session, tasks: &BTreeSet<TaskId>) -> Result
     Ok(())
 }
 
-/// Removes the credentials that ended jobs kept of these hosts; how many.
+/// Removes the credentials of host tasks that ended with their host removed; how many.
+pub(super) async fn forget(tx: &mut Session, removed: &BTreeSet<TaskId>) -> Result<u64, StoreError> {
+    if removed.is_empty() {
+        return Ok(0);
+    }
+    query("delete from credential where task_id in list($1)")
+        .list(words(removed))
+        .execute(tx, "remove the credentials of removed hosts")
+        .await
+}
+
+/// Removes the credentials that ended host tasks kept of these hosts; how many. One that goes on still needs its own: should its
+/// executor die now, the next one has to log in.
 pub(super) async fn remove(tx: &mut Session, gone: &[Address]) -> Result<u64, StoreError> {
     if gone.is_empty() {
         return Ok(0);
     }
     query(
         "delete from credential where task_id in (
-             select t.id from pairs($1) gone cross join host_task t where t.cloud = gone.number and t.ip = gone.word)",
+             select t.id from pairs($1) gone cross join host_task t
+             where t.cloud = gone.number and t.ip = gone.word and t.open = 0)",
     )
     .list(hosts(gone)?)
     .execute(tx, "remove kept credentials")

@@ -17,6 +17,7 @@ use crate::domain::event::{EVENT_VERSION, EventKind};
 use crate::domain::host::Address;
 use crate::domain::id::{Epoch, JobId, Seq, TaskId};
 use crate::domain::job::Status;
+use crate::domain::outcome::Outcome;
 use crate::store::news::Topic;
 use crate::store::row::{json, micros, number, task_id};
 use crate::store::{Claim, HostRow, OutputChunk, PinnedKey, StoreError, Write, Written};
@@ -176,6 +177,8 @@ struct Settled {
     proved: BTreeSet<TaskId>,
     /// When host tasks became terminal.
     ended: BTreeMap<TaskId, i64>,
+    /// Host tasks that ended with their host removed.
+    forgotten: BTreeSet<TaskId>,
     jobs: BTreeMap<JobId, (Status, i64)>,
     /// `None`: the host is forgotten.
     inventory: BTreeMap<Address, Option<HostRow>>,
@@ -278,6 +281,9 @@ impl Settled {
             | EventKind::Unknown => return,
         };
         self.hosts.insert(task, (status, open));
+        if matches!(event, EventKind::HostFinished { outcome: Outcome::Removed }) {
+            self.forgotten.insert(task);
+        }
         if !open {
             self.ended.insert(task, at);
         }
@@ -288,7 +294,7 @@ impl Settled {
         insert_events(tx, &self.events).await?;
         update_hosts(tx, &self.hosts).await?;
         credentials::proved(tx, &self.proved).await?;
-        let mut removed = credentials::end(tx, &self.ended).await?;
+        let mut removed = credentials::end(tx, &self.ended).await? + credentials::forget(tx, &self.forgotten).await?;
         for (job, (status, at)) in &self.jobs {
             query("update job set status = $2, finished_at = $3 where id = $1")
                 .bind(job.0)
